@@ -1,0 +1,42 @@
+# make demo   sets everything up and runs the main job on real Japanese text
+# make test   sets everything up and passes the tests
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/ready
+
+.PHONY: demo test lint format benchmarks wheel clean
+
+demo: $(READY)
+	$(BIN)/jacolbert demo
+
+test: lint
+	$(BIN)/pytest
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+benchmarks: $(READY)
+	$(BIN)/python benchmarks/tokenization.py
+	$(BIN)/python benchmarks/encoding.py
+	$(BIN)/python benchmarks/scoring.py
+
+wheel: $(READY)
+	$(BIN)/python -m build --wheel --no-isolation
+
+# torch first: every other package is then content with it, whichever build it is.
+$(READY): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist

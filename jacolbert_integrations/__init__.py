@@ -1,0 +1,60 @@
+"""Japanese late-interaction retrieval with JaColBERT, for LlamaIndex and Qdrant."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+# Loaded when first used: importing the package must not import torch.
+_HOMES = {
+    "Condition": ".types",
+    "Filter": ".types",
+    "Hit": ".types",
+    "JaColBERT": ".encoder",
+    "JaColBERTError": ".errors",
+    "JaColBERTRerank": ".llama_index",
+    "JaColBERTRetriever": ".llama_index",
+    "MemoryStore": ".memory",
+    "MultiVectorStore": ".types",
+    "Point": ".types",
+    "QdrantStore": ".qdrant",
+    "Query": ".types",
+    "maxsim": ".scoring",
+}
+
+__all__ = [
+    "Condition",
+    "Filter",
+    "Hit",
+    "JaColBERT",
+    "JaColBERTError",
+    "JaColBERTRerank",
+    "JaColBERTRetriever",
+    "MemoryStore",
+    "MultiVectorStore",
+    "Point",
+    "QdrantStore",
+    "Query",
+    "maxsim",
+]
+
+if TYPE_CHECKING:
+    from .encoder import JaColBERT
+    from .errors import JaColBERTError
+    from .llama_index import JaColBERTRerank, JaColBERTRetriever
+    from .memory import MemoryStore
+    from .qdrant import QdrantStore
+    from .scoring import maxsim
+    from .types import Condition, Filter, Hit, MultiVectorStore, Point, Query
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name], __name__), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

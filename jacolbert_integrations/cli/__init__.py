@@ -1,0 +1,1 @@
+"""The ``jacolbert`` command."""

@@ -1,0 +1,148 @@
+"""``jacolbert demo``: the main job on real Japanese text, from passages to ranked answers."""
+
+from __future__ import annotations
+
+import argparse
+import random
+import tempfile
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ..encoder import JaColBERT
+    from ..evaluation.metrics import RetrievalMetrics
+    from ..llama_index import JaColBERTRetriever
+    from ..squad import Question, QuestionSet
+
+_COLLECTION = "jsquad"
+_CHUNK = 64
+_SHOWN_HITS = 3
+_SHOWN_CHARACTERS = 110
+
+
+def add_command(commands: Any) -> None:
+    """Registers the command."""
+    parser = commands.add_parser(
+        "demo",
+        help="index real Japanese passages in Qdrant, ask real questions, and measure",
+        description="Indexes the passages of JSQuAD in a Qdrant collection on disk, asks questions through the "
+        "LlamaIndex retriever, and measures it beside BM25.",
+    )
+    parser.add_argument("--model", help="a checkpoint's directory or hub id (default: the bundled mini model)")
+    parser.add_argument("--path", type=Path, help="keep the collection in this folder (default: a temporary one)")
+    parser.add_argument("--show", type=int, default=4, metavar="N", help="questions to print answers of (%(default)s)")
+    parser.add_argument("--sample", type=int, default=300, metavar="N", help="questions to measure on (%(default)s)")
+    parser.add_argument("--seed", type=int, default=7, help="decides which questions (%(default)s)")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Runs the command."""
+    from ..encoder import JaColBERT
+    from ..evaluation.jsquad import JSQUAD_SOURCE, load_jsquad
+
+    model = JaColBERT.from_pretrained(arguments.model)
+    corpus = load_jsquad()
+    print(f"Model:  {model.name} ({model.dimension} dimensions, query length rule {model.query_length!r})")
+    print(f"Corpus: {JSQUAD_SOURCE}")
+    print(f"        {len(corpus.passages):,} passages, {len(corpus.questions):,} questions\n")
+    questions = random.Random(arguments.seed).sample(
+        corpus.questions, min(max(arguments.show, arguments.sample, 1), len(corpus.questions))
+    )
+    if arguments.path is not None:
+        _demonstrate(model, corpus, questions, arguments, arguments.path)
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            _demonstrate(model, corpus, questions, arguments, Path(folder))
+
+
+def _demonstrate(
+    model: JaColBERT, corpus: QuestionSet, questions: list[Question], arguments: argparse.Namespace, path: Path
+) -> None:
+    from qdrant_client import QdrantClient
+
+    from ..llama_index import JaColBERTRetriever
+    from ..qdrant import QdrantStore
+
+    client = QdrantClient(path=str(path))
+    try:
+        retriever = JaColBERTRetriever(QdrantStore(client, _COLLECTION), model, similarity_top_k=10)
+        _index(retriever, corpus)
+        _answer(model, retriever, questions[: arguments.show])
+        _measure(model, corpus, retriever, questions[: max(arguments.sample, 1)])
+    finally:
+        client.close()
+
+
+def _index(retriever: JaColBERTRetriever, corpus: QuestionSet) -> None:
+    from llama_index.core.schema import TextNode
+    from tqdm import tqdm
+
+    if retriever.store.count() == len(corpus.passages):
+        print("Indexing: the collection is there already\n")
+        return
+    nodes = [
+        TextNode(id_=passage.id, text=passage.text, metadata={"title": passage.article},
+                 excluded_embed_metadata_keys=["title"])
+        for passage in corpus.passages
+    ]  # fmt: skip
+    start = perf_counter()
+    with tqdm(total=len(nodes), desc="Indexing", unit=" passages", delay=1.0) as bar:
+        for first in range(0, len(nodes), _CHUNK):
+            chunk = nodes[first : first + _CHUNK]
+            retriever.insert_nodes(chunk, show_progress=False)
+            bar.update(len(chunk))
+    seconds = perf_counter() - start
+    print(f"Indexing: {len(nodes):,} passages in {seconds:.1f} s ({len(nodes) / seconds:.0f} a second)\n")
+
+
+def _answer(model: JaColBERT, retriever: JaColBERTRetriever, questions: list[Question]) -> None:
+    from ..matches import find_matches, highlight
+    from .report import markers
+
+    opening, closing = markers()
+    for question in questions:
+        print(f"Q: {question.text}")
+        for rank, hit in enumerate(retriever.retrieve(question.text)[:_SHOWN_HITS], 1):
+            text = hit.node.get_content()
+            marked = highlight(text[:_SHOWN_CHARACTERS], find_matches(model, question.text, text), opening=opening,
+                               closing=closing)  # fmt: skip
+            right = "*" if hit.node.node_id == question.passage_id else " "
+            ellipsis = " ..." if len(text) > _SHOWN_CHARACTERS else ""
+            print(f"  {rank}.{right}{hit.score:6.2f}  {marked.replace(chr(10), ' ')}{ellipsis}")
+        print()
+    print("   (* the passage that the question was asked about; marked: what its words matched)\n")
+
+
+def _measure(model: JaColBERT, corpus: QuestionSet, retriever: JaColBERTRetriever, questions: list[Question]) -> None:
+    from tqdm import tqdm
+
+    from ..errors import MissingExtraError
+    from ..evaluation.metrics import rank_in, retrieval_metrics
+    from .report import metrics_table
+
+    ranks, milliseconds = [], []
+    for question in tqdm(questions, desc="Asking", unit=" questions", delay=1.0):
+        start = perf_counter()
+        hits = retriever.retrieve(question.text)
+        milliseconds.append(1000 * (perf_counter() - start))
+        ranks.append(rank_in([hit.node.node_id for hit in hits], question.passage_id))
+    rows = {model.name: retrieval_metrics(ranks)}
+    try:
+        rows["BM25 (MeCab words)"] = _bm25(corpus, questions)
+    except MissingExtraError as error:
+        print(f"BM25 is left out. {error}\n")
+    print(f"{len(questions)} questions, chosen at random, over all {len(corpus.passages):,} passages:\n")
+    print(metrics_table(rows))
+    print(f"\nA query took {median(milliseconds):.0f} ms (median): encoding, exact MaxSim in Qdrant, and nodes.")
+
+
+def _bm25(corpus: QuestionSet, questions: list[Question]) -> RetrievalMetrics:
+    from ..evaluation.bm25 import BM25
+    from ..evaluation.metrics import ranks_of, retrieval_metrics
+    from ..evaluation.retrieval import right_columns
+
+    scores = BM25([passage.text for passage in corpus.passages]).score([question.text for question in questions])
+    return retrieval_metrics(ranks_of(scores, right_columns(corpus, questions)))

@@ -1,0 +1,47 @@
+"""``jacolbert evaluate``: a checkpoint's retrieval on all of JSQuAD, exactly."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import asdict
+from typing import Any
+
+
+def add_command(commands: Any) -> None:
+    """Registers the command."""
+    parser = commands.add_parser(
+        "evaluate",
+        help="measure a checkpoint on JSQuAD valid: 4,442 questions over 1,145 passages",
+        description="Ranks all passages of JSQuAD valid for all of its questions by exact MaxSim, beside BM25.",
+    )
+    parser.add_argument("model", nargs="?", help="a directory or hub id (default: the bundled mini model)")
+    parser.add_argument("--query-length", choices=("fixed", "released", "paper"), help="another rule than its own")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Runs the command."""
+    from ..encoder import JaColBERT
+    from ..errors import MissingExtraError
+    from ..evaluation.bm25 import BM25
+    from ..evaluation.jsquad import JSQUAD_SOURCE, load_jsquad
+    from ..evaluation.metrics import ranks_of, retrieval_metrics
+    from ..evaluation.retrieval import evaluate_model, right_columns
+    from .report import metrics_table
+
+    corpus = load_jsquad()
+    model = JaColBERT.from_pretrained(arguments.model, query_length=arguments.query_length)
+    rows = {model.name: evaluate_model(model, corpus)}
+    try:
+        scores = BM25([p.text for p in corpus.passages]).score([q.text for q in corpus.questions])
+        rows["BM25 (MeCab words)"] = retrieval_metrics(ranks_of(scores, right_columns(corpus, corpus.questions)))
+    except MissingExtraError as error:
+        if not arguments.json:
+            print(f"BM25 is left out. {error}\n")
+    if arguments.json:
+        print(json.dumps({name: asdict(metrics) for name, metrics in rows.items()}, ensure_ascii=False, indent=2))
+        return
+    print(f"{JSQUAD_SOURCE}\n{len(corpus.questions):,} questions over {len(corpus.passages):,} passages\n")
+    print(metrics_table(rows))

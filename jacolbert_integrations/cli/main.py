@@ -1,0 +1,39 @@
+"""Entry point of ``jacolbert``: one subcommand a file."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from .. import __version__
+from ..errors import JaColBERTError
+from . import demo, evaluate
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command line.
+
+    Args:
+        argv: Arguments; None takes the process's own.
+
+    Returns:
+        The exit status: 0, or 1 after an error that the user can mend.
+    """
+    parser = argparse.ArgumentParser(
+        prog="jacolbert", description="Japanese late-interaction retrieval with JaColBERT, LlamaIndex and Qdrant."
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="command", required=True)
+    for module in (demo, evaluate):
+        module.add_command(commands)
+    arguments = parser.parse_args(argv)
+    try:
+        arguments.run(arguments)
+    except JaColBERTError as error:
+        print(f"jacolbert {arguments.command}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 130
+    return 0

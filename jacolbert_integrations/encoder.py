@@ -1,0 +1,338 @@
+"""JaColBERT: texts in, token vectors and exact MaxSim scores out."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from sentence_transformers import MultiVectorEncoder
+from sentence_transformers.multi_vector_encoder.modules import MultiVectorMask
+from tqdm import tqdm
+
+from .checkpoints import Checkpoint, inspect_checkpoint
+from .errors import InputError, TruncationWarning
+from .hub import resolve_checkpoint
+from .loading import LoadOptions, checkpoint_fingerprint, load_model, model_fingerprint, save_stanford
+from .query_length import QueryLength, check_query_length
+from .scoring import maxsim
+from .transformer import ColBERTTransformer, Encoded, Task
+from .types import Hit, ModelIdentity, Query, Scores, TokenVectors
+from .vectors import check_top_k
+
+_CPU_BATCH_TOKENS = 1024
+_GPU_BATCH_TOKENS = 32768
+
+
+class JaColBERT:
+    """A ColBERT model for Japanese, and any other that sentence-transformers can load.
+
+    Args:
+        model: The sentence-transformers pipeline; train and evaluate it as any other.
+        name: What to call it in collections and logs.
+        checkpoint: Where it was loaded from, if it was.
+
+    Attributes:
+        model: The pipeline, a :class:`~sentence_transformers.MultiVectorEncoder`.
+        batch_tokens: Tokens of a batch, padding included. Batches are cut by tokens rather than
+            by texts: small, even batches suit a processor's caches, large ones a GPU.
+    """
+
+    def __init__(
+        self, model: MultiVectorEncoder, *, name: str = "unnamed", checkpoint: Checkpoint | None = None
+    ) -> None:
+        self.model = model
+        self.name = name
+        self.batch_tokens = _CPU_BATCH_TOKENS if model.device.type == "cpu" else _GPU_BATCH_TOKENS
+        self._checkpoint = checkpoint
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name_or_path: str | Path | None = None,
+        *,
+        query_length: QueryLength | None = None,
+        device: str | None = None,
+        dtype: torch.dtype | None = None,
+        revision: str | None = None,
+        token: str | bool | None = None,
+        cache_dir: str | Path | None = None,
+        local_files_only: bool = False,
+        trust_remote_code: bool = False,
+    ) -> JaColBERT:
+        """Loads a checkpoint of any late-interaction layout.
+
+        Args:
+            name_or_path: A directory, or a hub id such as ``"answerdotai/JaColBERTv2.5"``. None loads
+                the bundled mini model, which is for trying and testing.
+            query_length: ``"fixed"``, ``"released"`` or ``"paper"``
+                (:func:`~jacolbert_integrations.query_length.padded_query_length`). None takes what the
+                checkpoint records; where it records nothing, ``"released"`` for a Japanese
+                checkpoint and ``"fixed"``, as colbert-ai does it, for any other.
+            device: As in sentence-transformers; None takes a GPU if there is one.
+            dtype: Of weights and computation; None is float32. Vectors always come out as float32.
+            revision: Branch, tag or commit of the hub repository.
+            token: As in huggingface_hub.
+            cache_dir: As in huggingface_hub.
+            local_files_only: Never ask the hub; ``HF_HUB_OFFLINE=1`` does the same.
+            trust_remote_code: Run Python code that the checkpoint brings.
+
+        Raises:
+            CheckpointError: If there is no such checkpoint, or it is none of a ColBERT, incomplete,
+                damaged, or in need of its own code.
+            InputError: If ``query_length`` is no rule.
+        """
+        rule = None if query_length is None else check_query_length(query_length)
+        path, name = resolve_checkpoint(
+            name_or_path, revision=revision, token=token, cache_dir=cache_dir, local_files_only=local_files_only
+        )
+        checkpoint = inspect_checkpoint(path)
+        options = LoadOptions(query_length=rule, device=device, dtype=dtype, trust_remote_code=trust_remote_code)
+        return cls(load_model(checkpoint, options), name=name, checkpoint=checkpoint)
+
+    def __repr__(self) -> str:
+        return (
+            f"{type(self).__name__}({self.name!r}, dimension={self.dimension}, document_maxlen={self.document_maxlen}, "
+            f"query_length={self.query_length!r}, device={str(self.model.device)!r})"
+        )
+
+    @property
+    def dimension(self) -> int:
+        """Length of a token vector."""
+        return int(self.model.get_embedding_dimension() or 0)
+
+    @property
+    def query_length(self) -> QueryLength | None:
+        """The query-length rule; None where the model makes its queries in its own way."""
+        return None if self._transformer is None else self._transformer.query_length_rule
+
+    @property
+    def document_maxlen(self) -> int:
+        """Most tokens of a document, control tokens included."""
+        return self._limit("document")
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 over the weights; the same in every layout, and at every run-time dtype."""
+        weights = next(self.model.parameters())
+        if self._checkpoint is not None and weights.dtype is not torch.float32:
+            return checkpoint_fingerprint(self._checkpoint)
+        return model_fingerprint(self.model)
+
+    @property
+    def identity(self) -> ModelIdentity:
+        """What a store records of the model that made its vectors."""
+        return ModelIdentity(
+            name=self.name,
+            fingerprint=self.fingerprint,
+            dimension=self.dimension,
+            document_maxlen=self.document_maxlen,
+            query_length=self.query_length,
+        )
+
+    @property
+    def skipped_ids(self) -> frozenset[int]:
+        """Token ids that documents have no vectors of: punctuation."""
+        tokenizer = self.model.tokenizer
+        words = [w for m in self.model.children() if isinstance(m, MultiVectorMask) for w in m.skiplist_words]
+        return frozenset(tokenizer.convert_tokens_to_ids(words)) - {tokenizer.unk_token_id}
+
+    def encode_query(
+        self, texts: Sequence[str], *, batch_size: int | None = None, show_progress_bar: bool | None = None
+    ) -> list[TokenVectors]:
+        """Token vectors of queries, [MASK] tokens included.
+
+        Args:
+            texts: The queries. The answer for each is the same alone or among others.
+            batch_size: Most texts of a batch; None limits batches by their tokens alone.
+            show_progress_bar: None shows one after a second, on a terminal.
+
+        Returns:
+            A (tokens, dimension) float32 array a query, its rows of length 1.
+
+        Raises:
+            InputError: If ``texts`` is one string, or something in it is none.
+
+        Warns:
+            TruncationWarning: Once, if queries were longer than the model reads.
+        """
+        return self._encode(texts, "query", batch_size, show_progress_bar)
+
+    def encode_document(
+        self, texts: Sequence[str], *, batch_size: int | None = None, show_progress_bar: bool | None = None
+    ) -> list[TokenVectors]:
+        """Token vectors of documents, without those of punctuation.
+
+        Args:
+            texts: The documents. The answer for each is the same alone or among others.
+            batch_size: Most texts of a batch; None limits batches by their tokens alone.
+            show_progress_bar: None shows one after a second, on a terminal.
+
+        Returns:
+            A (tokens, dimension) float32 array a document, its rows of length 1.
+
+        Raises:
+            InputError: If ``texts`` is one string, or something in it is none.
+
+        Warns:
+            TruncationWarning: Once, if documents were longer than the model reads.
+        """
+        return self._encode(texts, "document", batch_size, show_progress_bar)
+
+    def query(self, text: str) -> Query:
+        """A query as stores take it: its text and its token vectors."""
+        return Query(vectors=self.encode_query([text])[0], text=text)
+
+    def score(
+        self, queries: Sequence[str] | Sequence[TokenVectors], documents: Sequence[str] | Sequence[TokenVectors]
+    ) -> Scores:
+        """MaxSim of each query with each document.
+
+        Args:
+            queries: Texts, or vectors from :meth:`encode_query`.
+            documents: Texts, or vectors from :meth:`encode_document`.
+
+        Returns:
+            (queries, documents) float32.
+
+        Raises:
+            InputError: If texts and vectors are mixed, or vectors malformed.
+        """
+        return maxsim(self._vectors(queries, "query"), self._vectors(documents, "document"), device=self.model.device)
+
+    def rank(self, query: str, documents: Sequence[str], top_k: int | None = None) -> list[Hit]:
+        """Documents by their MaxSim with the query, best first.
+
+        Args:
+            query: The query.
+            documents: The texts to rank.
+            top_k: How many to return; None returns all.
+
+        Returns:
+            Hits whose ``id`` is the document's position as a string, and whose payload holds it as
+            ``"index"`` beside the ``"text"``. Equal scores keep the documents' order.
+
+        Raises:
+            InputError: If ``top_k`` is below 1.
+        """
+        if top_k is not None:
+            check_top_k(top_k)
+        if not len(documents):
+            return []
+        scores = self.score([query], documents)[0]
+        order = np.argsort(-scores, kind="stable")[:top_k]
+        return [Hit(str(i), float(scores[i]), {"index": int(i), "text": documents[i]}) for i in order]
+
+    def save_pretrained(self, path: str | Path) -> None:
+        """Writes a checkpoint in the layout of the released JaColBERT models, whole or not at all.
+
+        Raises:
+            InputError: If the model is one that this layout cannot hold.
+        """
+        save_stanford(self.model, Path(path))
+
+    @property
+    def _transformer(self) -> ColBERTTransformer | None:
+        first = self.model[0]
+        return first if isinstance(first, ColBERTTransformer) else None
+
+    def _limit(self, task: Task) -> int:
+        if self._transformer is not None:
+            return self._transformer.limit(task)
+        first = self.model[0]
+        own = first.document_length if task == "document" else first.query_length
+        return int(cast("int", own) or self.model.tokenizer.model_max_length)
+
+    def _vectors(self, items: Sequence[str] | Sequence[TokenVectors], task: Task) -> list[TokenVectors]:
+        if isinstance(items, str):
+            raise InputError(f"expected a list of texts or vectors, but got one string: {items!r:.60}")
+        texts = [isinstance(item, str) for item in items]
+        if any(texts) and not all(texts):
+            raise InputError(f"expected texts or vectors, but got {sum(texts)} texts among {len(texts)} items.")
+        if any(texts):
+            return self._encode(cast("Sequence[str]", items), task, None, None)
+        return list(cast("Sequence[TokenVectors]", items))
+
+    def _encode(
+        self, texts: Sequence[str], task: Task, batch_size: int | None, show_progress_bar: bool | None
+    ) -> list[TokenVectors]:
+        if isinstance(texts, str):
+            raise InputError(f"expected a list of texts, but got one string; write [{texts!r:.40}].")
+        if batch_size is not None and batch_size < 1:
+            raise InputError(f"batch_size is {batch_size}, but it must be at least 1, or None.")
+        texts = list(texts)
+        if self._transformer is None:
+            return self._encode_their_way(texts, task, batch_size, show_progress_bar)
+        encoded = self._transformer.tokenize_texts(texts, task)
+        self._warn_of_cuts(sum(text.cut for text in encoded), len(texts), task)
+        vectors: list[TokenVectors] = [np.empty((0, 0), np.float32)] * len(texts)
+        bar = tqdm(
+            total=len(texts),
+            desc=f"Encoding {'queries' if task == 'query' else 'documents'}",
+            disable=None if show_progress_bar is None else not show_progress_bar,
+            delay=1.0 if show_progress_bar is None else 0.0,
+        )
+        with bar, torch.inference_mode():
+            self.model.eval()
+            for rows in _batches(encoded, self.batch_tokens, batch_size):
+                batch = self._transformer.collate([encoded[row] for row in rows], task)
+                for row, matrix in zip(rows, self._forward(batch, task), strict=True):
+                    vectors[row] = matrix
+                bar.update(len(rows))
+        return vectors
+
+    def _forward(self, features: dict[str, Any], task: Task) -> Iterator[TokenVectors]:
+        device = self.model.device
+        features = {name: v.to(device) if isinstance(v, torch.Tensor) else v for name, v in features.items()}
+        outputs = self.model(features, task=task)
+        embeddings = outputs["token_embeddings"].float()
+        if outputs["token_embeddings"].dtype is not torch.float32:  # half precision is not quite of length 1
+            embeddings = torch.nn.functional.normalize(embeddings, dim=-1)
+        matrices, masks = embeddings.cpu().numpy(), outputs["attention_mask"].bool().cpu().numpy()
+        for matrix, mask in zip(matrices, masks, strict=True):
+            yield matrix[mask]
+
+    def _encode_their_way(
+        self, texts: list[str], task: Task, batch_size: int | None, show_progress_bar: bool | None
+    ) -> list[TokenVectors]:
+        """For models whose inputs only sentence-transformers' own module can make."""
+        prompt = self.model.prompts.get(task) or ""
+        lengths = [len(ids) for ids in self.model.tokenizer([prompt + t for t in texts], verbose=False)["input_ids"]]
+        self._warn_of_cuts(sum(length > self._limit(task) for length in lengths), len(texts), task)
+        encode = self.model.encode_query if task == "query" else self.model.encode_document
+        arrays = encode(
+            texts,
+            batch_size=32 if batch_size is None else batch_size,
+            show_progress_bar=bool(show_progress_bar),
+            convert_to_numpy=True,
+            normalize_embeddings=True,
+        )
+        return [np.asarray(array, np.float32) for array in arrays]
+
+    def _warn_of_cuts(self, cut: int, total: int, task: Task) -> None:
+        if cut:
+            texts = {"query": "queries", "document": "documents"}[task]
+            warnings.warn(
+                f"{cut} of {total} {texts} were longer than the {self._limit(task)} tokens that {self.name} reads, "
+                "and were cut there.",
+                TruncationWarning,
+                stacklevel=4,
+            )
+
+
+def _batches(encoded: Sequence[Encoded], budget: int, batch_size: int | None) -> Iterator[list[int]]:
+    """Rows of similar length, as many as fit the budget of tokens, the longest texts first."""
+    order = sorted(range(len(encoded)), key=lambda row: -len(encoded[row].ids))
+    batch: list[int] = []
+    for row in order:
+        width = len(encoded[batch[0]].ids) if batch else 0
+        if batch and ((len(batch) + 1) * width > budget or len(batch) == batch_size):
+            yield batch
+            batch = []
+        batch.append(row)
+    if batch:
+        yield batch

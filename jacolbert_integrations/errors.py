@@ -1,0 +1,111 @@
+"""Every error and warning of the package.
+
+::
+
+    JaColBERTError
+    ├── CheckpointError
+    │   ├── CheckpointNotFoundError    nothing at that path or hub id
+    │   ├── UnknownLayoutError         files are there, but not those of a late-interaction model
+    │   ├── IncompleteCheckpointError  a known layout with something missing
+    │   ├── CorruptCheckpointError     truncated, unreadable, of a wrong shape, or unsafe to unpickle
+    │   └── RemoteCodeError            needs code from the checkpoint, which was not asked for
+    ├── InputError                     an argument that cannot be used             (a ValueError)
+    │   └── VectorError                token vectors of a wrong shape or content
+    ├── StoreError
+    │   ├── StoreNotBoundError         no model has been named for the store yet
+    │   ├── StoreFileError             a saved store that cannot be read
+    │   ├── CollectionLayoutError      a Qdrant collection that is not one of ours
+    │   ├── ModelMismatchError         the collection was made by another model
+    │   └── UnsupportedFilterError     a filter that this store cannot apply
+    └── MissingExtraError              an optional dependency is not installed     (an ImportError)
+
+    TruncationWarning                  texts were cut to the model's length        (a UserWarning)
+    QueryLengthWarning                 a collection was made with another query-length rule
+"""
+
+from __future__ import annotations
+
+
+class JaColBERTError(Exception):
+    """Base class of every error that this package raises on purpose."""
+
+
+class CheckpointError(JaColBERTError):
+    """A model checkpoint cannot be used."""
+
+
+class CheckpointNotFoundError(CheckpointError):
+    """There is no checkpoint at the given path or hub id."""
+
+
+class UnknownLayoutError(CheckpointError):
+    """The files found are not those of any late-interaction layout."""
+
+
+class IncompleteCheckpointError(CheckpointError):
+    """A checkpoint of a known layout lacks a file, a setting or a weight."""
+
+
+class CorruptCheckpointError(CheckpointError):
+    """A file of the checkpoint is truncated, unreadable, unsafe or of a wrong shape."""
+
+
+class RemoteCodeError(CheckpointError):
+    """The checkpoint brings its own Python code, and running it was not asked for."""
+
+
+class InputError(JaColBERTError, ValueError):
+    """An argument cannot be used as given."""
+
+
+class VectorError(InputError):
+    """Token vectors have a wrong shape, type or content."""
+
+
+class StoreError(JaColBERTError):
+    """A multi-vector store cannot do what was asked."""
+
+
+class StoreNotBoundError(StoreError):
+    """The store was used before :meth:`bind` told it which model its vectors come from."""
+
+
+class StoreFileError(StoreError):
+    """A saved store is missing, truncated or inconsistent."""
+
+
+class CollectionLayoutError(StoreError):
+    """A Qdrant collection exists, but holds no late-interaction vectors of ours."""
+
+
+class ModelMismatchError(StoreError):
+    """The collection was made by a model other than the one that wants to use it."""
+
+
+class UnsupportedFilterError(StoreError):
+    """The store cannot apply this kind of filter."""
+
+
+class MissingExtraError(JaColBERTError, ImportError):
+    """An optional dependency is not installed.
+
+    Args:
+        package: What could not be imported.
+        extra: The extra of this package that brings it.
+    """
+
+    def __init__(self, package: str, extra: str) -> None:
+        self.package = package
+        self.extra = extra
+        super().__init__(
+            f"{package!r} is not installed. It comes with an extra of this package: "
+            f'pip install "jacolbert-integrations[{extra}]"'
+        )
+
+
+class TruncationWarning(UserWarning):
+    """Some texts were longer than the model reads, and were cut."""
+
+
+class QueryLengthWarning(UserWarning):
+    """A collection was recorded under another query-length rule than the model's present one."""

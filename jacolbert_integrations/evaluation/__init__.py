@@ -1,0 +1,1 @@
+"""Measuring retrieval: the bundled benchmark, its metrics, and the BM25 baseline."""

@@ -1,0 +1,20 @@
+"""The retrieval benchmark that comes with the package: JSQuAD's validation split.
+
+JSQuAD is part of JGLUE 1.3 (https://github.com/yahoojapan/JGLUE) by Yahoo Japan Corporation and
+Waseda University, from Japanese Wikipedia, under CC BY-SA 4.0. It is for evaluation; nothing in
+this package trains on it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..squad import QuestionSet, read_squad
+
+JSQUAD_FILE = Path(__file__).parent.parent / "data" / "jsquad-valid-v1.3.json.gz"
+JSQUAD_SOURCE = "JSQuAD valid, JGLUE 1.3, Yahoo Japan Corporation and Waseda University, CC BY-SA 4.0"
+
+
+def load_jsquad() -> QuestionSet:
+    """1,145 passages, without the titles that their texts begin with, and 4,442 questions."""
+    return read_squad([JSQUAD_FILE], separator=" [SEP] ")

@@ -1,0 +1,36 @@
+"""A model's exact ranking of a question set."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..encoder import JaColBERT
+from ..squad import Question, QuestionSet
+from .metrics import RetrievalMetrics, ranks_of, retrieval_metrics
+
+
+def right_columns(question_set: QuestionSet, questions: Sequence[Question]) -> list[int]:
+    """For each question the position of its passage."""
+    position = {passage.id: index for index, passage in enumerate(question_set.passages)}
+    return [position[question.passage_id] for question in questions]
+
+
+def evaluate_model(
+    model: JaColBERT,
+    question_set: QuestionSet,
+    questions: Sequence[Question] | None = None,
+    *,
+    show_progress_bar: bool | None = None,
+) -> RetrievalMetrics:
+    """Ranks all passages for each question by exact MaxSim.
+
+    Args:
+        model: The model.
+        question_set: The passages, and the questions.
+        questions: Some of the questions; None takes all.
+        show_progress_bar: None shows one after a second, on a terminal.
+    """
+    asked = question_set.questions if questions is None else questions
+    documents = model.encode_document([p.text for p in question_set.passages], show_progress_bar=show_progress_bar)
+    queries = model.encode_query([q.text for q in asked], show_progress_bar=show_progress_bar)
+    return retrieval_metrics(ranks_of(model.score(queries, documents), right_columns(question_set, asked)))

@@ -1,0 +1,211 @@
+"""The exact in-memory store: the small default, and what every other store must agree with."""
+
+from __future__ import annotations
+
+import json
+import threading
+import uuid
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from .binding import check_identity, identity_from_dict
+from .errors import InputError, StoreFileError, StoreNotBoundError
+from .filters import as_predicate
+from .scoring import PackedDocuments, maxsim
+from .types import Hit, ModelIdentity, Point, Query
+from .vectors import as_token_vectors, check_points, check_top_k
+
+_FORMAT = "jacolbert-memory-store"
+_VERSION = 1
+_INDEX = "store.json"
+
+
+class MemoryStore:
+    """Documents in memory, ranked by exact MaxSim.
+
+    Filters are a :class:`~jacolbert_integrations.types.Filter` or a callable that takes a payload.
+    Safe in threads.
+    """
+
+    def __init__(self) -> None:
+        self._points: dict[str, Point] = {}
+        self._identity: ModelIdentity | None = None
+        self._bound = False
+        self._packed: PackedDocuments | None = None
+        self._lock = threading.RLock()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({len(self._points)} points)"
+
+    def bind(self, identity: ModelIdentity) -> None:
+        """Names the model that reads and writes from now on.
+
+        Raises:
+            ModelMismatchError: If the store holds another model's vectors.
+        """
+        with self._lock:
+            if self._identity is not None:
+                check_identity(self._identity, identity, "the memory store")
+            else:
+                self._identity = identity
+            self._bound = True
+
+    def upsert(self, points: Iterable[Point]) -> int:
+        """Adds points, replacing those of the same id.
+
+        Raises:
+            InputError: If an id is no non-empty string.
+            VectorError: If vectors are malformed; then none of the points is added.
+        """
+        identity = self._require_bound()
+        given = list(points)
+        checked = check_points(given, identity.dimension)
+        with self._lock:
+            self._points.update((point.id, point) for point in checked)
+            self._packed = None
+        return len(given)
+
+    def search(self, query: Query, *, top_k: int, filter: object | None = None) -> list[Hit]:
+        """The best documents, highest MaxSim first; equal scores in the order of their ids.
+
+        Raises:
+            InputError: If ``top_k`` is below 1.
+            VectorError: If the query's vectors are malformed.
+            UnsupportedFilterError: If the filter is neither a ``Filter`` nor a callable.
+        """
+        identity = self._require_bound()
+        check_top_k(top_k)
+        vectors = as_token_vectors(query.vectors, "the query", identity.dimension)
+        predicate = None if filter is None else as_predicate(filter)
+        with self._lock:
+            points = [p for p in self._points.values() if predicate is None or predicate(p.payload)]
+            if predicate is None:
+                if self._packed is None:
+                    self._packed = PackedDocuments([point.vectors for point in points])
+                scores = self._packed.score([vectors])[0]
+            else:
+                scores = maxsim([vectors], [point.vectors for point in points])[0]
+        if len(points) > top_k:  # ties at the cut are kept until they are sorted
+            cut = np.partition(scores, -top_k)[-top_k]
+            candidates = np.flatnonzero(scores >= cut)
+        else:
+            candidates = np.arange(len(points))
+        hits = [Hit(points[i].id, float(scores[i]), points[i].payload) for i in candidates]
+        return sorted(hits, key=lambda hit: (-hit.score, hit.id))[:top_k]
+
+    def delete(self, ids: Iterable[str]) -> None:
+        """Removes points; unknown ids are ignored."""
+        self._require_bound()
+        with self._lock:
+            for point_id in ids:
+                self._points.pop(point_id, None)
+            self._packed = None
+
+    def count(self, *, filter: object | None = None) -> int:
+        """How many points there are, or pass the filter."""
+        self._require_bound()
+        if filter is None:
+            return len(self._points)
+        predicate = as_predicate(filter)
+        with self._lock:
+            return sum(predicate(point.payload) for point in self._points.values())
+
+    def exists(self) -> bool:
+        """Whether the store has ever been written for a model."""
+        return self._identity is not None
+
+    def get(self, ids: Sequence[str]) -> dict[str, Point]:
+        """The stored points by id; unknown ids are left out."""
+        self._require_bound()
+        with self._lock:
+            return {i: self._points[i] for i in ids if i in self._points}
+
+    def save(self, path: str | Path) -> None:
+        """Writes the store to a folder: one safetensors file and one JSON file.
+
+        A crash at any moment leaves the folder's earlier contents readable: the JSON file names
+        the vectors' file and is replaced last, in one step.
+
+        Args:
+            path: The folder; it is made if need be.
+
+        Raises:
+            InputError: If a payload is not JSON-serialisable; then nothing is written.
+        """
+        folder = Path(path)
+        with self._lock:
+            identity = self._require_bound()
+            points = list(self._points.values())
+        vectors_file = f"vectors-{uuid.uuid4().hex[:12]}.safetensors"
+        record = {
+            "format": _FORMAT,
+            "version": _VERSION,
+            "model": identity.to_dict(),
+            "vectors": vectors_file,
+            "points": [{"id": p.id, "tokens": len(p.vectors), "payload": dict(p.payload)} for p in points],
+        }
+        try:
+            text = json.dumps(record, ensure_ascii=False, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise InputError(f"a payload cannot be saved as JSON: {error}.") from None
+        folder.mkdir(parents=True, exist_ok=True)
+        empty = np.empty((0, identity.dimension), np.float32)
+        save_file({"vectors": np.concatenate([empty, *(p.vectors for p in points)])}, folder / vectors_file)
+        unfinished = folder / f"{_INDEX}.new"
+        unfinished.write_text(text, encoding="utf-8")
+        unfinished.replace(folder / _INDEX)
+        for old in folder.glob("vectors-*.safetensors"):
+            if old.name != vectors_file:
+                old.unlink(missing_ok=True)
+
+    @classmethod
+    def open(cls, path: str | Path) -> MemoryStore:
+        """Reads a store that :meth:`save` wrote. Bind it to its model before use.
+
+        Raises:
+            StoreFileError: If something is missing, truncated or does not fit together.
+        """
+        folder = Path(path)
+        record = _read_index(folder)
+        store = cls()
+        store._identity = identity_from_dict(record["model"], str(folder))
+        try:
+            vectors = load_file(folder / record["vectors"])["vectors"]
+        except (SafetensorError, OSError, KeyError) as error:
+            raise StoreFileError(f"{folder / record['vectors']} cannot be read: {error}.") from None
+        ends = np.cumsum([0, *(point["tokens"] for point in record["points"])])
+        if vectors.shape != (ends[-1], store._identity.dimension):
+            raise StoreFileError(
+                f"{folder}: {_INDEX} describes {ends[-1]} vectors of {store._identity.dimension} dimensions, but "
+                f"{record['vectors']} holds {vectors.shape}. The two are not of the same save."
+            )
+        for point, start, end in zip(record["points"], ends[:-1], ends[1:], strict=True):
+            store._points[point["id"]] = Point(point["id"], vectors[start:end], point["payload"])
+        return store
+
+    def _require_bound(self) -> ModelIdentity:
+        if not self._bound or self._identity is None:
+            raise StoreNotBoundError("the memory store does not know its model yet: call bind(model.identity) first.")
+        return self._identity
+
+
+def _read_index(folder: Path) -> dict[str, Any]:
+    file = folder / _INDEX
+    if not file.is_file():
+        raise StoreFileError(f"{folder} holds no saved store: there is no {_INDEX}.")
+    try:
+        record = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise StoreFileError(f"{file} is no valid JSON ({error}).") from None
+    if not isinstance(record, dict) or record.get("format") != _FORMAT:
+        raise StoreFileError(f"{file} is none of a {_FORMAT}.")
+    if record.get("version") != _VERSION:
+        raise StoreFileError(f"{file} has the version {record.get('version')!r}; this release reads {_VERSION}.")
+    if missing := {"model", "vectors", "points"} - record.keys():
+        raise StoreFileError(f"{file} lacks {', '.join(sorted(missing))}.")
+    return record

@@ -1,0 +1,1 @@
+"""Training late-interaction models."""

@@ -1,0 +1,175 @@
+"""What the core, the stores and the adapters say to each other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .query_length import QueryLength
+
+TokenVectors: TypeAlias = NDArray[np.float32]
+"""One text: (tokens, dimension), a row a token."""
+
+Scores: TypeAlias = NDArray[np.float32]
+"""(queries, documents)."""
+
+Payload: TypeAlias = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A document on its way into a store, or out of it.
+
+    Attributes:
+        id: Any string; the same id replaces the point.
+        vectors: (tokens, dimension) float32.
+        payload: JSON-serialisable values, for filters and for the caller.
+    """
+
+    id: str
+    vectors: TokenVectors = field(repr=False)
+    payload: Payload = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A document that a search found.
+
+    Attributes:
+        id: The id that the point was stored under.
+        score: MaxSim with the query: the sum over its tokens of the best similarity.
+        payload: What was stored with the point.
+    """
+
+    id: str
+    score: float
+    payload: Payload = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A query as a store gets it: its token vectors, and its text for a lexical first stage.
+
+    Attributes:
+        vectors: (tokens, dimension) float32.
+        text: The text that they were made from.
+    """
+
+    vectors: TokenVectors = field(repr=False)
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelIdentity:
+    """What made the vectors of a collection.
+
+    Attributes:
+        name: The checkpoint's hub id or folder name; informative only.
+        fingerprint: SHA-256 over the weights, independent of layout and run-time dtype.
+        dimension: Length of a token vector.
+        document_maxlen: Most tokens of a document.
+        pooling: How token vectors were pooled ("none" if they were not).
+        query_length: The query-length rule; it changes no stored vector.
+    """
+
+    name: str
+    fingerprint: str
+    dimension: int
+    document_maxlen: int
+    pooling: str = "none"
+    query_length: QueryLength | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON-serialisable values."""
+        return asdict(self)
+
+
+Operator = Literal["==", "!=", ">", ">=", "<", "<=", "in", "not in", "contains", "any", "all", "text_match", "is_empty"]
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One comparison of a payload value, understood by every store.
+
+    Attributes:
+        key: The payload key.
+        operator: ``contains``: the stored list holds the value. ``any`` / ``all``: it shares one of,
+            or holds all of, the values. ``text_match``: the stored text holds the value.
+            ``is_empty``: the key is missing, None or an empty list.
+        value: What to compare with.
+    """
+
+    key: str
+    operator: Operator
+    value: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Conditions joined by ``and``, ``or`` or ``not`` (none of them may hold); filters nest.
+
+    A store also takes its host's own filter objects; this one lets an adapter ask for the same
+    thing of any store.
+    """
+
+    conditions: Sequence[Condition | Filter]
+    how: Literal["and", "or", "not"] = "and"
+
+
+@runtime_checkable
+class MultiVectorStore(Protocol):
+    """Keeps documents as token vectors and ranks them by exact MaxSim.
+
+    A store answers to one model: :meth:`bind` names it, and every other method wants that first.
+    """
+
+    def bind(self, identity: ModelIdentity) -> None:
+        """Names the model that reads and writes from now on.
+
+        Raises:
+            ModelMismatchError: If the store holds another model's vectors. Nothing is changed.
+        """
+        ...
+
+    def upsert(self, points: Iterable[Point]) -> int:
+        """Adds points, replacing those of the same id.
+
+        All points are checked before the first is written.
+
+        Returns:
+            How many were given.
+
+        Raises:
+            VectorError: If vectors are empty, of another dimension, not finite, or all zero.
+        """
+        ...
+
+    def search(self, query: Query, *, top_k: int, filter: object | None = None) -> list[Hit]:
+        """The best documents, highest MaxSim first.
+
+        Args:
+            query: The query.
+            top_k: How many to return at most; at least 1.
+            filter: A :class:`Filter`, or the host's own filter object.
+        """
+        ...
+
+    def delete(self, ids: Iterable[str]) -> None:
+        """Removes points; unknown ids are ignored."""
+        ...
+
+    def count(self, *, filter: object | None = None) -> int:
+        """How many points there are, or pass the filter."""
+        ...
+
+    def exists(self) -> bool:
+        """Whether anything has been created for this store yet."""
+        ...
+
+    def get(self, ids: Sequence[str]) -> dict[str, Point]:
+        """The stored points by id; unknown ids are left out."""
+        ...
