@@ -62,8 +62,6 @@ def _holds(condition: Condition, payload: Payload) -> bool:
             return all(any(_equal(element, item) for element in elements) for item in value)
         case "==" | "contains":
             return any(_equal(element, value) for element in elements)
-        case "text_match":
-            return any(isinstance(element, str) and value in element for element in elements)
         case _:
             return any(_ordered(element, condition.operator, value) for element in elements)
 

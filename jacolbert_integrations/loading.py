@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, cast
 
 import torch
@@ -64,9 +65,11 @@ def load_model(checkpoint: Checkpoint, options: LoadOptions) -> MultiVectorEncod
             processor_kwargs=dict(shared),
             config_kwargs=dict(shared),
         )
-    except (SafetensorError, OSError, ValueError) as error:
+    except (SafetensorError, OSError, ValueError, RuntimeError, UnpicklingError) as error:
         if isinstance(error, InputError):
             raise
+        if isinstance(error, UnpicklingError):
+            raise _unsafe(checkpoint.path, error) from error
         if checkpoint.remote_code and not options.trust_remote_code:
             raise RemoteCodeError(
                 f"{checkpoint.path} names Python code of its own in its config.json (auto_map) and cannot be built "
@@ -204,10 +207,14 @@ def stored_weights(path: Path) -> Iterator[tuple[str, Tensor]]:
         try:
             yield from torch.load(file, map_location="cpu", weights_only=True).items()
         except Exception as error:  # torch raises a different type for each way in which a file is broken
-            raise CorruptCheckpointError(
-                f"{file} cannot be read with weights only: it is truncated, or it would run code. Download it again, "
-                f"or convert it to safetensors where you trust it. ({str(error).splitlines()[0]})"
-            ) from error
+            raise _unsafe(file, error) from error
+
+
+def _unsafe(file: Path, error: Exception) -> CorruptCheckpointError:
+    return CorruptCheckpointError(
+        f"{file} cannot be read with weights only: it is truncated, or it would run code. Download it again, or convert "
+        f"it to safetensors where you trust it. ({str(error).splitlines()[0]})"
+    )
 
 
 def checkpoint_fingerprint(checkpoint: Checkpoint) -> str:

@@ -88,7 +88,7 @@ class ModelIdentity:
         return asdict(self)
 
 
-Operator = Literal["==", "!=", ">", ">=", "<", "<=", "in", "not in", "contains", "any", "all", "text_match", "is_empty"]
+Operator = Literal["==", "!=", ">", ">=", "<", "<=", "in", "not in", "contains", "any", "all", "is_empty"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +98,7 @@ class Condition:
     Attributes:
         key: The payload key.
         operator: ``contains``: the stored list holds the value. ``any`` / ``all``: it shares one of,
-            or holds all of, the values. ``text_match``: the stored text holds the value.
-            ``is_empty``: the key is missing, None or an empty list.
+            or holds all of, the values. ``is_empty``: the key is missing, None or an empty list.
         value: What to compare with.
     """
 

@@ -23,7 +23,6 @@ _OPERATORS: dict[FilterOperator, Operator] = {
     FilterOperator.CONTAINS: "contains",
     FilterOperator.ANY: "any",
     FilterOperator.ALL: "all",
-    FilterOperator.TEXT_MATCH: "text_match",
     FilterOperator.IS_EMPTY: "is_empty",
 }
 

@@ -50,8 +50,6 @@ def _condition(condition: Condition) -> models.Condition:
             return models.Filter(must_not=[_equals(key, item) for item in value])
         case "all":
             return models.Filter(must=[_equals(key, item) for item in value])
-        case "text_match":
-            return models.FieldCondition(key=key, match=models.MatchText(text=str(value)))
         case "is_empty":
             return models.IsEmptyCondition(is_empty=models.PayloadField(key=key))
         case _:

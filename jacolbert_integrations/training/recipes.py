@@ -51,8 +51,8 @@ class MiniRecipe:
     cut: float = 0.7
     batch_size: int = 32
     scale: float = 1.0
-    steps: int = 300
+    steps: int = 1000
     learning_rate: float = 5e-4
     embedding_learning_rate: float = 5e-4
-    warmup_steps: int = 50
+    warmup_steps: int = 100
     seed: int = 42

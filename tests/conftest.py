@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+# Nothing here may ask a model hub, whatever the machine's network allows.
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+
+from jacolbert_integrations import JaColBERT
+from jacolbert_integrations.types import TokenVectors
+
+DATA = Path(__file__).parent / "data"
+STANFORD = DATA / "reference" / "stanford"
+PYLATE = DATA / "reference" / "pylate"
+JAQUAD_EXCERPT = DATA / "jaquad-train-excerpt.json"
+
+
+@pytest.fixture(scope="session")
+def model() -> JaColBERT:
+    """The reference checkpoint: random weights, the real vocabulary."""
+    return JaColBERT.from_pretrained(STANFORD)
+
+
+@pytest.fixture(scope="session")
+def mini() -> JaColBERT:
+    """The bundled model."""
+    return JaColBERT.from_pretrained()
+
+
+@pytest.fixture(scope="session")
+def reference() -> dict[str, Any]:
+    record: dict[str, Any] = json.loads((DATA / "reference" / "reference.json").read_text(encoding="utf-8"))
+    return record
+
+
+@pytest.fixture(scope="session")
+def reference_arrays() -> dict[str, TokenVectors]:
+    with np.load(DATA / "reference" / "reference.npz") as arrays:
+        return {name: arrays[name] for name in arrays.files}
+
+
+@pytest.fixture
+def stanford_copy(tmp_path: Path) -> Path:
+    """A copy of the reference checkpoint, to break."""
+    return Path(shutil.copytree(STANFORD, tmp_path / "checkpoint"))
+
+
+@pytest.fixture
+def pylate_copy(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(PYLATE, tmp_path / "checkpoint"))
+
+
+@pytest.fixture
+def change_json() -> Callable[..., None]:
+    """Changes keys of a JSON file; a value of None removes the key."""
+
+    def change(file: Path, **changes: Any) -> None:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        for key, value in changes.items():
+            if value is None:
+                content.pop(key, None)
+            else:
+                content[key] = value
+        file.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
+
+    return change
