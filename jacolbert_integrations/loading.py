@@ -212,8 +212,8 @@ def stored_weights(path: Path) -> Iterator[tuple[str, Tensor]]:
 
 def _unsafe(file: Path, error: Exception) -> CorruptCheckpointError:
     return CorruptCheckpointError(
-        f"{file} cannot be read with weights only: it is truncated, or it would run code. Download it again, or convert "
-        f"it to safetensors where you trust it. ({str(error).splitlines()[0]})"
+        f"{file} cannot be read with weights only: it is truncated, or it would run code. Download it again, or "
+        f"convert it to safetensors where you trust it. ({str(error).splitlines()[0]})"
     )
 
 

@@ -1,0 +1,294 @@
+"""The retriever and the reranker inside real LlamaIndex engines."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import llama_index.core.instrumentation as instrument
+import numpy as np
+import pytest
+from llama_index.core import QueryBundle
+from llama_index.core.base.base_retriever import BaseRetriever
+from llama_index.core.callbacks import CallbackManager, CBEventType, LlamaDebugHandler
+from llama_index.core.instrumentation.event_handlers import BaseEventHandler
+from llama_index.core.instrumentation.events import BaseEvent
+from llama_index.core.instrumentation.events.rerank import ReRankEndEvent, ReRankStartEvent
+from llama_index.core.instrumentation.events.retrieval import RetrievalEndEvent, RetrievalStartEvent
+from llama_index.core.llms import MockLLM
+from llama_index.core.node_parser import SentenceSplitter
+from llama_index.core.postprocessor.types import BaseNodePostprocessor
+from llama_index.core.query_engine import RetrieverQueryEngine
+from llama_index.core.schema import Document, MetadataMode, NodeWithScore, TextNode
+from llama_index.core.vector_stores.types import FilterCondition, FilterOperator, MetadataFilter, MetadataFilters
+from qdrant_client import QdrantClient, models
+
+from jacolbert_integrations import (
+    JaColBERT,
+    JaColBERTRerank,
+    JaColBERTRetriever,
+    MemoryStore,
+    MultiVectorStore,
+    Point,
+    QdrantStore,
+)
+from jacolbert_integrations.errors import InputError, ModelMismatchError, StoreFileError, UnsupportedFilterError
+
+TEXTS = {
+    "tokyo": ("東京は日本の首都であり、人口は約千四百万人である。", 1868),
+    "fuji": ("富士山は静岡県と山梨県にまたがる日本で一番高い山である。", 781),
+    "kyoto": ("京都は平安京が置かれた古い都である。", 794),
+    "cat": ("猫は魚や肉を食べる小さな動物である。", 0),
+}
+
+
+def make_nodes() -> list[TextNode]:
+    return [
+        TextNode(id_=name, text=text, metadata={"year": year, "kind": "animal" if name == "cat" else "place"})
+        for name, (text, year) in TEXTS.items()
+    ]
+
+
+@pytest.fixture(params=["memory", "qdrant"])
+def store(request: pytest.FixtureRequest) -> Iterator[MultiVectorStore]:
+    if request.param == "memory":
+        yield MemoryStore()
+        return
+    client = QdrantClient(":memory:")
+    yield QdrantStore(client, "nodes")
+    client.close()
+
+
+@pytest.fixture
+def retriever(store: MultiVectorStore, mini: JaColBERT) -> JaColBERTRetriever:
+    return JaColBERTRetriever.from_nodes(make_nodes(), mini, store=store, similarity_top_k=3)
+
+
+class Recorder(BaseEventHandler):
+    events: list[BaseEvent] = []  # noqa: RUF012 - a pydantic field
+
+    @classmethod
+    def class_name(cls) -> str:
+        return "Recorder"
+
+    def handle(self, event: BaseEvent, **kwargs: Any) -> None:
+        self.events.append(event)
+
+
+@pytest.fixture
+def events() -> Iterator[list[BaseEvent]]:
+    recorder, root = Recorder(), instrument.get_dispatcher()  # type: ignore[attr-defined]
+    root.add_event_handler(recorder)
+    yield recorder.events
+    root.event_handlers.remove(recorder)
+
+
+def test_hierarchy() -> None:
+    assert BaseRetriever in JaColBERTRetriever.__mro__
+    assert BaseNodePostprocessor in JaColBERTRerank.__mro__
+    assert JaColBERTRerank.class_name() == "JaColBERTRerank"
+
+
+def test_retrieves_by_maxsim(retriever: JaColBERTRetriever, mini: JaColBERT) -> None:
+    question = "日本の首都はどこですか。"
+    found = retriever.retrieve(question)
+    assert [node.node_id for node in found][0] == "tokyo"
+    assert len(found) == 3
+    texts = {node.node_id: node.get_content(metadata_mode=MetadataMode.EMBED) for node in make_nodes()}
+    for node in found:
+        np.testing.assert_allclose(node.score, mini.score([question], [texts[node.node_id]])[0, 0], atol=1e-4)
+        assert node.node.metadata == {"year": TEXTS[node.node_id][1], "kind": node.node.metadata["kind"]}
+        assert node.text == TEXTS[node.node_id][0]
+
+
+def test_an_existing_collection(store: MultiVectorStore, retriever: JaColBERTRetriever, mini: JaColBERT) -> None:
+    again = JaColBERTRetriever(store, mini, similarity_top_k=1)
+    assert again.store is store
+    assert [node.node_id for node in again.retrieve("日本で一番高い山は？")] == ["fuji"]
+    again.similarity_top_k = 4
+    assert len(again.retrieve("山")) == 4
+
+
+def test_inserting_a_node_again_replaces_it(retriever: JaColBERTRetriever) -> None:
+    retriever.insert_nodes([TextNode(id_="cat", text="犬は散歩が好きな動物である。")])
+    assert retriever.store.count() == 4
+    retriever.similarity_top_k = 1
+    assert retriever.retrieve("犬の散歩")[0].text == "犬は散歩が好きな動物である。"
+
+
+def test_from_documents_splits_as_llama_index_does(mini: JaColBERT) -> None:
+    document = Document(text="。".join(text for text, _ in TEXTS.values()) * 3, metadata={"source": "本"}, id_="doc")
+    splitter = SentenceSplitter(chunk_size=80, chunk_overlap=0)
+    retriever = JaColBERTRetriever.from_documents([document], mini, transformations=[splitter])
+    expected = len(splitter.get_nodes_from_documents([document]))
+    assert retriever.store.count() == expected > 1
+    assert retriever.retrieve("首都")[0].node.ref_doc_id == "doc"
+    assert JaColBERTRetriever.from_documents([Document(text="猫")], mini).retrieve("猫")[0].text == "猫"
+
+
+@pytest.mark.parametrize(
+    ("filters", "expected"),
+    [
+        ([MetadataFilter(key="kind", value="animal")], {"cat"}),
+        ([MetadataFilter(key="year", value=790, operator=FilterOperator.GT)], {"tokyo", "kyoto"}),
+        ([MetadataFilter(key="year", value=[0, 781], operator=FilterOperator.IN)], {"cat", "fuji"}),
+        ([MetadataFilter(key="kind", value="animal", operator=FilterOperator.NE),
+          MetadataFilter(key="year", value=794, operator=FilterOperator.LTE)], {"fuji", "kyoto"}),
+        ([MetadataFilters(filters=[MetadataFilter(key="year", value=0), MetadataFilter(key="year", value=781)],
+                          condition=FilterCondition.OR)], {"cat", "fuji"}),
+        ([MetadataFilters(filters=[MetadataFilter(key="kind", value="place")], condition=FilterCondition.NOT)], {"cat"}),
+    ],
+)  # fmt: skip
+def test_metadata_filters(retriever: JaColBERTRetriever, filters: list[Any], expected: set[str]) -> None:
+    retriever.filters = MetadataFilters(filters=filters)
+    retriever.similarity_top_k = 10
+    assert {node.node_id for node in retriever.retrieve("日本")} == expected
+
+
+def test_native_and_unsupported_filters(retriever: JaColBERTRetriever) -> None:
+    if isinstance(retriever.store, MemoryStore):
+        retriever.filters = lambda payload: payload["year"] == 0
+    else:
+        retriever.filters = models.Filter(must=[models.FieldCondition(key="year", match=models.MatchValue(value=0))])
+    assert [node.node_id for node in retriever.retrieve("日本")] == ["cat"]
+    retriever.filters = MetadataFilters(
+        filters=[MetadataFilter(key="kind", value="place", operator=FilterOperator.TEXT_MATCH)]
+    )
+    with pytest.raises(UnsupportedFilterError, match="operator TEXT_MATCH on 'kind' is not supported"):
+        retriever.retrieve("日本")
+
+
+def test_async_gives_the_same_and_leaves_the_loop_free(retriever: JaColBERTRetriever) -> None:
+    real = retriever._retrieve
+
+    def slow(bundle: QueryBundle) -> list[NodeWithScore]:
+        time.sleep(0.2)
+        return real(bundle)
+
+    retriever._retrieve = slow  # type: ignore[method-assign]
+
+    async def run() -> tuple[list[NodeWithScore], int]:
+        ticks = 0
+        task = asyncio.ensure_future(retriever.aretrieve("日本の首都は？"))
+        while not task.done():
+            await asyncio.sleep(0.01)
+            ticks += 1
+        return task.result(), ticks
+
+    found, ticks = asyncio.run(run())
+    assert ticks >= 5
+    assert [(n.node_id, n.score) for n in found] == [(n.node_id, n.score) for n in retriever.retrieve("日本の首都は？")]
+
+
+def test_events_and_callbacks(store: MultiVectorStore, mini: JaColBERT, events: list[BaseEvent]) -> None:
+    debug = LlamaDebugHandler(print_trace_on_end=False)
+    retriever = JaColBERTRetriever.from_nodes(
+        make_nodes(), mini, store=store, callback_manager=CallbackManager([debug])
+    )
+    found = retriever.retrieve("日本の首都は？")
+    assert [type(e) for e in events if "Retrieval" in type(e).__name__] == [RetrievalStartEvent, RetrievalEndEvent]
+    assert len(debug.get_event_pairs(CBEventType.RETRIEVE)) == 1
+
+    events.clear()
+    rerank = JaColBERTRerank(mini, top_n=1, callback_manager=CallbackManager([debug]))
+    rerank.postprocess_nodes(found, query_str="日本の首都は？")
+    start, end = (e for e in events if "ReRank" in type(e).__name__)
+    assert isinstance(start, ReRankStartEvent)
+    assert isinstance(end, ReRankEndEvent)
+    assert (start.top_n, start.model_name, len(start.nodes), len(end.nodes)) == (1, "jacolbert-mini", 2, 1)
+    assert len(debug.get_event_pairs(CBEventType.RERANKING)) == 1
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_inside_a_query_engine(retriever: JaColBERTRetriever, mini: JaColBERT, asynchronous: bool) -> None:
+    engine = RetrieverQueryEngine.from_args(
+        retriever, llm=MockLLM(), node_postprocessors=[JaColBERTRerank(mini, top_n=1, store=retriever.store)]
+    )
+    question = "日本の首都はどこですか。"
+    response = asyncio.run(engine.aquery(question)) if asynchronous else engine.query(question)
+    assert [node.node_id for node in response.source_nodes] == ["tokyo"]
+    assert "東京は日本の首都" in str(response)  # MockLLM repeats the prompt
+    assert "富士山" not in str(response)
+
+
+def test_rerank_orders_by_maxsim_and_changes_nothing(mini: JaColBERT) -> None:
+    nodes = [NodeWithScore(node=node, score=0.5 + i) for i, node in enumerate(make_nodes())]
+    before = [node.model_dump() for node in nodes]
+    question = "日本で一番高い山は？"
+    ranked = JaColBERTRerank(mini, top_n=3, keep_retrieval_score=True).postprocess_nodes(nodes, query_str=question)
+    assert [node.model_dump() for node in nodes] == before
+    assert ranked[0].node_id == "fuji"
+    scores = mini.score([question], [node.node.get_content(metadata_mode=MetadataMode.EMBED) for node in nodes])[0]
+    np.testing.assert_allclose([node.score for node in ranked], np.sort(scores)[::-1][:3], atol=1e-4)
+    kept = {node.node_id: node.node.metadata["retrieval_score"] for node in ranked}
+    assert kept == {node.node_id: node.score for node in nodes if node.node_id in kept}
+    assert "retrieval_score" not in ranked[0].node.get_content(metadata_mode=MetadataMode.LLM)
+    assert "retrieval_score" not in JaColBERTRerank(mini).postprocess_nodes(nodes, query_str="山")[0].node.metadata
+
+
+def test_rerank_edges(mini: JaColBERT) -> None:
+    rerank = JaColBERTRerank(mini)
+    assert rerank.postprocess_nodes([], query_str="問い") == []
+    with pytest.raises(ValueError, match="Missing query bundle"):
+        rerank.postprocess_nodes([NodeWithScore(node=make_nodes()[0])])
+    twice = [NodeWithScore(node=make_nodes()[0], score=None)] * 2
+    assert len(rerank.postprocess_nodes(twice, query_str="東京")) == 2
+    with pytest.raises(ValueError, match="top_n"):
+        JaColBERTRerank(mini, top_n=0)
+    assert rerank.to_dict()["model"] == "jacolbert-mini"
+    nodes = [NodeWithScore(node=node) for node in make_nodes()]
+    assert asyncio.run(rerank.apostprocess_nodes(nodes, query_str="猫の食べ物"))[0].node_id == "cat"
+
+
+def test_rerank_reuses_stored_vectors(
+    retriever: JaColBERTRetriever, mini: JaColBERT, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoded: list[str] = []
+    real = mini.encode_document
+    monkeypatch.setattr(mini, "encode_document", lambda texts, **kw: encoded.extend(texts) or real(texts, **kw))
+    found = retriever.retrieve("日本の首都は？")
+    with_store = JaColBERTRerank(mini, top_n=5, store=retriever.store)
+    changed = TextNode(id_="fuji", text="富士山は書きかえられた。", metadata={"year": 781, "kind": "place"})
+    unknown = TextNode(id_="dog", text="犬は忠実な動物である。")
+    others = [NodeWithScore(node=node, score=0.0) for node in (changed, unknown)]
+    nodes = [node for node in found if node.node_id != "fuji"] + others
+    ranked = with_store.postprocess_nodes(nodes, query_str="日本の首都は？")
+    assert [text.split("\n")[-1] for text in encoded] == ["富士山は書きかえられた。", "犬は忠実な動物である。"]
+    without = JaColBERTRerank(mini, top_n=5).postprocess_nodes(nodes, query_str="日本の首都は？")
+    assert [node.node_id for node in ranked] == [node.node_id for node in without]
+    np.testing.assert_allclose([n.score for n in ranked], [n.score for n in without], atol=1e-4)
+
+
+def test_bad_nodes_are_refused_whole(store: MultiVectorStore, mini: JaColBERT) -> None:
+    retriever = JaColBERTRetriever(store, mini)
+    with pytest.raises(InputError, match=r"1 of 2 nodes have no text \(the first is 'empty'\)"):
+        retriever.insert_nodes([make_nodes()[0], TextNode(id_="empty", text=" \n")])
+    with pytest.raises(InputError, match=r"come more than once: \['tokyo'\]"):
+        retriever.insert_nodes([make_nodes()[0], make_nodes()[0]])
+    assert store.count() == 0
+    for top_k in (0, -3):
+        with pytest.raises(InputError, match="top_k is"):
+            JaColBERTRetriever(store, mini, similarity_top_k=top_k)
+
+
+def test_another_models_collection_is_refused(
+    retriever: JaColBERTRetriever, store: MultiVectorStore, model: JaColBERT
+) -> None:
+    with pytest.raises(ModelMismatchError, match="was made by the model 'jacolbert-mini', not by 'stanford'"):
+        JaColBERTRetriever(store, model)
+    with pytest.raises(ModelMismatchError, match="was made by the model"):
+        JaColBERTRerank(model, store=store)
+
+
+def test_a_collection_without_nodes(store: MultiVectorStore, mini: JaColBERT) -> None:
+    store.bind(mini.identity)
+    store.upsert([Point("a", mini.encode_document(["猫"])[0], {"text": "猫"})])
+    with pytest.raises(StoreFileError, match=r"holds points that are no LlamaIndex nodes \(payload keys: \['text'\]\)"):
+        JaColBERTRetriever(store, mini).retrieve("猫")
+
+
+def test_payloads_are_llama_indexs_own(retriever: JaColBERTRetriever) -> None:
+    payload = retriever.store.get(["tokyo"])["tokyo"].payload
+    assert {"_node_content", "_node_type", "document_id", "doc_id", "ref_doc_id", "year", "kind"} == set(payload)
