@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from jacolbert_integrations import JaColBERT
 from jacolbert_integrations.errors import InputError, TruncationWarning
+from jacolbert_integrations.transformer import ColBERTTransformer
 
 from .conftest import STANFORD
 
@@ -122,14 +124,14 @@ def test_half_precision_stays_close_and_normalised(model: JaColBERT) -> None:
 
 def test_batches_are_cut_by_tokens(model: JaColBERT, monkeypatch: pytest.MonkeyPatch) -> None:
     widths: list[tuple[int, int]] = []
-    collate = type(model.model[0]).collate
+    collate = ColBERTTransformer.collate
 
-    def recording(self: object, batch: object, task: object) -> object:
-        features = collate(self, batch, task)  # type: ignore[operator]
+    def recording(self: ColBERTTransformer, batch: Any, task: Any) -> dict[str, Any]:
+        features = collate(self, batch, task)
         widths.append(tuple(features["input_ids"].shape))
         return features
 
-    monkeypatch.setattr(type(model.model[0]), "collate", recording)
+    monkeypatch.setattr(ColBERTTransformer, "collate", recording)
     monkeypatch.setattr(model, "batch_tokens", 200)
     model.encode_document(["猫が好き。" * n for n in (1, 30, 2, 28, 3, 1, 1, 2)])
     assert sum(rows for rows, _ in widths) == 8
@@ -152,7 +154,7 @@ def test_bad_arguments(model: JaColBERT) -> None:
     with pytest.raises(InputError, match="batch_size is 0"):
         model.encode_document(["猫"], batch_size=0)
     with pytest.raises(InputError, match="1 texts among 2 items"):
-        model.score(["猫"], ["猫", np.ones((1, 128), np.float32)])  # type: ignore[list-item]
+        model.score(["猫"], ["猫", np.ones((1, 128), np.float32)])  # type: ignore[arg-type]
     with pytest.raises(InputError, match="got one string"):
         model.score("猫", ["猫"])
     with pytest.raises(InputError, match="query_length is 'long'"):

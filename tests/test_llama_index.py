@@ -35,6 +35,7 @@ from jacolbert_integrations import (
     QdrantStore,
 )
 from jacolbert_integrations.errors import InputError, ModelMismatchError, StoreFileError, UnsupportedFilterError
+from jacolbert_integrations.types import TokenVectors
 
 TEXTS = {
     "tokyo": ("東京は日本の首都であり、人口は約千四百万人である。", 1868),
@@ -94,11 +95,11 @@ def test_hierarchy() -> None:
 def test_retrieves_by_maxsim(retriever: JaColBERTRetriever, mini: JaColBERT) -> None:
     question = "日本の首都はどこですか。"
     found = retriever.retrieve(question)
-    assert [node.node_id for node in found][0] == "tokyo"
+    assert found[0].node_id == "tokyo"
     assert len(found) == 3
     texts = {node.node_id: node.get_content(metadata_mode=MetadataMode.EMBED) for node in make_nodes()}
     for node in found:
-        np.testing.assert_allclose(node.score, mini.score([question], [texts[node.node_id]])[0, 0], atol=1e-4)
+        np.testing.assert_allclose(node.get_score(), mini.score([question], [texts[node.node_id]])[0, 0], atol=1e-4)
         assert node.node.metadata == {"year": TEXTS[node.node_id][1], "kind": node.node.metadata["kind"]}
         assert node.text == TEXTS[node.node_id][0]
 
@@ -138,7 +139,8 @@ def test_from_documents_splits_as_llama_index_does(mini: JaColBERT) -> None:
           MetadataFilter(key="year", value=794, operator=FilterOperator.LTE)], {"fuji", "kyoto"}),
         ([MetadataFilters(filters=[MetadataFilter(key="year", value=0), MetadataFilter(key="year", value=781)],
                           condition=FilterCondition.OR)], {"cat", "fuji"}),
-        ([MetadataFilters(filters=[MetadataFilter(key="kind", value="place")], condition=FilterCondition.NOT)], {"cat"}),
+        ([MetadataFilters(filters=[MetadataFilter(key="kind", value="place")], condition=FilterCondition.NOT)],
+         {"cat"}),
     ],
 )  # fmt: skip
 def test_metadata_filters(retriever: JaColBERTRetriever, filters: list[Any], expected: set[str]) -> None:
@@ -167,7 +169,7 @@ def test_async_gives_the_same_and_leaves_the_loop_free(retriever: JaColBERTRetri
         time.sleep(0.2)
         return real(bundle)
 
-    retriever._retrieve = slow  # type: ignore[method-assign]
+    retriever._retrieve = slow  # type: ignore[method-assign, assignment]
 
     async def run() -> tuple[list[NodeWithScore], int]:
         ticks = 0
@@ -221,7 +223,7 @@ def test_rerank_orders_by_maxsim_and_changes_nothing(mini: JaColBERT) -> None:
     assert [node.model_dump() for node in nodes] == before
     assert ranked[0].node_id == "fuji"
     scores = mini.score([question], [node.node.get_content(metadata_mode=MetadataMode.EMBED) for node in nodes])[0]
-    np.testing.assert_allclose([node.score for node in ranked], np.sort(scores)[::-1][:3], atol=1e-4)
+    np.testing.assert_allclose([node.get_score() for node in ranked], np.sort(scores)[::-1][:3], atol=1e-4)
     kept = {node.node_id: node.node.metadata["retrieval_score"] for node in ranked}
     assert kept == {node.node_id: node.score for node in nodes if node.node_id in kept}
     assert "retrieval_score" not in ranked[0].node.get_content(metadata_mode=MetadataMode.LLM)
@@ -247,7 +249,12 @@ def test_rerank_reuses_stored_vectors(
 ) -> None:
     encoded: list[str] = []
     real = mini.encode_document
-    monkeypatch.setattr(mini, "encode_document", lambda texts, **kw: encoded.extend(texts) or real(texts, **kw))
+
+    def recording(texts: list[str]) -> list[TokenVectors]:
+        encoded.extend(texts)
+        return real(texts)
+
+    monkeypatch.setattr(mini, "encode_document", recording)
     found = retriever.retrieve("日本の首都は？")
     with_store = JaColBERTRerank(mini, top_n=5, store=retriever.store)
     changed = TextNode(id_="fuji", text="富士山は書きかえられた。", metadata={"year": 781, "kind": "place"})
@@ -258,7 +265,7 @@ def test_rerank_reuses_stored_vectors(
     assert [text.split("\n")[-1] for text in encoded] == ["富士山は書きかえられた。", "犬は忠実な動物である。"]
     without = JaColBERTRerank(mini, top_n=5).postprocess_nodes(nodes, query_str="日本の首都は？")
     assert [node.node_id for node in ranked] == [node.node_id for node in without]
-    np.testing.assert_allclose([n.score for n in ranked], [n.score for n in without], atol=1e-4)
+    np.testing.assert_allclose([n.get_score() for n in ranked], [n.get_score() for n in without], atol=1e-4)
 
 
 def test_bad_nodes_are_refused_whole(store: MultiVectorStore, mini: JaColBERT) -> None:

@@ -15,7 +15,7 @@ from sentence_transformers.base.modules import Dense, Normalize, Transformer
 from sentence_transformers.multi_vector_encoder.modules import MultiVectorMask
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors
 from torch import nn
-from transformers import BertConfig, BertModel, BertTokenizerFast, PreTrainedTokenizerFast, XLMRobertaConfig
+from transformers import BertConfig, BertModel, BertTokenizer, PreTrainedTokenizerFast, XLMRobertaConfig
 
 from jacolbert_integrations import JaColBERT
 from jacolbert_integrations.checkpoints import Layout, inspect_checkpoint
@@ -34,7 +34,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::jacolbert_integrations.errors.T
 def english_backbone(folder: Path) -> BertModel:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "vocab.txt").write_text("\n".join(WORDS) + "\n")
-    BertTokenizerFast(str(folder / "vocab.txt"), do_lower_case=True).save_pretrained(folder)
+    BertTokenizer(str(folder / "vocab.txt"), do_lower_case=True).save_pretrained(folder)
     torch.manual_seed(0)
     return BertModel(
         BertConfig(vocab_size=len(WORDS), hidden_size=16, num_hidden_layers=1, num_attention_heads=2,
@@ -156,7 +156,7 @@ def jina(tmp_path_factory: pytest.TempPathFactory) -> Path:
     backend.decoder = decoders.Metaspace()
     backend.add_special_tokens([AddedToken(t, special=True) for t in ("<mask>", "[QueryMarker]", "[DocumentMarker]")])
     backend.post_processor = processors.TemplateProcessing("<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 2)])
-    PreTrainedTokenizerFast(
+    PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=backend, bos_token="<s>", cls_token="<s>", eos_token="</s>", sep_token="</s>",
         pad_token="<pad>", unk_token="<unk>", mask_token="<mask>", model_max_length=64,
     ).save_pretrained(folder)  # fmt: skip

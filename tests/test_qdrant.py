@@ -142,7 +142,7 @@ def test_points_for_a_server_are_json_and_for_local_mode_arrays() -> None:
     assert isinstance(local.vector, dict)
     assert isinstance(local.vector[VECTOR_NAME], np.ndarray)
     sent = json.loads(remote.model_dump_json())
-    np.testing.assert_allclose(sent["vector"][VECTOR_NAME], local.vector[VECTOR_NAME])
+    np.testing.assert_allclose(sent["vector"][VECTOR_NAME], np.asarray(local.vector[VECTOR_NAME]))
     assert (sent["id"], sent["payload"]) == (local.id, local.payload)
 
 

@@ -58,8 +58,9 @@ def store(reopen: Open) -> MultiVectorStore:
 
 
 def vectors(seed: int, tokens: int = 5) -> TokenVectors:
-    matrix = np.random.default_rng(seed).standard_normal((tokens, DIMENSION)).astype(np.float32)
-    return matrix / np.linalg.norm(matrix, axis=1, keepdims=True)
+    matrix: TokenVectors = np.random.default_rng(seed).standard_normal((tokens, DIMENSION)).astype(np.float32)
+    normalised: TokenVectors = matrix / np.linalg.norm(matrix, axis=1, keepdims=True)
+    return normalised
 
 
 def points(count: int) -> list[Point]:

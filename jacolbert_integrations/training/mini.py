@@ -105,6 +105,7 @@ def train_mini(questions: QuestionSet, recipe: MiniRecipe, output: Path, *, prog
         batch_sampler=partial(_article_batches, pairs),
         save_strategy="no",
         report_to="none",
+        dataloader_pin_memory=torch.cuda.is_available(),
         logging_steps=50,
         disable_tqdm=not progress,
     )

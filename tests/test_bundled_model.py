@@ -1,0 +1,28 @@
+"""The model that comes with the package: small, of the released layout, and good enough to try things with."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+from jacolbert_integrations import JaColBERT
+from jacolbert_integrations.checkpoints import Layout, inspect_checkpoint
+from jacolbert_integrations.evaluation.jsquad import load_jsquad
+from jacolbert_integrations.evaluation.retrieval import evaluate_model
+from jacolbert_integrations.hub import BUNDLED_MODEL
+
+
+def test_size_layout_and_card() -> None:
+    assert sum(file.stat().st_size for file in Path(BUNDLED_MODEL).iterdir()) < 10_000_000
+    assert inspect_checkpoint(BUNDLED_MODEL).layout is Layout.STANFORD
+    card = (BUNDLED_MODEL / "README.md").read_text(encoding="utf-8")
+    for part in ("JaQuAD", "CC BY-SA 3.0", "| steps |", "| seed |", "| JSQuAD valid | 4,442 |", "How to make it again"):
+        assert part in card
+
+
+def test_retrieval_on_real_questions(mini: JaColBERT) -> None:
+    """The card has the figures for all 4,442 questions; here are 400 of them, to notice a regression."""
+    corpus = load_jsquad()
+    metrics = evaluate_model(mini, corpus, random.Random(0).sample(corpus.questions, 400))
+    assert metrics.recall[1] >= 0.80
+    assert metrics.recall[10] >= 0.92
