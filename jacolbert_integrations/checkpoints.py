@@ -9,13 +9,13 @@ broken checkpoint is reported before any weight is loaded.
 from __future__ import annotations
 
 import enum
-import json
 import string
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .checkpoint_files import listing, read_json, read_object, weight_shapes
 from .errors import (
     CheckpointNotFoundError,
     CorruptCheckpointError,
@@ -114,10 +114,10 @@ def inspect_checkpoint(path: str | Path) -> Checkpoint:
         )
     if (path / "modules.json").is_file():
         return _inspect_modules(path)
-    config = _read_object(path / "config.json") if (path / "config.json").is_file() else None
+    config = read_object(path / "config.json") if (path / "config.json").is_file() else None
     if config is None:
         raise UnknownLayoutError(
-            f"{path} holds {_listing(path)}, but neither config.json nor modules.json. "
+            f"{path} holds {listing(path)}, but neither config.json nor modules.json. "
             "Give the directory that holds the model's config.json."
         )
     return _inspect_stanford(path, config)
@@ -134,14 +134,14 @@ def _inspect_stanford(path: Path, config: Mapping[str, Any]) -> Checkpoint:
                 "which says its markers and lengths. Copy that file from the original checkpoint."
             )
         raise UnknownLayoutError(
-            f"{path} is a plain {config.get('model_type', 'unknown')} model (it holds {_listing(path)}): there is "
+            f"{path} is a plain {config.get('model_type', 'unknown')} model (it holds {listing(path)}): there is "
             f"neither artifact.metadata, nor a {_PROJECTION!r} among its weights, nor a modules.json. A ColBERT "
             "needs a trained projection and none will be made up. Give a ColBERT checkpoint, or train one from "
             "this model."
         )
     if shapes is None and not any((path / name).is_file() for name in _WEIGHT_FILES):
         raise IncompleteCheckpointError(
-            f"{path} holds {_listing(path)}, but no weights: one of {', '.join(_WEIGHT_FILES)} is needed."
+            f"{path} holds {listing(path)}, but no weights: one of {', '.join(_WEIGHT_FILES)} is needed."
         )
     if projected is False:
         raise IncompleteCheckpointError(
@@ -149,7 +149,7 @@ def _inspect_stanford(path: Path, config: Mapping[str, Any]) -> Checkpoint:
             f"{len(shapes or ())} weights. Without the trained projection the model is useless, and none will be "
             "made up. Save the checkpoint again with its projection."
         )
-    metadata = _read_object(metadata_file)
+    metadata = read_object(metadata_file)
     if shapes is not None:
         _check_projection_shape(path, shapes[_PROJECTION], config.get("hidden_size"), metadata.get("dim"))
     return Checkpoint(
@@ -190,12 +190,12 @@ def stanford_settings(metadata: Mapping[str, Any], source: Path | str = "artifac
 
 
 def _inspect_modules(path: Path) -> Checkpoint:
-    modules = _read_json(path / "modules.json")
+    modules = read_json(path / "modules.json")
     if not isinstance(modules, list) or not all(isinstance(m, dict) and {"type", "path"} <= m.keys() for m in modules):
         raise CorruptCheckpointError(f"{path / 'modules.json'} is no list of modules, each with a type and a path.")
     main_file = path / "config_sentence_transformers.json"
-    main = _read_object(main_file) if main_file.is_file() else {}
-    config = _read_object(path / "config.json") if (path / "config.json").is_file() else {}
+    main = read_object(main_file) if main_file.is_file() else {}
+    config = read_object(path / "config.json") if (path / "config.json").is_file() else {}
     projections = tuple(str(m["path"]) for m in modules if str(m["type"]).endswith(".Dense"))
     types = [str(m["type"]) for m in modules]
 
@@ -217,7 +217,7 @@ def _inspect_modules(path: Path) -> Checkpoint:
         )
     shapes = weight_shapes(path)
     if layout is not Layout.SENTENCE_TRANSFORMERS and not any((path / name).is_file() for name in _WEIGHT_FILES):
-        raise IncompleteCheckpointError(f"{path} holds {_listing(path)}, but no weights ({', '.join(_WEIGHT_FILES)}).")
+        raise IncompleteCheckpointError(f"{path} holds {listing(path)}, but no weights ({', '.join(_WEIGHT_FILES)}).")
     del shapes  # read for its checks
     width = config.get("hidden_size")
     for folder in projections:
@@ -252,7 +252,7 @@ def _pylate_settings(main: Mapping[str, Any], source: Path) -> ColBERTSettings:
 def _our_settings(source: Path) -> ColBERTSettings:
     if not source.is_file():
         raise IncompleteCheckpointError(f"{source} is missing: it holds the markers and lengths of the model.")
-    settings = _read_object(source).get(SETTINGS_KEY)
+    settings = read_object(source).get(SETTINGS_KEY)
     if not isinstance(settings, dict):
         raise IncompleteCheckpointError(f"{source} has no {SETTINGS_KEY!r} section with the markers and lengths.")
     return settings_from_dict(settings, source)
@@ -274,11 +274,11 @@ def settings_from_dict(values: Mapping[str, Any], source: Path | str = "the sett
 def _check_dense(folder: Path, width: int | None) -> int | None:
     if not (folder / "config.json").is_file():
         raise IncompleteCheckpointError(f"{folder} has no config.json: the projection's shape is unknown.")
-    config = _read_object(folder / "config.json")
+    config = read_object(folder / "config.json")
     shapes = weight_shapes(folder)
     if shapes is None:
         if not (folder / "pytorch_model.bin").is_file():
-            raise IncompleteCheckpointError(f"{folder} holds {_listing(folder)}, but no weights for the projection.")
+            raise IncompleteCheckpointError(f"{folder} holds {listing(folder)}, but no weights for the projection.")
         return config.get("out_features")
     if _PROJECTION not in shapes:
         raise IncompleteCheckpointError(f"{folder}: no {_PROJECTION!r} among the weights {sorted(shapes)}.")
@@ -296,54 +296,9 @@ def _check_projection_shape(path: Path, shape: tuple[int, ...], hidden: int | No
         )
 
 
-def weight_shapes(path: Path) -> dict[str, tuple[int, ...]] | None:
-    """Names and shapes of the safetensors weights in a directory, from their headers alone.
-
-    Returns:
-        Name to shape; None where the directory has no safetensors file (a ``.bin`` file has to be
-        unpickled to be known).
-
-    Raises:
-        CorruptCheckpointError: If a file is truncated or its header cannot be read.
-        IncompleteCheckpointError: If a shard is missing.
-    """
-    index = path / "model.safetensors.index.json"
-    if (path / "model.safetensors").is_file():
-        return _safetensors_shapes(path / "model.safetensors")
-    if not index.is_file():
-        return None
-    shapes: dict[str, tuple[int, ...]] = {}
-    for shard in sorted(set(_read_object(index).get("weight_map", {}).values())):
-        if not (path / shard).is_file():
-            raise IncompleteCheckpointError(f"{index} names the shard {shard}, which is missing.")
-        shapes |= _safetensors_shapes(path / shard)
-    return shapes
-
-
-def _safetensors_shapes(file: Path) -> dict[str, tuple[int, ...]]:
-    size = file.stat().st_size
-    with file.open("rb") as stream:
-        length = int.from_bytes(stream.read(8), "little")
-        if not 2 <= length <= size - 8:
-            raise CorruptCheckpointError(
-                f"{file} has {size} bytes and announces a header of {length}: it is truncated, or no safetensors "
-                "file (a Git LFS pointer, perhaps). Download it again."
-            )
-        try:
-            header = json.loads(stream.read(length))
-            tensors = {name: entry for name, entry in header.items() if name != "__metadata__"}
-            end = 8 + length + max((int(entry["data_offsets"][1]) for entry in tensors.values()), default=0)
-            shapes = {name: tuple(map(int, entry["shape"])) for name, entry in tensors.items()}
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise CorruptCheckpointError(f"{file} has an unreadable safetensors header ({error}).") from None
-    if end > size:
-        raise CorruptCheckpointError(f"{file} has {size} bytes of {end}: it is truncated. Download it again.")
-    return shapes
-
-
 def _is_japanese(path: Path) -> bool:
     file = path / "tokenizer_config.json"
-    return file.is_file() and _read_object(file).get("tokenizer_class") == "BertJapaneseTokenizer"
+    return file.is_file() and read_object(file).get("tokenizer_class") == "BertJapaneseTokenizer"
 
 
 def _positive(value: Any, name: str, source: Path | str) -> int:
@@ -351,22 +306,3 @@ def _positive(value: Any, name: str, source: Path | str) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < 4:
         raise CorruptCheckpointError(f"{source}: {name} is {value!r}, but a number of tokens of at least 4 is needed.")
     return value
-
-
-def _read_object(file: Path) -> dict[str, Any]:
-    value = _read_json(file)
-    if not isinstance(value, dict):
-        raise CorruptCheckpointError(f"{file} holds a {type(value).__name__}, but a JSON object is expected.")
-    return value
-
-
-def _read_json(file: Path) -> Any:
-    try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise CorruptCheckpointError(f"{file} is no valid JSON ({error}). It may be truncated.") from None
-
-
-def _listing(path: Path) -> str:
-    names = sorted(entry.name for entry in path.iterdir())
-    return f"{', '.join(names[:12])}{' ...' if len(names) > 12 else ''}" if names else "no files"

@@ -17,12 +17,14 @@ from tqdm import tqdm
 from .checkpoints import Checkpoint, inspect_checkpoint
 from .errors import InputError, TruncationWarning
 from .hub import resolve_checkpoint
-from .loading import LoadOptions, checkpoint_fingerprint, load_model, model_fingerprint, save_stanford
+from .loading import LoadOptions, load_model
 from .query_length import QueryLength, check_query_length
+from .saving import save_stanford
 from .scoring import maxsim
 from .transformer import ColBERTTransformer, Encoded, Task
 from .types import Hit, ModelIdentity, Query, Scores, TokenVectors
 from .vectors import check_top_k
+from .weights import checkpoint_fingerprint, model_fingerprint
 
 _CPU_BATCH_TOKENS = 1024
 _GPU_BATCH_TOKENS = 32768

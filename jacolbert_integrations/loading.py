@@ -1,4 +1,4 @@
-"""From a checkpoint directory to a sentence-transformers pipeline, and back.
+"""From a checkpoint directory to a sentence-transformers pipeline.
 
 The pipeline is always ``[ColBERTTransformer, Dense ..., MultiVectorMask, Normalize]``, whatever the
 layout. Checkpoints in sentence-transformers' own layout are built by it, and get our transformer
@@ -7,31 +7,24 @@ in place of its own where that changes nothing but the handling of queries.
 
 from __future__ import annotations
 
-import hashlib
-import json
-import shutil
-import tempfile
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any, cast
+from typing import cast
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from sentence_transformers import MultiVectorEncoder
 from sentence_transformers.base.modules import Dense, Normalize
 from sentence_transformers.base.modules import Transformer as STTransformer
 from sentence_transformers.multi_vector_encoder.modules import MultiVectorMask
-from torch import Tensor, nn
-from transformers import PreTrainedModel
+from torch import nn
 
-from .checkpoints import Checkpoint, ColBERTSettings, Layout, weight_shapes
+from .checkpoints import Checkpoint, ColBERTSettings, Layout
 from .errors import CorruptCheckpointError, IncompleteCheckpointError, InputError, RemoteCodeError
 from .query_length import QueryLength
-from .tokenization import JapaneseTokenizer
 from .transformer import ColBERTTransformer, HuggingFaceTokenizer
+from .weights import stored_weights, unsafe_weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +62,7 @@ def load_model(checkpoint: Checkpoint, options: LoadOptions) -> MultiVectorEncod
         if isinstance(error, InputError):
             raise
         if isinstance(error, UnpicklingError):
-            raise _unsafe(checkpoint.path, error) from error
+            raise unsafe_weights(checkpoint.path, error) from error
         if checkpoint.remote_code and not options.trust_remote_code:
             raise RemoteCodeError(
                 f"{checkpoint.path} names Python code of its own in its config.json (auto_map) and cannot be built "
@@ -187,174 +180,3 @@ def _equivalent_settings(model: MultiVectorEncoder) -> ColBERTSettings | None:
         attend_to_mask_tokens=expansion["attend"],
         skiplist=tuple(skiplist),
     )
-
-
-def stored_weights(path: Path) -> Iterator[tuple[str, Tensor]]:
-    """The tensors of a directory's weight files, by name.
-
-    Raises:
-        CorruptCheckpointError: If a file cannot be read, or would run code when unpickled.
-    """
-    shards = [path / "model.safetensors"]
-    index = path / "model.safetensors.index.json"
-    if weight_shapes(path) is not None:
-        if not shards[0].is_file():
-            shards = [path / name for name in sorted(set(json.loads(index.read_text())["weight_map"].values()))]
-        for shard in shards:
-            yield from load_file(shard).items()
-        return
-    for file in sorted(path.glob("pytorch_model*.bin")):
-        try:
-            yield from torch.load(file, map_location="cpu", weights_only=True).items()
-        except Exception as error:  # torch raises a different type for each way in which a file is broken
-            raise _unsafe(file, error) from error
-
-
-def _unsafe(file: Path, error: Exception) -> CorruptCheckpointError:
-    return CorruptCheckpointError(
-        f"{file} cannot be read with weights only: it is truncated, or it would run code. Download it again, or "
-        f"convert it to safetensors where you trust it. ({str(error).splitlines()[0]})"
-    )
-
-
-def checkpoint_fingerprint(checkpoint: Checkpoint) -> str:
-    """The :func:`fingerprint` of a checkpoint's stored weights, whatever its layout."""
-    tensors = dict(stored_weights(checkpoint.path))
-    for position, folder in enumerate(checkpoint.projections):
-        for name, tensor in stored_weights(checkpoint.path / folder):
-            tensors[_projection_name(position, name)] = tensor
-    return fingerprint(tensors)
-
-
-def model_fingerprint(model: MultiVectorEncoder) -> str:
-    """The :func:`fingerprint` of a loaded model's weights."""
-    return fingerprint(_named_weights(model))
-
-
-def _named_weights(model: MultiVectorEncoder) -> dict[str, Tensor]:
-    tensors: dict[str, Tensor] = {}
-    projections = 0
-    for module in model.children():
-        if isinstance(module, STTransformer):
-            tensors |= module.auto_model.state_dict()
-        elif isinstance(module, Dense):
-            tensors |= {_projection_name(projections, name): t for name, t in module.state_dict().items()}
-            projections += 1
-    return tensors
-
-
-def _projection_name(position: int, name: str) -> str:
-    return name if position == 0 else f"{position}.{name}"
-
-
-def fingerprint(tensors: Mapping[str, Tensor]) -> str:
-    """SHA-256 over names, shapes and float32 values, the same for every layout of the same weights.
-
-    The pooler, which token vectors never pass through, is left out.
-    """
-    digest = hashlib.sha256()
-    for name, tensor in sorted((_canonical(name), tensor) for name, tensor in tensors.items()):
-        if name.startswith("pooler.") or name.endswith("position_ids"):
-            continue
-        digest.update(f"{name}{tuple(tensor.shape)}".encode())
-        digest.update(tensor.detach().float().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
-
-
-def _canonical(name: str) -> str:
-    for prefix in ("bert.", "roberta.", "model.", "auto_model."):
-        name = name.removeprefix(prefix)
-    if name.endswith(("LayerNorm.gamma", "LayerNorm.beta")):  # how old TensorFlow code called them
-        name = name.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias")
-    return name
-
-
-def save_stanford(model: MultiVectorEncoder, path: Path, *, dtype: torch.dtype = torch.float32) -> None:
-    """Writes the layout of the released JaColBERT models, whole or not at all.
-
-    Raises:
-        InputError: If the model is none that this layout can hold (one projection without bias
-            over a transformer of ours).
-    """
-    modules = list(model.children())
-    transformer, projections = modules[0], [m for m in modules if isinstance(m, Dense)]
-    plain = len(projections) == 1 and not projections[0].bias and not projections[0].use_residual
-    if not isinstance(transformer, ColBERTTransformer) or not plain:
-        raise InputError(
-            "the Stanford layout holds one transformer with ColBERT markers and one projection without bias, but this "
-            f"model is {[type(m).__name__ for m in modules]}. Save it with model.model.save_pretrained instead."
-        )
-    backbone = transformer.auto_model
-    settings = replace(transformer.settings, query_length=transformer.query_length_rule)
-    with whole_directory(path) as folder:
-        _write_stanford(folder, backbone, projections[0].linear, settings, dtype)
-        transformer.hf_tokenizer.save_pretrained(folder)
-
-
-def save_scratch(
-    path: Path,
-    backbone: PreTrainedModel,
-    projection: nn.Linear,
-    tokenizer: JapaneseTokenizer,
-    settings: ColBERTSettings,
-) -> None:
-    """Writes parts that were never loaded from anywhere as a checkpoint, so that they can be."""
-    with whole_directory(path) as folder:
-        _write_stanford(folder, backbone, projection, settings, torch.float32)
-        tokenizer.save_pretrained(folder)
-
-
-def _write_stanford(
-    folder: Path, backbone: PreTrainedModel, projection: nn.Linear, settings: ColBERTSettings, dtype: torch.dtype
-) -> None:
-    tensors = {f"{backbone.base_model_prefix}.{name}": tensor for name, tensor in backbone.state_dict().items()}
-    tensors["linear.weight"] = projection.weight
-    save_file(
-        {name: tensor.detach().to("cpu", dtype).contiguous().clone() for name, tensor in tensors.items()},
-        folder / "model.safetensors",
-        metadata={"format": "pt"},
-    )
-    names = {"architectures": ["HF_ColBERT"], "dtype": str(dtype).removeprefix("torch.")}
-    _write_json(folder / "config.json", backbone.config.to_dict() | names)
-    metadata = {
-        "query_token_id": settings.query_marker,
-        "doc_token_id": settings.document_marker,
-        "query_maxlen": settings.query_maxlen,
-        "doc_maxlen": settings.document_maxlen,
-        "query_length": settings.query_length,
-        "dim": projection.out_features,
-        "similarity": "cosine",
-        "attend_to_mask_tokens": settings.attend_to_mask_tokens,
-        "mask_punctuation": bool(settings.skiplist),
-        "nbits": 2,
-    }
-    _write_json(folder / "artifact.metadata", metadata)
-
-
-class whole_directory:
-    """A new directory that takes its name only once everything in it has been written."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def __enter__(self) -> Path:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._folder = Path(tempfile.mkdtemp(prefix=f".{self._path.name}-", dir=self._path.parent))
-        return self._folder
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
-            return
-        self._folder.chmod(0o755)
-        if self._path.exists():
-            old = self._folder.with_name(f"{self._folder.name}-old")
-            self._path.rename(old)
-            self._folder.rename(self._path)
-            shutil.rmtree(old)
-        else:
-            self._folder.rename(self._path)
-
-
-def _write_json(file: Path, value: Mapping[str, Any]) -> None:
-    file.write_text(json.dumps(value, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")

@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import threading
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol
@@ -23,6 +23,7 @@ import unidic_lite
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from .errors import CorruptCheckpointError, IncompleteCheckpointError, InputError
+from .spans import locate_words
 
 _MAX_REMEMBERED_WORDS = 1 << 18
 
@@ -175,7 +176,7 @@ class JapaneseTokenizer:
         """
         ids: list[int] = []
         spans: list[tuple[int, int]] = []
-        for word, start, end in _locate(self.words(text), text, self.splitter.normalize):
+        for word, start, end in locate_words(self.words(text), text, self.splitter.normalize):
             pieces = self._pieces[word]
             ids += pieces
             spans += self._piece_spans(word, pieces, start, end)
@@ -276,47 +277,3 @@ class JapaneseTokenizer:
         (directory / "tokenizer_config.json").write_text(
             json.dumps(config, ensure_ascii=False, indent=2), encoding="utf-8"
         )
-
-
-def _locate(words: Iterable[str], text: str, normalize: bool) -> Iterator[tuple[str, int, int]]:
-    """Finds each word of the normalised text in the text itself."""
-    normalised, spans = _normalise_with_spans(text) if normalize else (text, [(i, i + 1) for i in range(len(text))])
-    # Words may be lower-cased. Where that changes a text's length, only the exact form can be found.
-    lowered = normalised.lower()
-    folds = len(lowered) == len(normalised)
-    at = 0
-    for word in words:
-        found = lowered.find(word.lower(), at) if folds else normalised.find(word, at)
-        if found < 0 or not word:
-            here = spans[at][0] if at < len(spans) else len(text)
-            yield word, here, here
-            continue
-        at = found + len(word)
-        yield word, spans[found][0], spans[at - 1][1]
-
-
-def _normalise_with_spans(text: str) -> tuple[str, list[tuple[int, int]]]:
-    """NFKC of ``text``, and for each of its characters the span of ``text`` that it comes from."""
-    pieces: list[str] = []
-    spans: list[tuple[int, int]] = []
-    start = 0
-    for end in range(1, len(text) + 1):
-        # A character that composes with the one before it belongs to the same cluster.
-        if end < len(text) and _may_compose(text[end]):
-            continue
-        piece = unicodedata.normalize("NFKC", text[start:end])
-        pieces.append(piece)
-        spans += [(i, i + 1) for i in range(start, end)] if len(piece) == end - start else [(start, end)] * len(piece)
-        start = end
-    whole = unicodedata.normalize("NFKC", text)
-    if whole != "".join(pieces):  # a composition that the clusters missed: the text as a whole is all we know
-        spans = [(0, len(text))] * len(whole)
-    return whole, spans
-
-
-def _may_compose(character: str) -> bool:
-    return (
-        unicodedata.combining(character) != 0
-        or character in "\uff9e\uff9f"  # half-width (semi-)voiced sound marks
-        or "\u1160" <= character <= "\u11ff"  # Hangul vowels and finals
-    )

@@ -24,7 +24,7 @@ from jacolbert_integrations.errors import (
     RemoteCodeError,
     UnknownLayoutError,
 )
-from jacolbert_integrations.loading import save_stanford
+from jacolbert_integrations.saving import save_stanford
 
 from .conftest import PYLATE, STANFORD
 
@@ -265,7 +265,7 @@ def test_a_save_replaces_the_old_one_whole(tmp_path: Path, monkeypatch: pytest.M
     model.save_pretrained(target)
     assert not (target / "stale").exists()
     before = sorted(file.name for file in target.iterdir())
-    monkeypatch.setattr("jacolbert_integrations.loading._write_json", lambda *_: 1 / 0)
+    monkeypatch.setattr("jacolbert_integrations.saving._write_json", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         model.save_pretrained(target)
     assert sorted(file.name for file in target.iterdir()) == before

@@ -14,8 +14,8 @@ import jacolbert_integrations
 
 ROOT = Path(jacolbert_integrations.__file__).parent
 PACKAGE = "jacolbert_integrations"
-PLAIN = {"types", "errors", "checkpoints", "query_length"}
-WITH_TORCH = {"encoder", "scoring", "memory", "transformer", "loading", "training"}
+PLAIN = {"types", "errors", "checkpoints", "checkpoint_files", "query_length"}
+WITH_TORCH = {"encoder", "scoring", "memory", "transformer", "loading", "saving", "weights", "training"}
 
 
 def modules() -> Iterator[tuple[str, ast.Module]]:

@@ -22,7 +22,7 @@ from ..encoder import JaColBERT
 from ..errors import MissingExtraError
 from ..evaluation.jsquad import load_jsquad
 from ..evaluation.retrieval import evaluate_model
-from ..loading import save_scratch, save_stanford, whole_directory
+from ..saving import save_scratch, save_stanford, whole_directory
 from ..squad import QuestionSet, read_squad
 from ..tokenization import JapaneseTokenizer
 from .cards import mini_card

@@ -1,0 +1,62 @@
+"""Every block of the README runs, and prints what the README says it prints."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jacolbert_integrations.cli.main import main
+
+ROOT = Path(__file__).parent.parent
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+FAST = {"jacolbert demo": ["--sample", "5", "--show", "1"]}
+
+
+def test_there_is_no_block_that_nobody_runs() -> None:
+    assert {language for language, _ in BLOCKS} == {"python", "text", "sh"}
+    assert sum(language == "python" for language, _ in BLOCKS) >= 4
+
+
+def test_python_blocks_print_what_follows_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    compared = 0
+    for (language, code), (following, expected) in zip(BLOCKS, [*BLOCKS[1:], ("", "")], strict=True):
+        if language != "python":
+            continue
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed):
+            exec(compile(code, "README.md", "exec"), names)
+        if following == "text":
+            assert printed.getvalue() == expected
+            compared += 1
+        else:
+            assert printed.getvalue() == ""
+    assert compared >= 3
+    names["client"].close()
+
+
+@pytest.mark.parametrize("line", [line for language, code in BLOCKS if language == "sh" for line in code.splitlines()])
+def test_commands(line: str, capsys: pytest.CaptureFixture[str]) -> None:
+    command = shlex.split(line, comments=True)
+    if command[0] == "make":
+        make = shutil.which("make")
+        assert make is not None
+        subprocess.run([make, "--dry-run", *command[1:]], cwd=ROOT, check=True, capture_output=True)
+    elif command[0] == "jacolbert":
+        assert main([*command[1:], *FAST[" ".join(command[:2])]]) == 0
+    elif command[:2] == ["pip", "install"]:
+        extras = re.findall(r"\[(.*?)\]", command[2])
+        declared = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+        assert all(re.search(rf"^{name} = \[", declared, re.MULTILINE) for extra in extras for name in extra.split(","))
+    else:
+        assert command[:3] == ["python", "-m", "jacolbert_integrations.training"]
+        assert "--output" in command
