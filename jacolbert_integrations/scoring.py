@@ -115,20 +115,20 @@ def _score(
     scores = np.zeros((len(checked), n_documents), np.float32)
     if not checked or not n_documents:
         return scores
+    lengths = [len(query) for query in checked]
     blocks = [
         (first, last, torch.from_numpy(np.concatenate(checked[first:last])).to(device).T.contiguous())
-        for first, last in _query_blocks([len(query) for query in checked])
+        for first, last in _query_blocks(lengths)
     ]
     with torch.inference_mode():
         for rows, bucket in buckets:
             count, width, _ = bucket.shape
             for first, last, block in blocks:
                 products = bucket.view(count * width, -1) @ block
-                best = products.view(count, width, -1).amax(1)  # (documents, query tokens)
-                lengths = torch.tensor([len(query) for query in checked[first:last]], device=device)
+                best = products.view(count, width, -1).amax(1).T.cpu()  # (query tokens, documents)
                 # in float64: a query of many tokens sums many rounded values
-                sums = torch.segment_reduce(best.T.double(), "sum", lengths=lengths, axis=0)
-                scores[first:last, rows] = sums.cpu().numpy()
+                own = torch.tensor(lengths[first:last])
+                scores[first:last, rows] = torch.segment_reduce(best.double(), "sum", lengths=own, axis=0).numpy()
     if not np.isfinite(scores).all():
         query, document = np.argwhere(~np.isfinite(scores))[0]
         raise VectorError(f"query {query} or document {document} holds NaN or infinity: their score is not finite.")

@@ -209,8 +209,9 @@ class ColBERTTransformer(Transformer):
     ) -> PreTrainedModel:
         if backend != "torch" or is_peft_model:
             return super()._load_model(model_name_or_path, transformer_task, config, backend, is_peft_model, **kwargs)
-        verbosity = transformers_logging.get_verbosity()
+        verbosity, bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
         transformers_logging.set_verbosity(logging.ERROR)  # its report calls the projection unexpected; ours follows
+        transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # it takes a second at most
         try:
             model, report = AutoModel.from_pretrained(
                 model_name_or_path, config=config, output_loading_info=True, **kwargs
@@ -221,6 +222,8 @@ class ColBERTTransformer(Transformer):
             ) from error
         finally:
             transformers_logging.set_verbosity(verbosity)
+            if bars:
+                transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]
         _check_report(model_name_or_path, report, len(model.state_dict()))
         loaded: PreTrainedModel = model
         return loaded

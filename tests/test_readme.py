@@ -17,7 +17,7 @@ from jacolbert_integrations.cli.main import main
 
 ROOT = Path(__file__).parent.parent
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
-FAST = {"jacolbert demo": ["--sample", "5", "--show", "1"]}
+FAST = {"jacolbert demo": ["--sample", "5", "--show", "1"], "jacolbert evaluate": ["--sample", "20"]}
 
 
 def test_there_is_no_block_that_nobody_runs() -> None:

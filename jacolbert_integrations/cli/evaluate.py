@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import random
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ..squad import Question, QuestionSet
 
 
 def add_command(commands: Any) -> None:
@@ -17,6 +21,7 @@ def add_command(commands: Any) -> None:
     )
     parser.add_argument("model", nargs="?", help="a directory or hub id (default: the bundled mini model)")
     parser.add_argument("--query-length", choices=("fixed", "released", "paper"), help="another rule than its own")
+    parser.add_argument("--sample", type=int, metavar="N", help="ask only N questions, chosen at random (seed 0)")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)
 
@@ -33,15 +38,22 @@ def run(arguments: argparse.Namespace) -> None:
 
     corpus = load_jsquad()
     model = JaColBERT.from_pretrained(arguments.model, query_length=arguments.query_length)
-    rows = {model.name: evaluate_model(model, corpus)}
+    asked = _asked(corpus, arguments.sample)
+    rows = {model.name: evaluate_model(model, corpus, asked)}
     try:
-        scores = BM25([p.text for p in corpus.passages]).score([q.text for q in corpus.questions])
-        rows["BM25 (MeCab words)"] = retrieval_metrics(ranks_of(scores, right_columns(corpus, corpus.questions)))
+        scores = BM25([p.text for p in corpus.passages]).score([q.text for q in asked])
+        rows["BM25 (MeCab words)"] = retrieval_metrics(ranks_of(scores, right_columns(corpus, asked)))
     except MissingExtraError as error:
         if not arguments.json:
             print(f"BM25 is left out. {error}\n")
     if arguments.json:
         print(json.dumps({name: asdict(metrics) for name, metrics in rows.items()}, ensure_ascii=False, indent=2))
         return
-    print(f"{JSQUAD_SOURCE}\n{len(corpus.questions):,} questions over {len(corpus.passages):,} passages\n")
+    print(f"{JSQUAD_SOURCE}\n{len(asked):,} questions over {len(corpus.passages):,} passages\n")
     print(metrics_table(rows))
+
+
+def _asked(corpus: QuestionSet, sample: int | None) -> list[Question]:
+    if sample is None or sample >= len(corpus.questions):
+        return corpus.questions
+    return random.Random(0).sample(corpus.questions, max(sample, 1))

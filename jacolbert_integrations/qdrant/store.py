@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from qdrant_client import QdrantClient, models
 from qdrant_client.http.exceptions import UnexpectedResponse
+from tqdm import tqdm
 
 from ..binding import check_identity
 from ..errors import StoreNotBoundError
@@ -68,7 +69,7 @@ class QdrantStore:
             check_payload(point)
         self._create(identity)
         local = is_local(self.client)
-        for batch in batches(checked):
+        for batch in tqdm(list(batches(checked)), desc="Writing to Qdrant", unit=" batches", delay=1.0, disable=None):
             self.client.upsert(self.collection, list(to_structs(batch, local=local)), wait=True)
         return len(given)
 
@@ -87,7 +88,7 @@ class QdrantStore:
         if not self.exists():
             return []
         found = self.client.query_points(
-            self.collection, query=vectors.tolist(), using=VECTOR_NAME, query_filter=condition, limit=top_k
+            self.collection, query=vectors, using=VECTOR_NAME, query_filter=condition, limit=top_k
         )
         hits = []
         for point in found.points:
