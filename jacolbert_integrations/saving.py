@@ -68,6 +68,7 @@ def _write_stanford(
         folder / "model.safetensors",
         metadata={"format": "pt"},
     )
+    (folder / "model.safetensors").chmod(0o644)  # safetensors makes files that nobody else can read
     names = {"architectures": ["HF_ColBERT"], "dtype": str(dtype).removeprefix("torch.")}
     _write_json(folder / "config.json", backbone.config.to_dict() | names)
     metadata = {
