@@ -27,7 +27,7 @@ def check_identity(recorded: ModelIdentity, given: ModelIdentity, where: str) ->
         QueryLengthWarning: If only the query-length rules differ.
     """
     differences = [
-        f"{name} {getattr(recorded, name)!r:.20} there, {getattr(given, name)!r:.20} here"
+        f"{name} {str(getattr(recorded, name))[:12]} there, {str(getattr(given, name))[:12]} here"
         for name in ("fingerprint", "dimension", "document_maxlen", "pooling")
         if getattr(recorded, name) != getattr(given, name)
     ]

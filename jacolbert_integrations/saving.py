@@ -70,7 +70,9 @@ def _write_stanford(
     )
     (folder / "model.safetensors").chmod(0o644)  # safetensors makes files that nobody else can read
     names = {"architectures": ["HF_ColBERT"], "dtype": str(dtype).removeprefix("torch.")}
-    _write_json(folder / "config.json", backbone.config.to_dict() | names)
+    config = backbone.config.to_dict() | names
+    config.pop("_name_or_path", None)  # where it was loaded from is nobody else's business
+    _write_json(folder / "config.json", config)
     metadata = {
         "query_token_id": settings.query_marker,
         "doc_token_id": settings.document_marker,

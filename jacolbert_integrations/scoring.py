@@ -19,9 +19,10 @@ from .errors import VectorError
 from .types import Scores, TokenVectors
 from .vectors import as_token_vectors
 
-_CPU_BUCKET_TOKENS = 4096
+_CPU_BUCKET_TOKENS = 8192
 _GPU_BUCKET_TOKENS = 1 << 18
 _BLOCK_QUERY_TOKENS = 256
+_WAITING_MAXIMA = 1 << 22  # 16 MiB
 
 MEMORY_BUDGET = 64 << 20
 """Bytes that :func:`maxsim` uses on a CPU beside its arguments and its result, at most, as long as
@@ -115,20 +116,25 @@ def _score(
     scores = np.zeros((len(checked), n_documents), np.float32)
     if not checked or not n_documents:
         return scores
-    lengths = [len(query) for query in checked]
-    blocks = [
-        (first, last, torch.from_numpy(np.concatenate(checked[first:last])).to(device).T.contiguous())
-        for first, last in _query_blocks(lengths)
-    ]
+    blocks = [_QueryBlock(checked[first:last], first, last, device) for first, last in _query_blocks(checked)]
+    order = []
+    done = waiting = 0
+    at_once = _WAITING_MAXIMA // sum(map(len, checked))
+    maxima: list[list[torch.Tensor]] = [[] for _ in blocks]  # of buckets not summed yet: (documents, query tokens)
     with torch.inference_mode():
         for rows, bucket in buckets:
-            count, width, _ = bucket.shape
-            for first, last, block in blocks:
-                products = bucket.view(count * width, -1) @ block
-                best = products.view(count, width, -1).amax(1).T.cpu()  # (query tokens, documents)
-                # in float64: a query of many tokens sums many rounded values
-                own = torch.tensor(lengths[first:last])
-                scores[first:last, rows] = torch.segment_reduce(best.double(), "sum", lengths=own, axis=0).numpy()
+            count, width, depth = bucket.shape
+            tokens = bucket.view(count * width, depth)
+            for block, found in zip(blocks, maxima, strict=True):
+                found.append((tokens @ block.tokens).view(count, width, -1).amax(1))
+            order.append(rows)
+            waiting += count
+            if waiting >= at_once or done + waiting == n_documents:
+                for block, found in zip(blocks, maxima, strict=True):
+                    scores[block.first : block.last, done : done + waiting] = block.sums(found)
+                    found.clear()
+                done, waiting = done + waiting, 0
+    scores[:, np.concatenate(order)] = scores.copy()  # from the order of the buckets to the documents' own
     if not np.isfinite(scores).all():
         query, document = np.argwhere(~np.isfinite(scores))[0]
         raise VectorError(f"query {query} or document {document} holds NaN or infinity: their score is not finite.")
@@ -175,11 +181,26 @@ def _fill(
     return torch.from_numpy(bucket)
 
 
-def _query_blocks(lengths: list[int]) -> Iterator[tuple[int, int]]:
+class _QueryBlock:
+    """Some queries as one matrix, and which of its columns belong to which of them."""
+
+    def __init__(self, queries: list[TokenVectors], first: int, last: int, device: torch.device) -> None:
+        self.first, self.last = first, last
+        self.tokens = torch.from_numpy(np.concatenate(queries)).to(device).T.contiguous()
+        owners = np.repeat(np.arange(len(queries)), [len(query) for query in queries])
+        self._ownership = torch.from_numpy(np.eye(len(queries))[owners])  # (query tokens, queries)
+
+    def sums(self, maxima: list[torch.Tensor]) -> NDArray[np.float64]:
+        """(queries, documents), in float64: a query of many tokens sums many rounded values."""
+        summed: NDArray[np.float64] = (torch.cat(maxima).cpu().double() @ self._ownership).T.numpy()
+        return summed
+
+
+def _query_blocks(queries: list[TokenVectors]) -> Iterator[tuple[int, int]]:
     first = tokens = 0
-    for index, length in enumerate(lengths):
-        if tokens and tokens + length > _BLOCK_QUERY_TOKENS:
+    for index, query in enumerate(queries):
+        if tokens and tokens + len(query) > _BLOCK_QUERY_TOKENS:
             yield first, index
             first, tokens = index, 0
-        tokens += length
-    yield first, len(lengths)
+        tokens += len(query)
+    yield first, len(queries)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
+import pytest
+
 from jacolbert_integrations import JaColBERT
 from jacolbert_integrations.checkpoints import Layout, inspect_checkpoint
 from jacolbert_integrations.evaluation.jsquad import load_jsquad
@@ -20,6 +22,7 @@ def test_size_layout_and_card() -> None:
         assert part in card
 
 
+@pytest.mark.filterwarnings("ignore::jacolbert_integrations.errors.TruncationWarning")
 def test_retrieval_on_real_questions(mini: JaColBERT) -> None:
     """The card has the figures for all 4,442 questions; here are 400 of them, to notice a regression."""
     corpus = load_jsquad()

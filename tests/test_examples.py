@@ -9,7 +9,7 @@ import pytest
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 SHOWN = {
-    "quickstart.py": "【首都】",
+    "quickstart.py": "東京【は日本】の【首都",
     "llama_index_rag.py": "['イエネコ']",
     "rerank_any_retriever.py": "信濃川である。  (before:",
     "stores.py": "was made by the model 'jacolbert-mini', not by 'another-model'",

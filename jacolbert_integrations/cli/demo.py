@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import random
+import re
 import tempfile
 from pathlib import Path
 from statistics import median
@@ -17,9 +18,13 @@ if TYPE_CHECKING:
     from ..squad import Question, QuestionSet
 
 _COLLECTION = "jsquad"
-_CHUNK = 64
 _SHOWN_HITS = 3
 _SHOWN_CHARACTERS = 110
+_LEGEND = """\
+   (* the passage that the question was asked about; marked: what the words of the question matched,
+    particles and punctuation aside)
+"""
+_SUBSTANCE = re.compile(r"[^\W\u3041-\u309f]")  # a letter or digit that is no hiragana
 
 
 def add_command(commands: Any) -> None:
@@ -78,7 +83,6 @@ def _demonstrate(
 
 def _index(retriever: JaColBERTRetriever, corpus: QuestionSet) -> None:
     from llama_index.core.schema import TextNode
-    from tqdm import tqdm
 
     if retriever.store.count() == len(corpus.passages):
         print("Indexing: the collection is there already\n")
@@ -89,11 +93,7 @@ def _index(retriever: JaColBERTRetriever, corpus: QuestionSet) -> None:
         for passage in corpus.passages
     ]  # fmt: skip
     start = perf_counter()
-    with tqdm(total=len(nodes), desc="Indexing", unit=" passages", delay=1.0) as bar:
-        for first in range(0, len(nodes), _CHUNK):
-            chunk = nodes[first : first + _CHUNK]
-            retriever.insert_nodes(chunk, show_progress=False)
-            bar.update(len(chunk))
+    retriever.insert_nodes(nodes)
     seconds = perf_counter() - start
     print(f"Indexing: {len(nodes):,} passages in {seconds:.1f} s ({len(nodes) / seconds:.0f} a second)\n")
 
@@ -107,13 +107,13 @@ def _answer(model: JaColBERT, retriever: JaColBERTRetriever, questions: list[Que
         print(f"Q: {question.text}")
         for rank, hit in enumerate(retriever.retrieve(question.text)[:_SHOWN_HITS], 1):
             text = hit.node.get_content()
-            marked = highlight(text[:_SHOWN_CHARACTERS], find_matches(model, question.text, text), opening=opening,
-                               closing=closing)  # fmt: skip
+            matches = [m for m in find_matches(model, question.text, text) if _SUBSTANCE.search(text[m.start : m.end])]
+            marked = highlight(text[:_SHOWN_CHARACTERS], matches, opening=opening, closing=closing)
             right = "*" if hit.node.node_id == question.passage_id else " "
             ellipsis = " ..." if len(text) > _SHOWN_CHARACTERS else ""
             print(f"  {rank}.{right}{hit.score:6.2f}  {marked.replace(chr(10), ' ')}{ellipsis}")
         print()
-    print("   (* the passage that the question was asked about; marked: what its words matched)\n")
+    print(_LEGEND)
 
 
 def _measure(model: JaColBERT, corpus: QuestionSet, retriever: JaColBERTRetriever, questions: list[Question]) -> None:
@@ -124,7 +124,7 @@ def _measure(model: JaColBERT, corpus: QuestionSet, retriever: JaColBERTRetrieve
     from .report import metrics_table
 
     ranks, milliseconds = [], []
-    for question in tqdm(questions, desc="Asking", unit=" questions", delay=1.0):
+    for question in tqdm(questions, desc="Asking", unit=" questions", delay=1.0, disable=None):
         start = perf_counter()
         hits = retriever.retrieve(question.text)
         milliseconds.append(1000 * (perf_counter() - start))

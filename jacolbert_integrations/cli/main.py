@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 import sys
+import warnings
 from collections.abc import Sequence
 
 from .. import __version__
-from ..errors import JaColBERTError
+from ..errors import JaColBERTError, TruncationWarning
 from . import demo, evaluate
 
 
@@ -29,7 +30,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         module.add_command(commands)
     arguments = parser.parse_args(argv)
     try:
-        arguments.run(arguments)
+        with warnings.catch_warnings():
+            warnings.simplefilter("always", TruncationWarning)
+            warnings.showwarning = _note
+            arguments.run(arguments)
     except JaColBERTError as error:
         print(f"jacolbert {arguments.command}: {error}", file=sys.stderr)
         return 1
@@ -37,3 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("stopped", file=sys.stderr)
         return 130
     return 0
+
+
+def _note(message: Warning | str, *_: object, **__: object) -> None:
+    print(f"note: {message}", file=sys.stderr)
