@@ -68,7 +68,8 @@ def resolve_checkpoint(
 
     try:
         folder = download(*_SMALL_FILES, "*.safetensors")
-        if not any(folder.glob("model*.safetensors")):
+        folders = [folder, *folder.glob("*_Dense")]
+        if not all(any(part.glob("*.safetensors")) for part in folders):
             folder = download(*_SMALL_FILES, "*.safetensors", "*.bin")
     except (HfHubHTTPError, LocalEntryNotFoundError, HFValidationError, OSError) as error:
         where = f"{name!r}" + (f" at revision {revision!r}" if revision else "")
