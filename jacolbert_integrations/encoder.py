@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
@@ -51,6 +50,7 @@ class JaColBERT:
         self.name = name
         self.batch_tokens = _CPU_BATCH_TOKENS if model.device.type == "cpu" else _GPU_BATCH_TOKENS
         self._checkpoint = checkpoint
+        self._fingerprint: tuple[object, str] | None = None
 
     @classmethod
     def from_pretrained(
@@ -117,13 +117,19 @@ class JaColBERT:
         """Most tokens of a document, control tokens included."""
         return self._limit("document")
 
-    @cached_property
+    @property
     def fingerprint(self) -> str:
         """SHA-256 over the weights; the same in every layout, and at every run-time dtype."""
-        weights = next(self.model.parameters())
-        if self._checkpoint is not None and weights.dtype is not torch.float32:
-            return checkpoint_fingerprint(self._checkpoint)
-        return model_fingerprint(self.model)
+        # torch counts the changes of a tensor, so that further training gives a new fingerprint
+        versions = tuple((weights.data_ptr(), weights._version) for weights in self.model.parameters())
+        if self._fingerprint is None or self._fingerprint[0] != versions:
+            whole = next(self.model.parameters()).dtype is torch.float32
+            if whole or self._checkpoint is None:
+                value = model_fingerprint(self.model)
+            else:  # half precision has lost what the stored weights still have
+                value = checkpoint_fingerprint(self._checkpoint)
+            self._fingerprint = (versions, value)
+        return self._fingerprint[1]
 
     @property
     def identity(self) -> ModelIdentity:

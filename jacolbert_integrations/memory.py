@@ -6,6 +6,7 @@ import json
 import threading
 import uuid
 from collections.abc import Iterable, Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,10 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from .binding import check_identity, identity_from_dict
-from .errors import InputError, StoreFileError, StoreNotBoundError
+from .errors import StoreFileError, StoreNotBoundError
 from .filters import as_predicate
 from .scoring import PackedDocuments, maxsim
-from .types import Hit, ModelIdentity, Point, Query
+from .types import Hit, ModelIdentity, Point, Query, TokenVectors
 from .vectors import as_token_vectors, check_points, check_top_k
 
 _FORMAT = "jacolbert-memory-store"
@@ -59,14 +60,14 @@ class MemoryStore:
         """Adds points, replacing those of the same id.
 
         Raises:
-            InputError: If an id is no non-empty string.
+            InputError: If an id is no non-empty string, or a payload is not JSON-serialisable.
             VectorError: If vectors are malformed; then none of the points is added.
         """
         identity = self._require_bound()
         given = list(points)
         checked = check_points(given, identity.dimension)
         with self._lock:
-            self._points.update((point.id, point) for point in checked)
+            self._points.update((p.id, Point(p.id, _own(p.vectors), p.payload)) for p in checked)
             self._packed = None
         return len(given)
 
@@ -95,8 +96,8 @@ class MemoryStore:
             candidates = np.flatnonzero(scores >= cut)
         else:
             candidates = np.arange(len(points))
-        hits = [Hit(points[i].id, float(scores[i]), points[i].payload) for i in candidates]
-        return sorted(hits, key=lambda hit: (-hit.score, hit.id))[:top_k]
+        found = sorted((-float(scores[i]), points[i].id, i) for i in candidates)[:top_k]
+        return [Hit(point_id, -negative, deepcopy(points[i].payload)) for negative, point_id, i in found]
 
     def delete(self, ids: Iterable[str]) -> None:
         """Removes points; unknown ids are ignored."""
@@ -123,7 +124,8 @@ class MemoryStore:
         """The stored points by id; unknown ids are left out."""
         self._require_bound()
         with self._lock:
-            return {i: self._points[i] for i in ids if i in self._points}
+            found = [self._points[i] for i in ids if i in self._points]
+            return {p.id: Point(p.id, p.vectors, deepcopy(p.payload)) for p in found}
 
     def save(self, path: str | Path) -> None:
         """Writes the store to a folder: one safetensors file and one JSON file.
@@ -133,9 +135,6 @@ class MemoryStore:
 
         Args:
             path: The folder; it is made if need be.
-
-        Raises:
-            InputError: If a payload is not JSON-serialisable; then nothing is written.
         """
         folder = Path(path)
         with self._lock:
@@ -149,10 +148,7 @@ class MemoryStore:
             "vectors": vectors_file,
             "points": [{"id": p.id, "tokens": len(p.vectors), "payload": dict(p.payload)} for p in points],
         }
-        try:
-            text = json.dumps(record, ensure_ascii=False, allow_nan=False)
-        except (TypeError, ValueError) as error:
-            raise InputError(f"a payload cannot be saved as JSON: {error}.") from None
+        text = json.dumps(record, ensure_ascii=False, allow_nan=False)
         folder.mkdir(parents=True, exist_ok=True)
         empty = np.empty((0, identity.dimension), np.float32)
         save_file({"vectors": np.concatenate([empty, *(p.vectors for p in points)])}, folder / vectors_file)
@@ -192,6 +188,13 @@ class MemoryStore:
         if not self._bound or self._identity is None:
             raise StoreNotBoundError("the memory store does not know its model yet: call bind(model.identity) first.")
         return self._identity
+
+
+def _own(vectors: TokenVectors) -> TokenVectors:
+    """A copy that neither the caller nor whoever gets it back can change."""
+    copy = vectors.copy()
+    copy.flags.writeable = False
+    return copy
 
 
 def _read_index(folder: Path) -> dict[str, Any]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
 from .errors import InputError, VectorError
-from .types import Point, TokenVectors
+from .types import Payload, Point, TokenVectors
 
 
 def as_token_vectors(value: object, what: str = "the vectors", dimension: int | None = None) -> TokenVectors:
@@ -56,7 +58,7 @@ def check_points(points: Iterable[Point], dimension: int) -> list[Point]:
     """Checks a whole batch of points before any of it is written; the last of a repeated id wins.
 
     Raises:
-        InputError: If an id is no non-empty string.
+        InputError: If an id is no non-empty string, or a payload is not JSON-serialisable.
         VectorError: If vectors have a wrong shape or content.
     """
     checked: dict[str, Point] = {}
@@ -66,8 +68,17 @@ def check_points(points: Iterable[Point], dimension: int) -> list[Point]:
         what = f"point {point.id!r}"
         vectors = as_token_vectors(point.vectors, what, dimension)
         check_values(vectors, what)
-        checked[point.id] = Point(point.id, vectors, dict(point.payload))
+        checked[point.id] = Point(point.id, vectors, _json_copy(point.payload, what))
     return list(checked.values())
+
+
+def _json_copy(payload: Payload, what: str) -> dict[str, Any]:
+    """The payload as any store would give it back, and nobody else's to change."""
+    try:
+        copy: dict[str, Any] = json.loads(json.dumps(dict(payload), ensure_ascii=False, allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{what} has a payload that is not JSON-serialisable: {error}.") from None
+    return copy
 
 
 def check_top_k(top_k: int) -> None:

@@ -176,6 +176,16 @@ def test_score_and_rank(mini: JaColBERT) -> None:
         mini.rank(query, documents, top_k=0)
 
 
+def test_further_training_gives_another_fingerprint() -> None:
+    trained = JaColBERT.from_pretrained(STANFORD)
+    before = trained.fingerprint
+    assert trained.fingerprint == before
+    optimizer = torch.optim.SGD(trained.model.parameters(), lr=0.1)
+    trained.model(trained.model.preprocess(["猫"], task="query"), task="query")["token_embeddings"].sum().backward()
+    optimizer.step()
+    assert trained.fingerprint != before
+
+
 def test_repr_says_what_it_is(model: JaColBERT) -> None:
     assert repr(model) == (
         "JaColBERT('stanford', dimension=128, document_maxlen=300, query_length='released', device='cpu')"

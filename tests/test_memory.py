@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from jacolbert_integrations import MemoryStore, Point, Query
-from jacolbert_integrations.errors import InputError, StoreFileError, StoreNotBoundError
+from jacolbert_integrations.errors import StoreFileError, StoreNotBoundError
 
 from .test_stores import IDENTITY, QUERY, points, vectors
 
@@ -63,13 +63,20 @@ def test_a_crash_while_saving_leaves_the_old_store(
     assert opened.count() == 9
 
 
-def test_what_cannot_be_saved_is_not_half_saved(filled: MemoryStore, tmp_path: Path) -> None:
-    filled.upsert([Point("bad", vectors(1), {"value": {1, 2}})])
-    with pytest.raises(InputError, match=r"a payload cannot be saved as JSON: Object of type set"):
-        filled.save(tmp_path / "store")
-    assert not (tmp_path / "store").exists()
+def test_nobody_else_can_change_what_is_stored(filled: MemoryStore) -> None:
+    own, tags = vectors(1), ["a"]
+    filled.upsert([Point("mine", own, {"tags": tags})])
+    before = filled.search(Query(vectors(1)), top_k=1)[0]
+    own *= -1
+    tags.append("b")
+    before.payload["tags"].append("c")
+    filled.get(["mine"])["mine"].payload["tags"].append("d")
+    after = filled.search(Query(vectors(1)), top_k=1)[0]
+    assert (after.id, after.score, after.payload) == ("mine", before.score, {"tags": ["a"]})
+    with pytest.raises(ValueError, match="read-only"):
+        filled.get(["mine"])["mine"].vectors[0] = 0
     with pytest.raises(StoreNotBoundError):
-        MemoryStore().save(tmp_path / "store")
+        MemoryStore().save(Path("unused"))
 
 
 def test_broken_files(filled: MemoryStore, tmp_path: Path) -> None:

@@ -175,6 +175,13 @@ def test_bad_arguments(store: MultiVectorStore) -> None:
         store.search(QUERY, top_k=1, filter="n > 3")
 
 
+@pytest.mark.parametrize("value", [{1, 2}, float("nan"), object()])
+def test_payloads_are_json(store: MultiVectorStore, value: object) -> None:
+    with pytest.raises(InputError, match="point 'bad' has a payload that is not JSON-serialisable"):
+        store.upsert([*points(2), Point("bad", vectors(1), {"value": value})])
+    assert store.count() == 0
+
+
 def test_a_store_wants_to_know_its_model(reopen: Open) -> None:
     store = reopen()
     for act in (

@@ -58,7 +58,7 @@ class QdrantStore:
         Every point is checked before the first is sent.
 
         Raises:
-            InputError: If an id is no non-empty string, or a payload uses a key of ours.
+            InputError: If an id is no non-empty string, or a payload is not JSON-serialisable or uses a key of ours.
             VectorError: If vectors are malformed, or more than Qdrant takes in one point.
         """
         identity = self._require_bound()
