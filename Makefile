@@ -33,6 +33,7 @@ wheel: $(READY)
 
 # torch first: every other package is then content with it, whichever build it is.
 $(READY): pyproject.toml constraints.txt
+	@echo 'Setting up $(VENV): a few minutes the first time'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"

@@ -93,7 +93,14 @@ class JaColBERT:
             name_or_path, revision=revision, token=token, cache_dir=cache_dir, local_files_only=local_files_only
         )
         checkpoint = inspect_checkpoint(path)
-        options = LoadOptions(query_length=rule, device=device, dtype=dtype, trust_remote_code=trust_remote_code)
+        options = LoadOptions(
+            query_length=rule,
+            device=device,
+            dtype=dtype,
+            trust_remote_code=trust_remote_code,
+            local_files_only=local_files_only,
+            token=token,
+        )
         return cls(load_model(checkpoint, options), name=name, checkpoint=checkpoint)
 
     def __repr__(self) -> str:

@@ -7,7 +7,7 @@ in place of its own where that changes nothing but the handling of queries.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import cast
@@ -23,7 +23,7 @@ from torch import nn
 from .checkpoints import Checkpoint, ColBERTSettings, Layout
 from .errors import CorruptCheckpointError, IncompleteCheckpointError, InputError, RemoteCodeError
 from .query_length import QueryLength
-from .transformer import ColBERTTransformer, HuggingFaceTokenizer
+from .transformer import ColBERTTransformer, HuggingFaceTokenizer, load_strictly
 from .weights import stored_weights, unsafe_weights
 
 
@@ -35,6 +35,8 @@ class LoadOptions:
     device: str | None = None
     dtype: torch.dtype | None = None
     trust_remote_code: bool = False
+    local_files_only: bool = False
+    token: str | bool | None = field(default=None, repr=False)
 
 
 def load_model(checkpoint: Checkpoint, options: LoadOptions) -> MultiVectorEncoder:
@@ -45,7 +47,12 @@ def load_model(checkpoint: Checkpoint, options: LoadOptions) -> MultiVectorEncod
             checkpoint needs code of its own that was not asked for.
     """
     dtype = torch.float32 if options.dtype is None else options.dtype
-    shared = {"trust_remote_code": options.trust_remote_code, "local_files_only": True}
+    # The files are here; the code of a checkpoint may lie in another repository.
+    shared = {
+        "trust_remote_code": options.trust_remote_code,
+        "local_files_only": options.local_files_only,
+        "token": options.token,
+    }
     if checkpoint.settings is None:
         return _load_sentence_transformers(checkpoint, options, dtype)
     settings = checkpoint.settings
@@ -130,9 +137,13 @@ def _load_sentence_transformers(checkpoint: Checkpoint, options: LoadOptions, dt
             str(checkpoint.path),
             device=options.device,
             trust_remote_code=options.trust_remote_code,
-            local_files_only=True,
+            local_files_only=options.local_files_only,
+            token=options.token,
             model_kwargs={"dtype": dtype},
         )
+        _check_backbone(model, checkpoint.path)
+    except UnpicklingError as error:
+        raise unsafe_weights(checkpoint.path, error) from error
     except (SafetensorError, OSError, ValueError, RuntimeError) as error:
         if "trust_remote_code" in str(error):
             raise RemoteCodeError(
@@ -141,6 +152,14 @@ def _load_sentence_transformers(checkpoint: Checkpoint, options: LoadOptions, dt
             ) from error
         raise CorruptCheckpointError(f"{checkpoint.path} cannot be loaded: {error}") from error
     return _with_own_queries(model, checkpoint, options)
+
+
+def _check_backbone(model: MultiVectorEncoder, path: Path) -> None:
+    """Looks again at what sentence-transformers has loaded, without the values, for weights that were missing."""
+    first = model[0]
+    if isinstance(first, STTransformer) and first.backend == "torch":
+        backbone = first.auto_model
+        load_strictly(type(backbone), str(path), config=backbone.config, device_map="meta")
 
 
 def _with_own_queries(model: MultiVectorEncoder, checkpoint: Checkpoint, options: LoadOptions) -> MultiVectorEncoder:

@@ -209,24 +209,37 @@ class ColBERTTransformer(Transformer):
     ) -> PreTrainedModel:
         if backend != "torch" or is_peft_model:
             return super()._load_model(model_name_or_path, transformer_task, config, backend, is_peft_model, **kwargs)
-        verbosity, bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
-        transformers_logging.set_verbosity(logging.ERROR)  # its report calls the projection unexpected; ours follows
-        transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # it takes a second at most
-        try:
-            model, report = AutoModel.from_pretrained(
-                model_name_or_path, config=config, output_loading_info=True, **kwargs
-            )
-        except RuntimeError as error:
-            raise CorruptCheckpointError(
-                f"the weights in {model_name_or_path} do not fit its config.json: {_first_line(error)}"
-            ) from error
-        finally:
-            transformers_logging.set_verbosity(verbosity)
-            if bars:
-                transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]
-        _check_report(model_name_or_path, report, len(model.state_dict()))
-        loaded: PreTrainedModel = model
-        return loaded
+        return load_strictly(AutoModel, model_name_or_path, config=config, **kwargs)
+
+
+def load_strictly(loader: Any, source: str, **kwargs: Any) -> PreTrainedModel:
+    """Loads a backbone, or says what its weights lack; transformers would fill that with random values.
+
+    Args:
+        loader: ``AutoModel``, or the model's own class.
+        source: The checkpoint's directory.
+        **kwargs: As for ``from_pretrained``.
+
+    Raises:
+        IncompleteCheckpointError: If a weight is missing.
+        CorruptCheckpointError: If one has a wrong shape.
+    """
+    verbosity, bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
+    transformers_logging.set_verbosity(logging.ERROR)  # its report calls the projection unexpected; ours follows
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # it takes a second at most
+    try:
+        model, report = loader.from_pretrained(source, output_loading_info=True, **kwargs)
+    except RuntimeError as error:
+        raise CorruptCheckpointError(
+            f"the weights in {source} do not fit its config.json: {_first_line(error)}"
+        ) from error
+    finally:
+        transformers_logging.set_verbosity(verbosity)
+        if bars:
+            transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+    _check_report(source, report, len(model.state_dict()))
+    loaded: PreTrainedModel = model
+    return loaded
 
 
 class HuggingFaceTokenizer:

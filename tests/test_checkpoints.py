@@ -224,6 +224,22 @@ def test_a_single_vector_model_is_refused(pylate_copy: Path, change_json: Change
         JaColBERT.from_pretrained(pylate_copy)
 
 
+def test_broken_sentence_transformers_checkpoints(tmp_path: Path) -> None:
+    from sentence_transformers import MultiVectorEncoder
+
+    folder = tmp_path / "saved"
+    MultiVectorEncoder(str(STANFORD)).save_pretrained(str(folder))
+    rewrite(folder, lambda w: w.pop("encoder.layer.0.output.dense.weight"))
+    with pytest.raises(IncompleteCheckpointError, match=r"no weights for 1 of .*encoder\.layer\.0\.output\.dense"):
+        JaColBERT.from_pretrained(folder)
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(CorruptCheckpointError, match="cannot be loaded"):
+        JaColBERT.from_pretrained(folder)
+    (folder / "1_Dense" / "config.json").unlink()
+    with pytest.raises(IncompleteCheckpointError, match=r"1_Dense has no config\.json"):
+        JaColBERT.from_pretrained(folder)
+
+
 def hub_cache(folder: Path, revision: str = "main") -> Path:
     """A hub cache as a download leaves it, for the repository org/colbert."""
     commit = "a" * 40

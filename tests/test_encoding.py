@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,16 @@ def test_alone_or_in_any_batch(model: JaColBERT) -> None:
         for batch_size in (1, 2, 4):
             for one, other in zip(encode(TEXTS, batch_size=batch_size), together, strict=True):
                 np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+def test_threads_give_the_same_vectors() -> None:
+    fresh = JaColBERT.from_pretrained(STANFORD)
+    texts = TEXTS * 8
+    expected = fresh.encode_query(texts)
+    with ThreadPoolExecutor(8) as threads:
+        found = list(threads.map(lambda text: fresh.encode_query([text])[0], texts))
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
 
 
 def test_shape_type_and_length(model: JaColBERT) -> None:

@@ -27,11 +27,10 @@ def qdrant_id(point_id: str) -> str:
     So LlamaIndex's own readers find nodes, whose ids are UUIDs, under the ids that they know.
     """
     try:
-        if str(uuid.UUID(point_id)) == point_id:
-            return point_id
+        canonical = str(uuid.UUID(point_id))
     except ValueError:
-        pass
-    return str(uuid.uuid5(_NAMESPACE, point_id))
+        canonical = None
+    return point_id if point_id == canonical else str(uuid.uuid5(_NAMESPACE, point_id))
 
 
 def check_size(point: Point) -> None:
