@@ -83,6 +83,8 @@ class Checkpoint:
         mask: Folder of the saved skiplist, if it has one of its own.
         remote_code: Whether its configuration names Python code of its own.
         japanese: Whether its tokenizer is a ``BertJapaneseTokenizer``.
+        query_prompt: Text that it puts before each query, after the marker.
+        document_prompt: Text that it puts before each document, after the marker.
     """
 
     path: Path
@@ -92,6 +94,8 @@ class Checkpoint:
     mask: str | None
     remote_code: bool
     japanese: bool
+    query_prompt: str = ""
+    document_prompt: str = ""
 
 
 def inspect_checkpoint(path: str | Path) -> Checkpoint:
@@ -230,7 +234,16 @@ def _inspect_modules(path: Path) -> Checkpoint:
         mask=next((str(m["path"]) for m in modules if str(m["type"]).endswith(".MultiVectorMask")), None),
         remote_code="auto_map" in config,
         japanese=_is_japanese(path),
+        query_prompt=_prompt(main, "query", settings.query_marker if settings else ""),
+        document_prompt=_prompt(main, "document", settings.document_marker if settings else ""),
     )
+
+
+def _prompt(main: Mapping[str, Any], task: str, marker: str) -> str:
+    # PyLate inserts the marker as a token; some saves repeat it at the front of the prompt
+    prompts = main.get("prompts")
+    prompt = prompts.get(task) if isinstance(prompts, dict) else None
+    return str(prompt or "").removeprefix(marker)
 
 
 def _pylate_settings(main: Mapping[str, Any], source: Path) -> ColBERTSettings:

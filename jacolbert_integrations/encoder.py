@@ -282,7 +282,10 @@ class JaColBERT:
         texts = list(texts)
         if self._transformer is None:
             return self._encode_their_way(texts, task, batch_size, show_progress_bar)
-        encoded = self._transformer.tokenize_texts(texts, task)
+        prompt = self.model.prompts.get(task)
+        encoded = self._transformer.tokenize_texts(
+            [prompt + t if isinstance(t, str) else t for t in texts] if prompt else texts, task
+        )
         self._warn_of_cuts(sum(text.cut for text in encoded), len(texts), task)
         vectors: list[TokenVectors] = [np.empty((0, 0), np.float32)] * len(texts)
         bar = tqdm(

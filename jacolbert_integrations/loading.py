@@ -85,7 +85,8 @@ def load_model(checkpoint: Checkpoint, options: LoadOptions) -> MultiVectorEncod
             defaults = {"module_input_name": "token_embeddings"}
             modules.append(Dense.load(str(checkpoint.path), subfolder=folder, init_defaults=defaults))
     modules += [_mask(checkpoint, transformer, settings), Normalize(module_input_name="token_embeddings")]
-    return MultiVectorEncoder(modules=modules, device=options.device)
+    prompts = {"query": checkpoint.query_prompt, "document": checkpoint.document_prompt}
+    return MultiVectorEncoder(modules=modules, device=options.device, prompts=prompts)
 
 
 def _rule(asked: QueryLength | None, settings: ColBERTSettings, japanese: bool) -> QueryLength:

@@ -44,6 +44,8 @@ def find_matches(model: JaColBERT, query: str, document: str) -> list[Match]:
     transformer = model.model[0]
     if not isinstance(transformer, ColBERTTransformer) or not isinstance(transformer.text_tokenizer, JapaneseTokenizer):
         return []
+    if model.model.prompts.get("query") or model.model.prompts.get("document"):
+        return []  # the prompt's tokens would be taken for the text's
     query_ids = transformer.tokenize_texts([query], "query")[0]
     document_ids = transformer.tokenize_texts([document], "document")[0]
     first_word = 1 + len(transformer.query_marker_ids)

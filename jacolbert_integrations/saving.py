@@ -38,6 +38,10 @@ def save_stanford(model: MultiVectorEncoder, path: Path, *, dtype: torch.dtype =
             "the Stanford layout holds one transformer with ColBERT markers and one projection without bias, but this "
             f"model is {[type(m).__name__ for m in modules]}. Save it with model.model.save_pretrained instead."
         )
+    if prompts := {name: text for name, text in model.prompts.items() if text}:
+        raise InputError(
+            f"the Stanford layout has no place for the prompts {prompts}. Save with model.model.save_pretrained instead."
+        )
     backbone = transformer.auto_model
     settings = replace(transformer.settings, query_length=transformer.query_length_rule)
     with whole_directory(path) as folder:

@@ -24,6 +24,7 @@ from jacolbert_integrations.errors import (
     RemoteCodeError,
     UnknownLayoutError,
 )
+from jacolbert_integrations.matches import find_matches
 from jacolbert_integrations.saving import save_stanford
 
 from .conftest import PYLATE, STANFORD
@@ -215,6 +216,20 @@ def test_broken_pylate_checkpoints(pylate_copy: Path, change_json: Change) -> No
     (pylate_copy / "modules.json").write_text("{}")
     with pytest.raises(CorruptCheckpointError, match="is no list of modules"):
         JaColBERT.from_pretrained(pylate_copy)
+
+
+def test_prompts_of_a_pylate_checkpoint(pylate_copy: Path, change_json: Change, tmp_path: Path) -> None:
+    prompts = {"query": "[unused0]質問：", "document": "文書："}  # the first repeats its marker, as some saves do
+    change_json(pylate_copy / "config_sentence_transformers.json", prompts=prompts)
+    prompted, plain = JaColBERT.from_pretrained(pylate_copy), JaColBERT.from_pretrained(PYLATE)
+    expected = [plain.encode_query(["質問：猫は？"])[0], plain.encode_document(["文書：猫。"])[0]]
+    prompted.model.save_pretrained(str(tmp_path / "again"))
+    for model in (prompted, JaColBERT.from_pretrained(tmp_path / "again")):
+        np.testing.assert_allclose(model.encode_query(["猫は？"])[0], expected[0], atol=1e-6)
+        np.testing.assert_allclose(model.encode_document(["猫。"])[0], expected[1], atol=1e-6)
+    assert find_matches(prompted, "猫", "猫") == []
+    with pytest.raises(InputError, match="has no place for the prompts"):
+        prompted.save_pretrained(tmp_path / "stanford")
 
 
 def test_a_single_vector_model_is_refused(pylate_copy: Path, change_json: Change) -> None:
