@@ -40,7 +40,7 @@ def save_stanford(model: MultiVectorEncoder, path: Path, *, dtype: torch.dtype =
         )
     if prompts := {name: text for name, text in model.prompts.items() if text}:
         raise InputError(
-            f"the Stanford layout has no place for the prompts {prompts}. Save with model.model.save_pretrained instead."
+            f"the Stanford layout has no place for the prompts {prompts}; use model.model.save_pretrained."
         )
     backbone = transformer.auto_model
     settings = replace(transformer.settings, query_length=transformer.query_length_rule)
