@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
 
 from .encoder import JaColBERT
+from .errors import TruncationWarning
 from .tokenization import JapaneseTokenizer
 from .transformer import ColBERTTransformer
 
@@ -49,8 +51,10 @@ def find_matches(model: JaColBERT, query: str, document: str) -> list[Match]:
     query_ids = transformer.tokenize_texts([query], "query")[0]
     document_ids = transformer.tokenize_texts([document], "document")[0]
     first_word = 1 + len(transformer.query_marker_ids)
-    query_vectors = model.encode_query([query])[0][first_word : query_ids.length - 1]
-    document_vectors = model.encode_document([document])[0]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", TruncationWarning)  # whoever ranked the document has been told
+        query_vectors = model.encode_query([query])[0][first_word : query_ids.length - 1]
+        document_vectors = model.encode_document([document])[0]
     if not len(query_vectors):
         return []
 

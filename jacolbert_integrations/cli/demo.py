@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _COLLECTION = "jsquad"
 _SHOWN_HITS = 3
 _SHOWN_CHARACTERS = 110
+_SHOWN_QUESTION = 40  # whole sentences of at most so many characters are shown; all are measured
 _LEGEND = """\
    (* the passage that the question was asked about; marked: what the words of the question matched,
     particles and punctuation aside)
@@ -53,9 +54,7 @@ def run(arguments: argparse.Namespace) -> None:
     print(f"Model:  {model.name} ({model.dimension} dimensions, query length rule {model.query_length!r})")
     print(f"Corpus: {JSQUAD_SOURCE}")
     print(f"        {len(corpus.passages):,} passages, {len(corpus.questions):,} questions\n")
-    questions = random.Random(arguments.seed).sample(
-        corpus.questions, min(max(arguments.show, arguments.sample, 1), len(corpus.questions))
-    )
+    questions = random.Random(arguments.seed).sample(corpus.questions, len(corpus.questions))
     if arguments.path is not None:
         _demonstrate(model, corpus, questions, arguments, arguments.path)
     else:
@@ -75,7 +74,10 @@ def _demonstrate(
     try:
         retriever = JaColBERTRetriever(QdrantStore(client, _COLLECTION), model, similarity_top_k=10)
         _index(retriever, corpus)
-        _answer(model, retriever, questions[: arguments.show])
+        short = [
+            q for q in questions if len(q.text) <= _SHOWN_QUESTION and q.text.endswith(("か。", "か？", "か?", "は？"))
+        ]
+        _answer(model, retriever, short[: arguments.show])
         _measure(model, corpus, retriever, questions[: max(arguments.sample, 1)])
     finally:
         client.close()
