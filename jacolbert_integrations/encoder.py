@@ -13,6 +13,7 @@ from sentence_transformers import MultiVectorEncoder
 from sentence_transformers.multi_vector_encoder.modules import MultiVectorMask
 from tqdm import tqdm
 
+from .batching import token_batches
 from .checkpoints import Checkpoint, inspect_checkpoint
 from .errors import InputError, TruncationWarning
 from .hub import resolve_checkpoint
@@ -20,7 +21,7 @@ from .loading import LoadOptions, load_model
 from .query_length import QueryLength, check_query_length
 from .saving import save_stanford
 from .scoring import maxsim
-from .transformer import ColBERTTransformer, Encoded, Task
+from .transformer import ColBERTTransformer, Task
 from .types import Hit, ModelIdentity, Query, Scores, TokenVectors
 from .vectors import check_top_k
 from .weights import checkpoint_fingerprint, model_fingerprint
@@ -296,7 +297,7 @@ class JaColBERT:
         )
         with bar, torch.inference_mode():
             self.model.eval()
-            for rows in _batches(encoded, self.batch_tokens, batch_size):
+            for rows in token_batches(encoded, self.batch_tokens, batch_size):
                 batch = self._transformer.collate([encoded[row] for row in rows], task)
                 for row, matrix in zip(rows, self._forward(batch, task), strict=True):
                     vectors[row] = matrix
@@ -340,17 +341,3 @@ class JaColBERT:
                 TruncationWarning,
                 stacklevel=4,
             )
-
-
-def _batches(encoded: Sequence[Encoded], budget: int, batch_size: int | None) -> Iterator[list[int]]:
-    """Rows of similar length, as many as fit the budget of tokens, the longest texts first."""
-    order = sorted(range(len(encoded)), key=lambda row: -len(encoded[row].ids))
-    batch: list[int] = []
-    for row in order:
-        width = len(encoded[batch[0]].ids) if batch else 0
-        if batch and ((len(batch) + 1) * width > budget or len(batch) == batch_size):
-            yield batch
-            batch = []
-        batch.append(row)
-    if batch:
-        yield batch

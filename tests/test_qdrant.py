@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from qdrant_client import QdrantClient, models
 
-from jacolbert_integrations import MemoryStore, Point, QdrantStore
+from jacolbert_integrations import JaColBERT, MemoryStore, Point, QdrantStore
 from jacolbert_integrations.errors import CollectionLayoutError, InputError, VectorError
+from jacolbert_integrations.evaluation.jsquad import load_jsquad
 from jacolbert_integrations.qdrant.points import batches, is_local, qdrant_id, to_structs
 from jacolbert_integrations.qdrant.schema import METADATA_KEY, VECTOR_NAME, create_collection
 
@@ -67,21 +68,20 @@ def test_survives_on_disk(tmp_path: Path) -> None:
     client.close()
 
 
-def test_ranks_as_the_memory_store_on_real_text(mini_texts: list[Point], client: QdrantClient) -> None:
+@pytest.mark.filterwarnings("ignore::jacolbert_integrations.errors.TruncationWarning")
+def test_ranks_as_the_memory_store_on_real_text(mini: JaColBERT, client: QdrantClient) -> None:
+    corpus = load_jsquad()
+    passages = corpus.passages[:150]
+    encoded = mini.encode_document([passage.text for passage in passages])
     memory, qdrant = MemoryStore(), QdrantStore(client, "real")
     for store in (memory, qdrant):
-        store.bind(IDENTITY)
-        store.upsert(mini_texts)
-    for seed in range(20):
-        query = QUERY.__class__(vectors(seed, 12))
+        store.bind(mini.identity)
+        store.upsert(Point(passage.id, matrix) for passage, matrix in zip(passages, encoded, strict=True))
+    for question in corpus.questions[:200:10]:
+        query = mini.query(question.text)
         one, other = memory.search(query, top_k=10), qdrant.search(query, top_k=10)
         assert [hit.id for hit in one] == [hit.id for hit in other]
-        np.testing.assert_allclose([hit.score for hit in one], [hit.score for hit in other], atol=1e-5)
-
-
-@pytest.fixture(scope="module")
-def mini_texts() -> list[Point]:
-    return [Point(f"p{i}", vectors(1000 + i, 1 + i % 50)) for i in range(200)]
+        np.testing.assert_allclose([hit.score for hit in one], [hit.score for hit in other], atol=1e-4)
 
 
 def test_ids_are_deterministic_and_uuids_stay() -> None:

@@ -49,7 +49,7 @@ def test_commands(line: str, capsys: pytest.CaptureFixture[str]) -> None:
     command = shlex.split(line, comments=True)
     if command[0] == "make":
         make = shutil.which("make")
-        assert make is not None
+        assert make is not None, "make is not installed"
         subprocess.run([make, "--dry-run", *command[1:]], cwd=ROOT, check=True, capture_output=True)
     elif command[0] == "jacolbert":
         assert main([*command[1:], *FAST[" ".join(command[:2])]]) == 0
