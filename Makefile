@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 
-.PHONY: demo test lint format benchmarks wheel clean
+.PHONY: demo test lint format benchmarks interop wheel clean
 
 demo: $(READY)
 	$(BIN)/jacolbert demo
@@ -27,6 +27,10 @@ benchmarks: $(READY)
 	$(BIN)/python benchmarks/tokenization.py
 	$(BIN)/python benchmarks/encoding.py
 	$(BIN)/python benchmarks/scoring.py
+
+# Exports, loaded by colbert-ai, PyLate and sentence-transformers in environments of their own.
+interop: $(READY)
+	$(BIN)/python -m tests.interop.run
 
 wheel: $(READY)
 	$(BIN)/python -m build --wheel --no-isolation

@@ -13,7 +13,7 @@ import string
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from .checkpoint_files import listing, read_json, read_object, weight_shapes
 from .errors import (
@@ -85,6 +85,8 @@ class Checkpoint:
         japanese: Whether its tokenizer is a ``BertJapaneseTokenizer``.
         query_prompt: Text that it puts before each query, after the marker.
         document_prompt: Text that it puts before each document, after the marker.
+        query_length: The query-length rule that one of our exports has noted down, in a layout
+            with ``modules.json``.
     """
 
     path: Path
@@ -96,6 +98,7 @@ class Checkpoint:
     japanese: bool
     query_prompt: str = ""
     document_prompt: str = ""
+    query_length: QueryLength | None = None
 
 
 def inspect_checkpoint(path: str | Path) -> Checkpoint:
@@ -236,6 +239,7 @@ def _inspect_modules(path: Path) -> Checkpoint:
         japanese=_is_japanese(path),
         query_prompt=_prompt(main, "query", settings.query_marker if settings else ""),
         document_prompt=_prompt(main, "document", settings.document_marker if settings else ""),
+        query_length=_recorded_rule(main, main_file),
     )
 
 
@@ -251,15 +255,25 @@ def _pylate_settings(main: Mapping[str, Any], source: Path) -> ColBERTSettings:
         raise IncompleteCheckpointError(f"{source} has no document_length.")
     words = main.get("skiplist_words")
     return ColBERTSettings(
-        query_marker=str(main.get("query_prefix") or "").strip(),
-        document_marker=str(main.get("document_prefix") or "").strip(),
+        # not stripped: PyLate's own markers are the tokens "[Q] " and "[D] "
+        query_marker=str(main.get("query_prefix") or ""),
+        document_marker=str(main.get("document_prefix") or ""),
         query_maxlen=_positive(main.get("query_length") or 32, "query_length", source),
         document_maxlen=_positive(main["document_length"], "document_length", source),
         query_expansion=main.get("do_query_expansion") is not False,
         attend_to_mask_tokens=bool(main.get("attend_to_expansion_tokens")),
         # PyLate's own default where a save does not say
         skiplist=tuple(string.punctuation) if words is None else tuple(map(str, words)),
+        query_length=_recorded_rule(main, source),
     )
+
+
+def _recorded_rule(main: Mapping[str, Any], source: Path) -> QueryLength | None:
+    """What our exports note down for other libraries' layouts, which have no place for it."""
+    rule = main.get("query_length_rule")
+    if rule is not None and rule not in QUERY_LENGTHS:
+        raise CorruptCheckpointError(f"{source} names the query_length_rule {rule!r}; known are {QUERY_LENGTHS}.")
+    return cast("QueryLength | None", rule)
 
 
 def _our_settings(source: Path) -> ColBERTSettings:

@@ -17,6 +17,13 @@
     │   ├── CollectionLayoutError      a Qdrant collection that is not one of ours
     │   ├── ModelMismatchError         the collection was made by another model
     │   └── UnsupportedFilterError     a filter that this store cannot apply
+    ├── TrainingError
+    │   ├── TrainingDataError          rows of a training file that cannot be used (a ValueError)
+    │   ├── RecipeError                a recipe, or a field of one, that cannot be   (a ValueError)
+    │   ├── TeacherError               a teacher whose scores teach nothing
+    │   ├── DivergedError              the loss is no longer a number
+    │   ├── SaveError                  a checkpoint could not be written
+    │   └── MergeError                 checkpoints that cannot be merged             (a ValueError)
     └── MissingExtraError              an optional dependency is not installed     (an ImportError)
 
     TruncationWarning                  texts were cut to the model's length        (a UserWarning)
@@ -24,6 +31,8 @@
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 
 class JaColBERTError(Exception):
@@ -84,6 +93,43 @@ class ModelMismatchError(StoreError):
 
 class UnsupportedFilterError(StoreError):
     """The store cannot apply this kind of filter."""
+
+
+class TrainingError(JaColBERTError):
+    """Something that ends a training run, or keeps it from beginning."""
+
+
+class TrainingDataError(TrainingError, ValueError):
+    """Rows of a training file cannot be used.
+
+    Args:
+        message: What is wrong, with the first of the rows.
+        problems: Each bad row: its line number, from 1, and what is wrong with it.
+    """
+
+    def __init__(self, message: str, problems: Sequence[tuple[int, str]] = ()) -> None:
+        self.problems = list(problems)
+        super().__init__(message)
+
+
+class RecipeError(TrainingError, ValueError):
+    """There is no such recipe, or a field of it has a value that cannot be."""
+
+
+class TeacherError(TrainingError):
+    """A teacher's scores are missing, not numbers, or all the same."""
+
+
+class DivergedError(TrainingError):
+    """The loss is infinite or not a number; the last good weights have been kept."""
+
+
+class SaveError(TrainingError):
+    """A checkpoint could not be written; the one before it is whole."""
+
+
+class MergeError(TrainingError, ValueError):
+    """Checkpoints differ in more than their weights, or the weights asked for make no sense."""
 
 
 class MissingExtraError(JaColBERTError, ImportError):

@@ -19,6 +19,9 @@ from .errors import CheckpointNotFoundError
 BUNDLED_MODEL = Path(__file__).parent / "models" / "mini"
 BUNDLED_NAME = "jacolbert-mini"
 
+RUN_MODEL = "model"
+"""The folder of a training run that its model is in."""
+
 _SMALL_FILES = ("*.json", "*.txt", "*.model", "*.py", "artifact.metadata")
 _OTHER_FORMATS = ("onnx/*", "openvino/*", "runs/*", "checkpoint-*/*")
 
@@ -45,7 +48,7 @@ def resolve_checkpoint(
         return BUNDLED_MODEL, BUNDLED_NAME
     path = Path(name_or_path).expanduser()
     if path.is_dir():
-        return path, path.resolve().name
+        return path, local_name(path)
     name = str(name_or_path)
     if path.exists() or path.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1:
         raise CheckpointNotFoundError(
@@ -75,6 +78,12 @@ def resolve_checkpoint(
         where = f"{name!r}" + (f" at revision {revision!r}" if revision else "")
         raise CheckpointNotFoundError(f"{where} cannot be had: {_reason(error)}") from error
     return folder, name
+
+
+def local_name(path: Path) -> str:
+    """What to call a model in a directory: by the directory, or, in a training run, by the run."""
+    whole = path.resolve()
+    return whole.parent.name if whole.name == RUN_MODEL else whole.name
 
 
 def _reason(error: Exception) -> str:

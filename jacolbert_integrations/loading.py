@@ -7,7 +7,7 @@ in place of its own where that changes nothing but the handling of queries.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import cast
@@ -173,6 +173,7 @@ def _with_own_queries(model: MultiVectorEncoder, checkpoint: Checkpoint, options
                 f"{checkpoint.path} makes its queries in its own way. Leave query_length out."
             )
         return model
+    settings = replace(settings, query_length=checkpoint.query_length)
     own = ColBERTTransformer.from_transformer(
         cast("STTransformer", model[0]), settings, _rule(options.query_length, settings, checkpoint.japanese)
     )

@@ -9,6 +9,7 @@ import pytest
 from jacolbert_integrations import JaColBERT
 from jacolbert_integrations.errors import InputError, MissingExtraError
 from jacolbert_integrations.evaluation.bm25 import BM25
+from jacolbert_integrations.evaluation.fusion import fuse_scores, reciprocal_rank
 from jacolbert_integrations.evaluation.jsquad import load_jsquad
 from jacolbert_integrations.evaluation.metrics import rank_in, ranks_of, retrieval_metrics
 from jacolbert_integrations.evaluation.retrieval import evaluate_model, right_columns
@@ -31,6 +32,24 @@ def test_ranks_do_not_gain_from_ties() -> None:
     assert ranks_of(scores, [0, 2, 1]) == [1, 3, 2]
     assert rank_in(["a", "b"], "b") == 2
     assert rank_in(["a", "b"], "c") == 0
+
+
+def test_fusion_by_hand() -> None:
+    first = np.array([[10, 6, 2], [1, 1, 1]], np.float32)
+    second = np.array([[0, 1, 4], [0, 5, 10]], np.float32)
+    assert fuse_scores(first, second) == pytest.approx(np.array([[0.5, 0.375, 0.5], [0, 0.25, 0.5]]), abs=1e-6)
+    weighted = fuse_scores(first, second, weights=[3, 1])
+    assert weighted[0] == pytest.approx([0.75, 0.4375, 0.25], abs=1e-6)
+    ranks = reciprocal_rank(first, second, k=1)
+    assert ranks[0] == pytest.approx([1 / 2 + 1 / 4, 1 / 3 + 1 / 3, 1 / 4 + 1 / 2], abs=1e-6)
+    assert ranks[1] == pytest.approx([1 / 2 + 1 / 4, 1 / 3 + 1 / 3, 1 / 4 + 1 / 2], abs=1e-6)
+    with pytest.raises(InputError, match="fusion takes scores of one shape"):
+        fuse_scores(first, second[:1])
+    for weights in ([1.0], [-1.0, 2.0], [0.0, 0.0]):
+        with pytest.raises(InputError, match="2 scores need as many weights"):
+            fuse_scores(first, second, weights=weights)
+    with pytest.raises(InputError, match="k is -1"):
+        reciprocal_rank(first, k=-1)
 
 
 def test_bm25_by_hand() -> None:

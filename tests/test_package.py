@@ -15,7 +15,9 @@ import jacolbert_integrations
 ROOT = Path(jacolbert_integrations.__file__).parent
 PACKAGE = "jacolbert_integrations"
 PLAIN = {"types", "errors", "checkpoints", "checkpoint_files", "query_length"}
-WITH_TORCH = {"encoder", "scoring", "memory", "transformer", "loading", "saving", "weights", "training"}
+WITH_TORCH = {
+    "encoder", "exporting", "loading", "memory", "saving", "scoring", "training", "transformer", "weights",
+}  # fmt: skip
 
 
 def modules() -> Iterator[tuple[str, ast.Module]]:

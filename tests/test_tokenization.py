@@ -40,7 +40,8 @@ def test_same_ids_as_transformers_on_real_text() -> None:
 
 
 @settings(max_examples=600, deadline=None)
-@given(st.text(max_size=80).filter(lambda text: not any(token in text for token in CONTROL)))
+# What MeCab makes of a NUL depends on what it has read before; the encoder never hands one on.
+@given(st.text(max_size=80).filter(lambda text: not any(token in text for token in [*CONTROL, "\x00"])))
 def test_same_ids_as_transformers_on_any_unicode(text: str) -> None:
     assert FAST.encode(text) == slow_ids(text)
 

@@ -31,21 +31,24 @@ def run(arguments: argparse.Namespace) -> None:
     from ..encoder import JaColBERT
     from ..errors import MissingExtraError
     from ..evaluation.bm25 import BM25
+    from ..evaluation.fusion import fuse_scores
     from ..evaluation.jsquad import JSQUAD_SOURCE, load_jsquad
     from ..evaluation.metrics import ranks_of, retrieval_metrics
-    from ..evaluation.retrieval import evaluate_model, right_columns
+    from ..evaluation.retrieval import right_columns, score_questions
     from .report import metrics_table
 
     corpus = load_jsquad()
     model = JaColBERT.from_pretrained(arguments.model, query_length=arguments.query_length)
     asked = _asked(corpus, arguments.sample)
-    rows = {model.name: evaluate_model(model, corpus, asked)}
+    right = right_columns(corpus, asked)
+    scores = {model.name: score_questions(model, corpus, asked)}
     try:
-        scores = BM25([p.text for p in corpus.passages]).score([q.text for q in asked])
-        rows["BM25 (MeCab words)"] = retrieval_metrics(ranks_of(scores, right_columns(corpus, asked)))
+        scores["BM25 (MeCab words)"] = BM25([p.text for p in corpus.passages]).score([q.text for q in asked])
+        scores["both, scores fused"] = fuse_scores(*scores.values())
     except MissingExtraError as error:
         if not arguments.json:
             print(f"BM25 is left out. {error}\n")
+    rows = {name: retrieval_metrics(ranks_of(each, right)) for name, each in scores.items()}
     if arguments.json:
         print(json.dumps({name: asdict(metrics) for name, metrics in rows.items()}, ensure_ascii=False, indent=2))
         return

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from .. import __version__
 from ..errors import JaColBERTError, TruncationWarning
-from . import demo, evaluate
+from . import demo, evaluate, export, merge, negatives, teach, train
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -26,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="command", required=True)
-    for module in (demo, evaluate):
+    for module in (demo, evaluate, train, negatives, teach, merge, export):
         module.add_command(commands)
     arguments = parser.parse_args(argv)
     try:
@@ -45,3 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _note(message: Warning | str, *_: object, **__: object) -> None:
     print(f"note: {message}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..errors import MissingExtraError
+from ..errors import InputError, MissingExtraError
 from ..tokenization import WordSplitter
 from ..types import Scores
 
@@ -21,6 +21,7 @@ class BM25:
 
     Raises:
         MissingExtraError: If the ``evaluation`` extra is not installed.
+        InputError: If there are no passages, or no word in any of them.
     """
 
     def __init__(self, passages: Sequence[str], *, k1: float = 1.2, b: float = 0.75) -> None:
@@ -29,9 +30,20 @@ class BM25:
         except ImportError as error:
             raise MissingExtraError("bm25s", "evaluation") from error
         self._splitter = WordSplitter()
+        words = [self._splitter.split(passage) for passage in passages]
+        if not any(words):
+            raise InputError(f"BM25 needs words to index, but the {len(passages)} passages hold none.")
         self._index = bm25s.BM25(k1=k1, b=b, method="lucene")
-        self._index.index([self._splitter.split(passage) for passage in passages], show_progress=False)
+        self._index.index(words, show_progress=False)
+        self._size = len(words)
+
+    def __len__(self) -> int:
+        return self._size
 
     def score(self, queries: Sequence[str]) -> Scores:
-        """(queries, passages) float32."""
-        return np.stack([self._index.get_scores(self._splitter.split(query)) for query in queries]).astype(np.float32)
+        """(queries, passages) float32; 0 where a passage has no word of the query."""
+        scores = np.zeros((len(queries), len(self)), np.float32)
+        for row, query in zip(scores, queries, strict=True):
+            if words := self._splitter.split(query):  # bm25s takes no empty query
+                row[:] = self._index.get_scores(words)
+        return scores

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from ..encoder import JaColBERT
 from ..squad import Question, QuestionSet
+from ..types import Scores
 from .metrics import RetrievalMetrics, ranks_of, retrieval_metrics
 
 
@@ -31,6 +32,18 @@ def evaluate_model(
         show_progress_bar: None shows one after a second, on a terminal.
     """
     asked = question_set.questions if questions is None else questions
+    scores = score_questions(model, question_set, asked, show_progress_bar=show_progress_bar)
+    return retrieval_metrics(ranks_of(scores, right_columns(question_set, asked)))
+
+
+def score_questions(
+    model: JaColBERT,
+    question_set: QuestionSet,
+    questions: Sequence[Question],
+    *,
+    show_progress_bar: bool | None = None,
+) -> Scores:
+    """Exact MaxSim of each question with each passage: (questions, passages) float32."""
     documents = model.encode_document([p.text for p in question_set.passages], show_progress_bar=show_progress_bar)
-    queries = model.encode_query([q.text for q in asked], show_progress_bar=show_progress_bar)
-    return retrieval_metrics(ranks_of(model.score(queries, documents), right_columns(question_set, asked)))
+    queries = model.encode_query([q.text for q in questions], show_progress_bar=show_progress_bar)
+    return model.score(queries, documents)

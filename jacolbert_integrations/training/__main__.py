@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import argparse
 import sys
+import warnings
+from dataclasses import replace
 from pathlib import Path
 
-from ..errors import JaColBERTError
-from .mini import make_mini
-from .recipes import MiniRecipe
+from ..errors import JaColBERTError, TruncationWarning
+from .mini.making import make_mini
+from .mini.plan import MiniPlan
+from .options import RunOptions
 
 
 def main() -> int:
@@ -16,16 +19,26 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m jacolbert_integrations.training", description=__doc__)
     parser.add_argument("files", nargs="+", type=Path, help="training files: JSON in SQuAD's layout")
     parser.add_argument("--output", required=True, type=Path, help="where to write the checkpoint")
+    parser.add_argument(
+        "--work", type=Path, help="where to keep what a stopped run goes on from (default: OUTPUT-work)"
+    )
     parser.add_argument("--dev", nargs="*", type=Path, default=[], help="files of the same layout to measure it on")
-    parser.add_argument("--steps", type=int, help="another number of optimizer steps than the recipe's")
-    parser.add_argument("--seed", type=int, help="another seed than the recipe's")
+    parser.add_argument("--seed", type=int, help="another seed than the plan's")
+    parser.add_argument("--precision", choices=("float32", "bfloat16"), default="bfloat16", help="default: bfloat16")
     arguments = parser.parse_args()
-    changes = {name: value for name in ("steps", "seed") if (value := getattr(arguments, name)) is not None}
+    plan = MiniPlan() if arguments.seed is None else replace(MiniPlan(), seed=arguments.seed)
+    work = arguments.work
+    if work is None:
+        work = arguments.output.with_name(f"{arguments.output.name}-work")
+    options = RunOptions(precision=arguments.precision, checkpoint_steps=500, logging_steps=100)
     try:
-        make_mini(arguments.files, arguments.output, MiniRecipe(**changes), dev_files=arguments.dev)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", TruncationWarning)
+            card = make_mini(arguments.files, arguments.output, plan, work, dev_files=arguments.dev, options=options)
     except JaColBERTError as error:
-        print(f"{parser.prog}: {error}", file=sys.stderr)
+        sys.stderr.write(f"{parser.prog}: {error}\n")
         return 1
+    sys.stdout.write(card)
     return 0
 
 

@@ -1,38 +1,20 @@
-"""Training pairs of a question-answer set, and batches whose negatives are hard."""
+"""Training pairs of a question-answer set, or of passages alone."""
 
 from __future__ import annotations
 
 import random
 import re
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
-
-from sentence_transformers.base.sampler import DefaultBatchSampler
+import tempfile
+from dataclasses import replace
+from pathlib import Path
 
 from ..errors import InputError
 from ..squad import Passage, QuestionSet
+from .data.collection import text_dataset
+from .records import Example
 
 _SENTENCE_END = re.compile(r"(?<=[。！？!?])")
 _MIN_SENTENCE = 10
-
-
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """A query and the passage that answers it.
-
-    Attributes:
-        query: The query.
-        document: The passage.
-        group: The article that the passage is from.
-        passage_id: The passage, so that no batch holds it twice.
-    """
-
-    query: str
-    document: str
-    group: str
-    passage_id: str
 
 
 def windows(questions: QuestionSet, characters: int) -> QuestionSet:
@@ -66,14 +48,28 @@ def windows(questions: QuestionSet, characters: int) -> QuestionSet:
     return QuestionSet(passages, kept)
 
 
-def question_pairs(questions: QuestionSet) -> list[Pair]:
+def question_pairs(questions: QuestionSet) -> list[Example]:
     """Each question with its passage."""
     passages = {passage.id: passage for passage in questions.passages}
     found = [(question, passages[question.passage_id]) for question in questions.questions]
-    return [Pair(question.text, passage.text, passage.article, passage.id) for question, passage in found]
+    return [Example(q.text, (p.text,), query_id=q.id, passage_ids=(p.id,), group=p.article) for q, p in found]
 
 
-def inverse_cloze_pairs(questions: QuestionSet, count: int, *, cut: float, rng: random.Random) -> list[Pair]:
+def read_passages(file: str | Path) -> QuestionSet:
+    """A file of passages, without questions: ``id``, tab and text a line, or JSON lines.
+
+    Raises:
+        TrainingDataError: If lines cannot be used.
+        InputError: If the suffix names no format.
+        MissingExtraError: If the training extra is not installed.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        table = text_dataset(file, cache_dir=folder)
+        passages = [Passage(str(row["id"]), str(row["id"]), str(row["text"])) for row in table]
+    return QuestionSet(passages, [])
+
+
+def inverse_cloze_pairs(questions: QuestionSet, count: int, *, cut: float, rng: random.Random) -> list[Example]:
     """Sentences as queries for the passages that they are from (arXiv 1906.00300).
 
     Args:
@@ -99,67 +95,6 @@ def inverse_cloze_pairs(questions: QuestionSet, count: int, *, cut: float, rng: 
     for start in range(0, count, len(candidates)):
         for passage, sentences, index in rng.sample(candidates, min(len(candidates), count - start)):
             rest = sentences[:index] + sentences[index + 1 :] if rng.random() < cut else sentences
-            pairs.append(Pair(sentences[index].strip(), "".join(rest), passage.article, passage.id))
+            query, document = sentences[index].strip(), "".join(rest)
+            pairs.append(Example(query, (document,), passage_ids=(passage.id,), group=passage.article))
     return pairs
-
-
-class ArticleBatchSampler(DefaultBatchSampler):
-    """Batches of pairs from as few articles as possible, no passage twice.
-
-    The other passages of an article are about the same things, so that telling them apart takes
-    more than the topic: they are hard negatives that cost nothing to find.
-
-    Args:
-        pairs: The rows of the dataset, in its order.
-        batch_size: Pairs of a batch; batches that cannot be filled are left out.
-        seed: Decides the order, together with the epoch.
-    """
-
-    def __init__(self, pairs: Sequence[Pair], batch_size: int, seed: int = 0) -> None:
-        self.pairs = pairs
-        self.batch_size = batch_size
-        self.seed = seed
-        self.epoch = 0
-        self.drop_last = True
-        passages = len({pair.passage_id for pair in pairs})
-        if passages < batch_size:
-            raise InputError(f"a batch of {batch_size} needs as many passages, but there are only {passages}.")
-
-    def set_epoch(self, epoch: int) -> None:
-        """Changes the order, as a trainer does before each epoch."""
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        return sum(1 for _ in self._batches())
-
-    def __iter__(self) -> Iterator[list[int]]:
-        yield from self._batches()
-
-    def _batches(self) -> Iterator[list[int]]:
-        rng = random.Random(f"{self.seed}-{self.epoch}")
-        groups: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
-        for row, pair in enumerate(self.pairs):
-            groups[pair.group][pair.passage_id].append(row)
-        for by_passage in groups.values():
-            for rows in by_passage.values():
-                rng.shuffle(rows)
-        open_groups = sorted(groups)
-        while open_groups:
-            rng.shuffle(open_groups)
-            batch: list[int] = []
-            for group in open_groups:
-                passages = list(groups[group].values())
-                rng.shuffle(passages)
-                for rows in passages:
-                    if rows and len(batch) < self.batch_size:
-                        batch.append(rows.pop())
-                if len(batch) == self.batch_size:
-                    yield batch
-                    batch = []
-            # What an article still has goes into a later round, so that none is in a batch twice.
-            open_groups = [group for group in open_groups if any(groups[group].values())]
-
-
-def as_columns(pairs: Sequence[Pair]) -> dict[str, Any]:
-    """The columns that sentence-transformers' losses take: the query first."""
-    return {"query": [pair.query for pair in pairs], "document": [pair.document for pair in pairs]}

@@ -1,0 +1,216 @@
+"""What each choice of the recipes is worth: one table, three seeds a row, on real Japanese questions.
+
+A very small student is trained on JaQuAD train, first contrastively, then on from there by each choice
+with the same number of steps. It is measured on JaQuAD dev: MRR@10 over all of its passages, cut into
+windows, for questions drawn at random. The teachers are BM25, the bundled mini model (larger than the
+student), and their ensemble.
+
+    python benchmarks/ablations.py --train jaquad_train_*.json --dev jaquad_dev_*.json --work DIR
+
+Results are kept in DIR as they come: stopped and started again, it goes on. Seeds can run side by side
+(--seeds 1, --seeds 2, ...); --report makes the table of all that is there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import shutil
+import statistics
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from sentence_transformers.multi_vector_encoder.modules.token_pooling import HierarchicalTokenPooling
+from torch import from_numpy
+
+from jacolbert_integrations import JaColBERT
+from jacolbert_integrations.errors import TruncationWarning
+from jacolbert_integrations.evaluation.metrics import ranks_of, retrieval_metrics
+from jacolbert_integrations.evaluation.retrieval import right_columns
+from jacolbert_integrations.query_length import QueryLength
+from jacolbert_integrations.squad import Question, QuestionSet, read_squad
+from jacolbert_integrations.training.architecture import Architecture, build_untrained
+from jacolbert_integrations.training.ensembles import ensemble
+from jacolbert_integrations.training.merging.averages import average
+from jacolbert_integrations.training.negatives import Source, mine_negatives
+from jacolbert_integrations.training.options import RunOptions
+from jacolbert_integrations.training.pairs import question_pairs, windows
+from jacolbert_integrations.training.rankers import BM25Ranker
+from jacolbert_integrations.training.recipes import Recipe
+from jacolbert_integrations.training.records import Example
+from jacolbert_integrations.training.run import train
+from jacolbert_integrations.training.teachers import BM25Teacher, LateInteractionTeacher, Teacher, teach
+
+STUDENT = {"vocabulary_size": 8192, "hidden_size": 64, "layers": 1, "heads": 2, "dimension": 64}
+WINDOW = 120
+WAYS = 8
+QUERIES = 4_000
+"""Queries with mined negatives and teachers' scores; the first stage has all."""
+
+FIRST = Recipe(name="first", ways=1, losses={"in_batch": 1.0}, batch_size=32, batches="grouped", steps=400,
+               learning_rate=1e-3, warmup_steps=40, document_maxlen=200, query_length="fixed")  # fmt: skip
+SECOND = FIRST.change(name="second", steps=200, warmup_steps=10, learning_rate=5e-4, schedule="linear")
+MINED = SECOND.change(ways=WAYS, batch_size=16, batches="shuffled")
+DISTILLED = MINED.change(losses={"kl": 1.0}, normalization="both", max_grad_norm=None)
+SCHEDULE_FREE = DISTILLED.change(optimizer="schedule_free_adamw", schedule="constant")
+
+Run = tuple[str, Recipe]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--train", nargs="+", type=Path, default=[])
+    parser.add_argument("--dev", nargs="+", type=Path, default=[])
+    parser.add_argument("--work", required=True, type=Path, help="where results and checkpoints are kept")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
+    parser.add_argument("--questions", type=int, default=1_000, help="of the development set")
+    parser.add_argument("--report", action="store_true", help="make the table of what is there")
+    arguments = parser.parse_args()
+    warnings.simplefilter("ignore", TruncationWarning)
+    if not arguments.report:
+        for seed in arguments.seeds:
+            Ablation(arguments, seed).run()
+    print(table(arguments.work))
+
+
+class Ablation:
+    """All rows of one seed."""
+
+    def __init__(self, arguments: argparse.Namespace, seed: int) -> None:
+        self.seed = seed
+        self.folder = arguments.work / f"seed-{seed}"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.file = self.folder / "results.json"
+        self.results: dict[str, float] = json.loads(self.file.read_text()) if self.file.exists() else {}
+        whole = read_squad(arguments.train)
+        self.texts = [p.text for p in whole.passages] + [q.text for q in whole.questions]
+        self.questions = windows(whole, WINDOW)
+        self.pairs = question_pairs(self.questions)
+        self.dev = windows(read_squad(arguments.dev), WINDOW)
+        self.asked = random.Random(0).sample(self.dev.questions, min(arguments.questions, len(self.dev.questions)))
+
+    def run(self) -> None:
+        """Computes the rows that are not there yet."""
+        first = self.trained("first", FIRST, self.pairs, None)
+        self.row("first stage: contrastive, 400 steps", lambda: self._measure(first))
+        mined = self._mined()
+        bm25 = self._taught(mined, BM25Teacher([p.text for p in self.questions.passages]))
+        larger = self._taught(mined, LateInteractionTeacher(JaColBERT.from_pretrained()))
+        both = ensemble(bm25, larger)
+        variants: list[tuple[str, Recipe, Sequence[Example]]] = [
+            ("contrastive only", SECOND, self.pairs),
+            ("+ mined negatives", MINED, mined),
+            ("+ distillation, BM25", DISTILLED, bm25),
+            ("+ distillation, larger late-interaction model", DISTILLED, larger),
+            ("+ distillation, ensemble of both", DISTILLED, both),
+            ("ensemble, MarginMSE for KL", DISTILLED.change(losses={"margin_mse": 1.0}), both),
+            ("ensemble, with in-batch negatives", DISTILLED.change(losses={"kl": 1.0, "in_batch": 1.0}), both),
+            ("larger model, raw scores", DISTILLED.change(normalization="none"), larger),
+            ("larger model, only the teacher normalised", DISTILLED.change(normalization="teacher"), larger),
+            ("ensemble, schedule-free for linear", SCHEDULE_FREE, both),
+            ("ensemble, pooled by 2 in training", DISTILLED.change(pool_factor=2.0), both),
+        ]
+        for name, recipe, examples in variants:
+            if name not in self.results:
+                model = self.trained(name, recipe, examples, first)
+                self.row(name, lambda model=model: self._measure(model))  # type: ignore[misc]
+        self.after()
+
+    def after(self) -> None:
+        """What needs no training of its own."""
+        best = JaColBERT.from_pretrained(self._path("+ distillation, ensemble of both") / "model")
+        run = self._path("+ distillation, ensemble of both")
+        last = [run / f"checkpoint-{step}" for step in (100, 150, 200)]
+        self.row("ensemble, mean of the last 3 checkpoints", lambda: self._merged("last", last))
+        first = self._path("first") / "model"
+        self.row("ensemble, mean with the first stage", lambda: self._merged("first", [run / "model", first]))
+        pooled = JaColBERT.from_pretrained(self._path("ensemble, pooled by 2 in training") / "model")
+        for factor in (2, 3, 4):
+            self.row(f"ensemble, pooled by {factor}", lambda f=factor: self._measure(best, pool_factor=f))  # type: ignore[misc]
+            self.row(
+                f"pooled by 2 in training, pooled by {factor}",
+                lambda f=factor: self._measure(pooled, pool_factor=f),  # type: ignore[misc]
+            )
+        for rule in ("released", "paper"):
+            self.row(f"ensemble, query length {rule} for fixed", lambda r=rule: self._measure(best, rule=r))  # type: ignore[misc]
+
+    def _path(self, name: str) -> Path:
+        return Path(self.folder, "".join(c if c.isalnum() else "-" for c in name))
+
+    def trained(self, name: str, recipe: Recipe, examples: Sequence[Example], start: JaColBERT | None) -> JaColBERT:
+        """Trains, or loads what was trained before."""
+        folder = self._path(name)
+        if not (folder / "model").exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            if start is None:
+                model = build_untrained(self.texts, Architecture(**STUDENT, seed=self.seed, query_length="fixed"))
+            else:
+                model = JaColBERT.from_pretrained(self._path("first") / "model")
+            options = RunOptions(checkpoint_steps=50 if recipe.steps <= 200 else None, show_progress_bar=False)
+            train(model, examples, folder, recipe.change(seed=self.seed), options=options)
+        return JaColBERT.from_pretrained(folder / "model")
+
+    def _mined(self) -> list[Example]:
+        chosen = random.Random(self.seed).sample(self.pairs, min(QUERIES, len(self.pairs)))
+        passages = self.questions.passages
+        source = Source(ranker=BM25Ranker([p.text for p in passages]), count=WAYS - 1, window=(1, 30))
+        found = mine_negatives(
+            chosen, passages, [source], file=self.folder / "negatives.jsonl", same_document=True, seed=self.seed
+        )
+        return [example for example in found.examples if example.ways == WAYS]
+
+    def _taught(self, examples: Sequence[Example], teacher: Teacher) -> list[Example]:
+        return teach(examples, teacher, file=self.folder / f"scores-{teacher.name}.jsonl")
+
+    def _merged(self, name: str, members: Sequence[Path]) -> float:
+        output = self.folder / f"merged-{name}"
+        shutil.rmtree(output, ignore_errors=True)
+        average(members, output)
+        return self._measure(JaColBERT.from_pretrained(output))
+
+    def _measure(self, model: JaColBERT, *, pool_factor: float = 1, rule: QueryLength = "fixed") -> float:
+        return mrr(model, self.dev, self.asked, pool_factor, rule)
+
+    def row(self, name: str, compute: Callable[[], float]) -> None:
+        """Computes a row, unless it is there, and keeps it."""
+        if name in self.results:
+            return
+        begun = perf_counter()
+        self.results[name] = compute()
+        self.file.write_text(json.dumps(self.results, ensure_ascii=False, indent=2) + "\n")
+        print(f"seed {self.seed}  {self.results[name]:.4f}  {name}  ({perf_counter() - begun:.0f} s)", file=sys.stderr)
+
+
+def mrr(model: JaColBERT, dev: QuestionSet, asked: Sequence[Question], pool_factor: float, rule: QueryLength) -> float:
+    """MRR@10 of a model whose documents are pooled, and whose queries are padded by a rule."""
+    transformer: Any = model.model[0]
+    transformer.query_length_rule = rule
+    documents = model.encode_document([p.text for p in dev.passages], show_progress_bar=False)
+    if pool_factor > 1:
+        pooling = HierarchicalTokenPooling(pool_factor)
+        documents = [pooling.pool_one(from_numpy(document)).numpy() for document in documents]
+    queries = model.encode_query([q.text for q in asked], show_progress_bar=False)
+    transformer.query_length_rule = "fixed"
+    return retrieval_metrics(ranks_of(model.score(queries, documents), right_columns(dev, asked))).mrr_at_10
+
+
+def table(work: Path) -> str:
+    """Mean and spread over the seeds, in Markdown."""
+    found = [json.loads(file.read_text()) for file in sorted(work.glob("seed-*/results.json"))]
+    names = list(dict.fromkeys(name for results in found for name in results))
+    lines = [f"| {len(found)} seeds | MRR@10 | each |", "|---|---|---|"]
+    for name in names:
+        values = [results[name] for results in found if name in results]
+        spread = f" ± {statistics.stdev(values):.3f}" if len(values) > 1 else ""
+        each = " ".join(f"{value:.3f}" for value in values)
+        lines.append(f"| {name} | {statistics.mean(values):.3f}{spread} | {each} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,81 @@
+"""``jacolbert export``: a checkpoint in the layout of another library, and on the hub."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+
+def add_command(commands: Any) -> None:
+    """Registers the command."""
+    parser = commands.add_parser(
+        "export",
+        help="write a checkpoint for colbert-ai, PyLate or sentence-transformers, and publish it",
+        description="Writes a checkpoint in another layout, with its model card, and can upload it to the Hugging Face "
+        "hub. The hub's token is that of 'hf auth login' or of the variable HF_TOKEN.",
+    )
+    parser.add_argument("model", nargs="?", help="a directory or hub id (default: the bundled mini model)")
+    parser.add_argument(
+        "--layout",
+        choices=("stanford", "pylate", "sentence-transformers"),
+        default="stanford",
+        help="stanford is for colbert-ai and this package (default: %(default)s)",
+    )
+    parser.add_argument("--output", required=True, type=Path, help="the directory to write")
+    parser.add_argument(
+        "--dtype",
+        choices=("float32", "float16"),
+        default="float32",
+        help="how weights are stored (default: float32)",
+    )
+    parser.add_argument("--card", type=Path, help="a model card in Markdown (default: the checkpoint's README.md)")
+    parser.add_argument("--overwrite", action="store_true", help="replace the checkpoint that is there")
+    parser.add_argument("--push-to", metavar="REPO", help="upload it to this repository of the hub")
+    parser.add_argument("--private", action="store_true", help="make a new repository private")
+    parser.add_argument("--create-pr", action="store_true", help="open a pull request instead of committing")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Runs the command."""
+    from ..encoder import JaColBERT
+    from ..exporting import export
+    from ..publishing import push_to_hub
+
+    model = JaColBERT.from_pretrained(arguments.model)
+    path = export(
+        model,
+        arguments.output,
+        arguments.layout,
+        dtype=arguments.dtype,
+        card=_card(arguments.model, arguments.card),
+        overwrite=arguments.overwrite,
+    )
+    print(f"{model.name} is in {path} ({arguments.layout} layout, {arguments.dtype})")
+    if not (path / "README.md").is_file():
+        print("It has no card (README.md): data, licence, recipe, metrics and how to reproduce it.")
+    if model.query_length not in (None, "fixed") and arguments.layout != "stanford":
+        print(
+            f"Its query-length rule here is {model.query_length!r}; that library pads and cuts queries at one length, "
+            "as the rule 'fixed' does."
+        )
+    if arguments.push_to is not None:
+        address = push_to_hub(path, arguments.push_to, private=arguments.private or None, create_pr=arguments.create_pr)
+        print(f"Uploaded: {address}")
+
+
+def _card(model: str | None, card: Path | None) -> str | None:
+    """A checkpoint's licence and origin go where its weights go."""
+    from ..errors import InputError
+    from ..hub import BUNDLED_MODEL
+
+    file = card
+    if file is None:
+        file = (BUNDLED_MODEL if model is None else Path(model).expanduser()) / "README.md"
+        if not file.is_file():
+            return None
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"the card {file} cannot be read: {error}") from None

@@ -1,0 +1,136 @@
+"""Models that training starts from when there is no ColBERT to start from."""
+
+from __future__ import annotations
+
+import string
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+from transformers import AutoModel, AutoTokenizer, BertConfig, BertModel, set_seed
+
+from ..checkpoints import ColBERTSettings
+from ..encoder import JaColBERT
+from ..errors import CheckpointNotFoundError
+from ..query_length import QueryLength
+from ..saving import save_scratch
+from ..tokenization import JapaneseTokenizer
+from ..transformer import load_strictly
+from .vocabulary import learn_vocabulary
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Architecture:
+    """A small BERT with a projection, to be trained from nothing.
+
+    Attributes:
+        vocabulary_size: Tokens, special ones included.
+        hidden_size: Width of the encoder.
+        layers: Depth of the encoder.
+        heads: Attention heads.
+        dimension: Length of a token vector.
+        document_maxlen: Most tokens of a document.
+        query_length: The query-length rule of the model.
+        embedding_std: Spread of the untrained word vectors. Large beside ``layer_std``, so that an
+            untrained model already matches equal words, and training refines that.
+        layer_std: Spread of all other untrained weights.
+        dropout: In the encoder.
+        seed: Decides the weights.
+    """
+
+    vocabulary_size: int = 16384
+    hidden_size: int = 192
+    layers: int = 2
+    heads: int = 4
+    dimension: int = 128
+    document_maxlen: int = 300
+    query_length: QueryLength = "released"
+    embedding_std: float = 1.0
+    layer_std: float = 0.02
+    dropout: float = 0.0
+    seed: int = 42
+
+
+def build_untrained(texts: Iterable[str], architecture: Architecture) -> JaColBERT:
+    """An untrained model with a vocabulary of its own, learned from ``texts``.
+
+    Raises:
+        InputError: If the vocabulary's size leaves no room for words.
+    """
+    tokenizer = JapaneseTokenizer(learn_vocabulary(texts, architecture.vocabulary_size))
+    set_seed(architecture.seed)
+    backbone = BertModel(
+        BertConfig(
+            vocab_size=len(tokenizer.vocabulary),
+            hidden_size=architecture.hidden_size,
+            num_hidden_layers=architecture.layers,
+            num_attention_heads=architecture.heads,
+            intermediate_size=4 * architecture.hidden_size,
+            hidden_dropout_prob=architecture.dropout,
+            attention_probs_dropout_prob=architecture.dropout,
+            initializer_range=architecture.layer_std,
+        ),
+        add_pooling_layer=False,
+    )
+    nn.init.normal_(backbone.embeddings.word_embeddings.weight, std=architecture.embedding_std)
+    projection = _projection(architecture.hidden_size, architecture.dimension)
+    settings = _settings(architecture.document_maxlen, architecture.query_length)
+    with tempfile.TemporaryDirectory() as folder:
+        save_scratch(Path(folder) / "untrained", backbone, projection, tokenizer, settings)
+        return JaColBERT.from_pretrained(Path(folder) / "untrained")
+
+
+def from_backbone(
+    name_or_path: str | Path,
+    *,
+    dimension: int = 128,
+    document_maxlen: int = 300,
+    seed: int = 42,
+    device: str | None = None,
+) -> JaColBERT:
+    """A pretrained encoder, such as ``tohoku-nlp/bert-base-japanese-v3``, with a new projection to be trained.
+
+    This is how JaColBERT v1 began. Until it is trained, its vectors mean nothing.
+
+    Args:
+        name_or_path: A hub id or directory of a pretrained encoder.
+        dimension: Length of a token vector.
+        document_maxlen: Most tokens of a document.
+        seed: Decides the projection.
+        device: As in sentence-transformers.
+
+    Raises:
+        CheckpointError: If there is no such encoder, or it is incomplete.
+    """
+    try:
+        backbone = load_strictly(AutoModel, str(name_or_path), dtype=torch.float32)
+        tokenizer = AutoTokenizer.from_pretrained(str(name_or_path))
+    except OSError as error:
+        raise CheckpointNotFoundError(f"{name_or_path} is no pretrained encoder that can be had: {error}") from error
+    set_seed(seed)
+    projection = _projection(backbone.config.hidden_size, dimension)
+    with tempfile.TemporaryDirectory() as folder:
+        save_scratch(
+            Path(folder) / "untrained", backbone, projection, tokenizer, _settings(document_maxlen, "released")
+        )
+        return JaColBERT.from_pretrained(Path(folder) / "untrained", device=device)
+
+
+def _projection(hidden: int, dimension: int) -> nn.Linear:
+    projection = nn.Linear(hidden, dimension, bias=False)
+    nn.init.orthogonal_(projection.weight)
+    return projection
+
+
+def _settings(document_maxlen: int, query_length: QueryLength) -> ColBERTSettings:
+    return ColBERTSettings(
+        query_marker="[unused0]",
+        document_marker="[unused1]",
+        query_maxlen=32,
+        document_maxlen=document_maxlen,
+        skiplist=tuple(string.punctuation),
+        query_length=query_length,
+    )

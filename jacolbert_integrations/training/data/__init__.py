@@ -1,0 +1,1 @@
+"""Training data in and out: files of texts, files of ids, and datasets."""

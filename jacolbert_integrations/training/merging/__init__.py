@@ -1,0 +1,1 @@
+"""One checkpoint out of several: averages, SLERP, and the greedy soup."""

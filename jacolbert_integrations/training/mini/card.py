@@ -1,0 +1,89 @@
+"""The card of the bundled mini model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+
+import torch
+
+from ...evaluation.metrics import RetrievalMetrics
+from ...squad import QuestionSet
+from ..cards import DataSource, ModelFacts, model_card, package_versions, recipe_choices, retrieval_table
+from .plan import MiniPlan
+
+
+def mini_card(
+    plan: MiniPlan,
+    questions: QuestionSet,
+    measured: Mapping[str, RetrievalMetrics],
+    minutes: float,
+    note: str = "",
+) -> str:
+    """The mini model's card, in Markdown.
+
+    Args:
+        plan: What it was trained by.
+        questions: What it was trained on.
+        measured: Name of a question set, and of what else took part, to what was measured on it.
+        minutes: How long training took.
+        note: What to know about the figures.
+    """
+    jaquad = "Skelter Labs, from Japanese Wikipedia"
+    trained_on = f"{len(questions.passages):,} passages, {len(questions.questions):,} questions"
+    facts = ModelFacts(
+        name="jacolbert-mini",
+        licence="cc-by-sa-3.0",
+        summary=(
+            "A very small ColBERT for Japanese, trained from scratch. It is for trying the package without a download, "
+            "and for its tests. For real work use "
+            "[answerdotai/JaColBERTv2.5](https://huggingface.co/answerdotai/JaColBERTv2.5)."
+        ),
+        usage="from jacolbert_integrations import JaColBERT\n\nmodel = JaColBERT.from_pretrained()",
+        metrics=(retrieval_table(measured, note),),
+        data=(
+            DataSource(name="JaQuAD, train split", licence="CC BY-SA 3.0", size=trained_on, origin=jaquad),
+            DataSource(name="JaQuAD, dev split", licence="CC BY-SA 3.0", use="development", origin=jaquad),
+            DataSource(
+                name="JSQuAD valid (JGLUE 1.3)",
+                licence="CC BY-SA 4.0",
+                use="evaluation",
+                origin="Yahoo Japan Corporation and Waseda University",
+            ),
+        ),
+        data_note=(
+            "The weights and the vocabulary are derived from JaQuAD's train split, and are under CC BY-SA 3.0 too. "
+            "JSQuAD is for measuring only: neither weights nor vocabulary saw it, and no choice was made by it."
+        ),
+        recipe=_choices(plan),
+        recipe_note=(
+            "First contrastively: questions with the window that answers them, and sentences as queries for the window "
+            "that they are from, in batches made of the same articles. Then by distillation from an ensemble of BM25 "
+            "and the model of the first stage, over windows that BM25 ranks high."
+            if plan.distilled is not None
+            else "Questions with the window that answers them, and sentences as queries for the window that they are "
+            "from, in batches made of the same articles."
+        ),
+        training_time=f"{minutes:.0f} minutes on {torch.get_num_threads()} CPU threads",
+        versions=package_versions(("sentence-transformers", "transformers", "torch")),
+        reproduce=(
+            "python -m jacolbert_integrations.training jaquad_train_*.json --dev jaquad_dev_*.json --output mini",
+        ),
+        reproduce_note=(
+            "The losses and the measurements of the run are in `training-log.json`. The vocabulary holds MeCab words "
+            "(unidic-lite), characters and pairs of them. Weights are stored as float16 and loaded as float32. The "
+            "query-length rule is recorded in `artifact.metadata` as `query_length`: queries in training were padded "
+            "by the same rule."
+        ),
+    )
+    return model_card(facts)
+
+
+def _choices(plan: MiniPlan) -> dict[str, object]:
+    choices: dict[str, object] = asdict(plan.architecture)
+    choices |= {name: getattr(plan, name) for name in ("window", "inverse_cloze", "cut", "negatives", "ranks", "seed")}
+    for recipe in (plan.contrastive, plan.distilled):
+        if recipe is not None:
+            chosen = recipe_choices(recipe).items()
+            choices |= {f"{recipe.name}: {name}": value for name, value in chosen if name not in ("name", "seed")}
+    return choices

@@ -1,0 +1,174 @@
+"""The bundled mini model: a small ColBERT made from Japanese questions and nothing else."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ...encoder import JaColBERT
+from ...evaluation.jsquad import load_jsquad
+from ...evaluation.retrieval import evaluate_model
+from ...saving import save_stanford, whole_directory
+from ...squad import QuestionSet, read_squad
+from ..architecture import build_untrained
+from ..ensembles import ensemble
+from ..negatives import Source, mine_negatives
+from ..options import RunOptions
+from ..outcome import MODEL_FOLDER, RUN_FILE
+from ..pairs import inverse_cloze_pairs, question_pairs, windows
+from ..rankers import BM25Ranker
+from ..recipes import Recipe
+from ..records import Example
+from ..run import Measure, train
+from ..teachers import BM25Teacher, LateInteractionTeacher, teach
+from .card import mini_card
+from .plan import MiniPlan
+
+
+def first_pairs(questions: QuestionSet, plan: MiniPlan) -> list[Example]:
+    """The pairs of the first stage: questions, and sentences as queries."""
+    asked = question_pairs(questions)
+    rng = random.Random(plan.seed)
+    return asked + inverse_cloze_pairs(questions, round(len(asked) * plan.inverse_cloze), cut=plan.cut, rng=rng)
+
+
+def train_mini(
+    questions: QuestionSet,
+    plan: MiniPlan,
+    work: Path,
+    *,
+    measure: Measure | None = None,
+    options: RunOptions | None = None,
+) -> JaColBERT:
+    """Trains the mini model from raw text. A run that was stopped goes on where it was.
+
+    Args:
+        questions: Passages and questions.
+        plan: How.
+        work: Where checkpoints, negatives and scores are kept.
+        measure: Measures the model while it is trained.
+        options: How the runs are carried out.
+
+    Raises:
+        MissingExtraError: If the training or evaluation extra is not installed.
+        InputError: If there are too few passages for a batch.
+        TrainingError: If a stage fails; what has been done stays in ``work``.
+    """
+    texts = [p.text for p in questions.passages] + [q.text for q in questions.questions]
+    cut = windows(questions, plan.window)
+    model = build_untrained(texts, replace(plan.architecture, seed=plan.seed))
+    model = _stage(model, first_pairs(cut, plan), work, plan.contrastive, plan, measure, options)
+    if plan.distilled is None:
+        return model
+    examples = _taught(model, cut, plan, work)
+    return _stage(model, examples, work, plan.distilled, plan, measure, options)
+
+
+def make_mini(
+    files: Sequence[str | Path],
+    output: Path,
+    plan: MiniPlan,
+    work: Path,
+    *,
+    dev_files: Sequence[str | Path] = (),
+    dev_sample: int = 300,
+    options: RunOptions | None = None,
+) -> str:
+    """Trains the mini model, measures it as saved, and writes it with its card and its log.
+
+    Args:
+        files: Training files in SQuAD's JSON layout.
+        output: The checkpoint's folder; it appears when everything has been written.
+        plan: How to train.
+        work: Where checkpoints, negatives and scores are kept; a run that was stopped goes on from them.
+        dev_files: Files of the same layout, held out, to measure on.
+        dev_sample: Questions of them that are asked while training; all are at the end.
+        options: How the runs are carried out.
+
+    Returns:
+        The card.
+
+    Raises:
+        InputError: If a file cannot be read, or there are too few passages for a batch.
+        MissingExtraError: If the training or evaluation extra is not installed.
+        TrainingError: If a stage fails; what has been done stays in ``work``.
+    """
+    questions = read_squad(files)
+    development = read_squad(dev_files) if dev_files else None
+    measure = None if development is None else _measure(development, dev_sample)
+    trained = train_mini(questions, plan, work, measure=measure, options=options)
+    log = [json.loads(file.read_text(encoding="utf-8")) for file in _logs(plan, work)]
+    # float16 halves the package; float32 comes back at loading
+    save_stanford(trained.model, work / "mini", dtype=torch.float16)
+    saved = JaColBERT.from_pretrained(work / "mini")
+    measured = {"JSQuAD valid": evaluate_model(saved, load_jsquad())}
+    if development is not None:
+        measured["JaQuAD dev"] = evaluate_model(saved, development)
+    minutes = sum(stage["seconds"] for stage in log) / 60
+    card = mini_card(plan, questions, measured, minutes)
+    (work / "mini" / "README.md").write_text(card, encoding="utf-8")
+    (work / "mini" / "training-log.json").write_text(_json({"plan": asdict(plan), "stages": log}), encoding="utf-8")
+    with whole_directory(output) as finished:
+        shutil.copytree(work / "mini", finished, dirs_exist_ok=True)
+    return card
+
+
+def _stage(
+    model: JaColBERT,
+    examples: Sequence[Example],
+    work: Path,
+    recipe: Recipe,
+    plan: MiniPlan,
+    measure: Measure | None,
+    options: RunOptions | None,
+) -> JaColBERT:
+    folder = work / recipe.name
+    if not (folder / MODEL_FOLDER).exists():
+        resume = any(folder.glob("checkpoint-*/trainer_state.json"))
+        train(model, examples, folder, recipe.change(seed=plan.seed), measure=measure, options=options, resume=resume)
+    return JaColBERT.from_pretrained(folder / MODEL_FOLDER)
+
+
+def _taught(model: JaColBERT, questions: QuestionSet, plan: MiniPlan, work: Path) -> list[Example]:
+    """Questions with passages that BM25 took for answers, and what BM25 and the model so far think of them."""
+    passages = [passage.text for passage in questions.passages]
+    mined = mine_negatives(
+        question_pairs(questions),
+        questions.passages,
+        [Source(ranker=BM25Ranker(passages), count=plan.negatives, window=plan.ranks)],
+        file=work / "negatives.jsonl",
+        same_document=True,  # the windows beside the right one are what it has to be told from
+        seed=plan.seed,
+    )
+    ways = 1 if plan.distilled is None else plan.distilled.ways
+    full = [example for example in mined.examples if example.ways >= ways]
+    bm25 = teach(full, BM25Teacher(passages), file=work / "scores-bm25.jsonl")
+    # In few large batches, since a passage is encoded once in each.
+    own = teach(full, LateInteractionTeacher(model), file=work / "scores-model.jsonl", batch_size=50_000)
+    return ensemble(bm25, own)
+
+
+def _measure(development: QuestionSet, sample: int) -> Measure:
+    asked = random.Random(0).sample(development.questions, min(sample, len(development.questions)))
+
+    def measure(model: JaColBERT) -> dict[str, float]:
+        found = evaluate_model(model, development, asked, show_progress_bar=False)
+        return {"mrr_at_10": found.mrr_at_10, **{f"recall_at_{k}": value for k, value in found.recall.items()}}
+
+    return measure
+
+
+def _logs(plan: MiniPlan, work: Path) -> list[Path]:
+    names = [plan.contrastive.name] + ([] if plan.distilled is None else [plan.distilled.name])
+    return [work / name / MODEL_FOLDER / RUN_FILE for name in names]
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, indent=1) + "\n"

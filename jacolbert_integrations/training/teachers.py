@@ -1,0 +1,344 @@
+"""Teachers: what scores the passages that a student learns to rank, and how their scores are joined.
+
+Scores are written down as they come, each pair of a query and a passage once. JaColBERTv2.5 distils from
+BAAI/bge-reranker-v2-m3, with the scores min-max normalised per query (arXiv 2407.20750).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import cached_property
+from itertools import groupby
+from operator import itemgetter
+from pathlib import Path
+from typing import Literal, Protocol, TypeAlias
+
+import torch
+from sentence_transformers import CrossEncoder
+from tqdm import tqdm
+
+from ..encoder import JaColBERT
+from ..errors import CheckpointNotFoundError, InputError, TeacherError, TrainingDataError, TruncationWarning
+from ..evaluation.bm25 import BM25
+from ..scoring import maxsim
+from ..weights import fingerprint
+from .data.examples import read_examples
+from .ensembles import is_constant, scores_of
+from .journal import Journal, key_of
+from .rankers import check_corpus, digest, late_interaction_fingerprint
+from .records import Example
+
+DEFAULT_CROSS_ENCODER = "BAAI/bge-reranker-v2-m3"
+"""JaColBERTv2.5's teacher, the best of those that its authors compared."""
+
+Pair: TypeAlias = tuple[str, str]
+"""A query and a passage."""
+
+_logger = logging.getLogger(__name__)
+
+
+class Teacher(Protocol):
+    """Scores pairs of a query and a passage; only scores of one query are ever compared.
+
+    Attributes:
+        name: What to call it in reports.
+    """
+
+    name: str
+
+    @property
+    def fingerprint(self) -> str:
+        """What decides its scores: kind, weights, settings."""
+        ...
+
+    def score(self, pairs: Sequence[Pair]) -> Sequence[float]:
+        """A score for each pair; the higher, the better the passage answers the query."""
+        ...
+
+
+class CrossEncoderTeacher:
+    """Scores pairs with a cross-encoder that has one output.
+
+    Args:
+        model: A sentence-transformers ``CrossEncoder``, or the directory or hub id of one.
+        activation: ``"identity"`` gives logits. ``CrossEncoder.predict`` itself applies a sigmoid to
+            most models of one output, which rounds good passages to 1 and bad ones to 0: after it,
+            differences among the negatives, which a student is to learn, are all but gone.
+        batch_size: Pairs of a forward pass.
+        device: Of a model that is loaded here, as in sentence-transformers.
+
+    Raises:
+        CheckpointNotFoundError: If there is no such model.
+        InputError: If it has more than one output, or ``activation`` is none.
+    """
+
+    def __init__(
+        self,
+        model: CrossEncoder | str | Path = DEFAULT_CROSS_ENCODER,
+        *,
+        activation: Literal["identity", "sigmoid"] = "identity",
+        batch_size: int = 32,
+        device: str | None = None,
+    ) -> None:
+        if activation not in ("identity", "sigmoid"):
+            raise InputError(f"activation is {activation!r}, but it must be 'identity' or 'sigmoid'.")
+        self.name = "cross-encoder" if isinstance(model, CrossEncoder) else str(model)
+        self.model = model if isinstance(model, CrossEncoder) else _load_cross_encoder(str(model), device)
+        if self.model.num_labels != 1:
+            raise InputError(
+                f"{self.name} has {self.model.num_labels} outputs, but a teacher has one, the relevance. "
+                "Give a reranker, no classifier."
+            )
+        self._activation: Literal["identity", "sigmoid"] = activation
+        self._batch_size = batch_size
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """The weights, and what else decides the scores."""
+        settings = [self.model.prompts, self.model.default_prompt_name, self.model.max_seq_length]
+        return f"cross-encoder {fingerprint(self.model.state_dict())} {self._activation} {json.dumps(settings)}"
+
+    def score(self, pairs: Sequence[Pair]) -> list[float]:
+        """As :meth:`Teacher.score`."""
+        scores = self.model.predict(
+            list(pairs),
+            batch_size=self._batch_size,
+            show_progress_bar=False,
+            activation_fn=torch.nn.Identity() if self._activation == "identity" else torch.nn.Sigmoid(),
+        )
+        return [float(score) for score in scores]
+
+
+class LateInteractionTeacher:
+    """Scores pairs by MaxSim.
+
+    Args:
+        model: The model.
+    """
+
+    def __init__(self, model: JaColBERT) -> None:
+        self.model = model
+        self.name = model.name
+        self._told = False
+
+    @property
+    def fingerprint(self) -> str:
+        """The weights, and the lengths that texts are read to."""
+        return late_interaction_fingerprint(self.model)
+
+    def score(self, pairs: Sequence[Pair]) -> list[float]:
+        """As :meth:`Teacher.score`; a text that comes again among the pairs is encoded once.
+
+        Warns:
+            TruncationWarning: The first time that texts are longer than the model reads.
+        """
+        queries = list(dict.fromkeys(query for query, _ in pairs))
+        passages = list(dict.fromkeys(passage for _, passage in pairs))
+        with self._one_truncation_warning():
+            query_vectors = dict(zip(queries, self.model.encode_query(queries, show_progress_bar=False), strict=True))
+            encoded = self.model.encode_document(passages, show_progress_bar=False)
+        passage_vectors = dict(zip(passages, encoded, strict=True))
+        scores: list[float] = []
+        for query, group in groupby(pairs, key=itemgetter(0)):
+            documents = [passage_vectors[passage] for _, passage in group]
+            scores += maxsim([query_vectors[query]], documents, device=self.model.model.device)[0].tolist()
+        return scores
+
+    @contextmanager
+    def _one_truncation_warning(self) -> Iterator[None]:
+        """Every batch has long passages: one warning of them says it all."""
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            yield
+        for warning in caught:
+            cut = issubclass(warning.category, TruncationWarning)
+            if not (cut and self._told):
+                self._told = self._told or cut
+                warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+
+
+class BM25Teacher:
+    """Scores pairs by BM25 over MeCab words, with the word statistics of a corpus.
+
+    Args:
+        passages: The corpus: every passage that will be scored, and any others.
+        k1: How soon more of the same word stops counting.
+        b: How much long passages are held back.
+
+    Raises:
+        InputError: If the corpus is empty, or one string.
+        MissingExtraError: If the ``evaluation`` extra is not installed.
+    """
+
+    name = "bm25"
+
+    def __init__(self, passages: Sequence[str], *, k1: float = 1.2, b: float = 0.75) -> None:
+        texts = check_corpus(passages)
+        self._index = BM25(texts, k1=k1, b=b)
+        self._column = {text: column for column, text in enumerate(texts)}
+        self.fingerprint = f"bm25 k1={k1} b={b} {digest([text] for text in texts)}"
+
+    def score(self, pairs: Sequence[Pair]) -> list[float]:
+        """As :meth:`Teacher.score`.
+
+        Raises:
+            TeacherError: If a passage is not in the corpus.
+        """
+        scores: list[float] = []
+        for query, group in groupby(pairs, key=itemgetter(0)):
+            row = self._index.score([query])[0]
+            for _, passage in group:
+                if passage not in self._column:
+                    raise TeacherError(
+                        f"the passage {passage!r:.60} is not among the {len(self._column)} that BM25 has the words of. "
+                        "Give the teacher a corpus with every passage that it is to score."
+                    )
+                scores.append(float(row[self._column[passage]]))
+        return scores
+
+
+class PrecomputedTeacher:
+    """Scores that are known already.
+
+    Args:
+        scores: (query, passage) to score.
+        name: What to call it in reports.
+    """
+
+    def __init__(self, scores: Mapping[Pair, float], *, name: str = "precomputed") -> None:
+        self.name = name
+        self._scores = dict(scores)
+
+    @classmethod
+    def from_file(cls, file: str | Path) -> PrecomputedTeacher:
+        """Reads a file of examples with scores (:func:`~jacolbert_integrations.training.data.examples.read_examples`).
+
+        Raises:
+            TrainingDataError: If the file cannot be read, an example has no scores, or two give one pair
+                different scores.
+        """
+        scores: dict[Pair, float] = {}
+        for number, example in enumerate(read_examples(file), 1):
+            if example.scores is None:
+                raise TrainingDataError(f"example {number} of {file} has no scores. Give each passage one.")
+            for passage, score in zip(example.passages, example.scores, strict=True):
+                known = scores.setdefault((example.query, passage), score)
+                if known != score:
+                    raise TrainingDataError(
+                        f"example {number} of {file} gives the passage {passage!r:.40} the score {score}, but an "
+                        f"earlier one gives it {known} for the same query. Leave one of them."
+                    )
+        return cls(scores, name=Path(file).name)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """The scores."""
+        return f"precomputed {digest((q, p, repr(score)) for (q, p), score in sorted(self._scores.items()))}"
+
+    def score(self, pairs: Sequence[Pair]) -> list[float]:
+        """As :meth:`Teacher.score`.
+
+        Raises:
+            TeacherError: If a pair has no score.
+        """
+        missing = [pair for pair in pairs if pair not in self._scores]
+        if missing:
+            raise TeacherError(
+                f"{self.name} has no score for {len(missing)} of {len(pairs)} pairs, first for the query "
+                f"{missing[0][0]!r:.60} and the passage {missing[0][1]!r:.60}."
+            )
+        return [self._scores[pair] for pair in pairs]
+
+
+def teach(
+    examples: Sequence[Example],
+    teacher: Teacher,
+    *,
+    file: str | Path,
+    batch_size: int = 256,
+    show_progress_bar: bool | None = None,
+) -> list[Example]:
+    """Fills in the teacher's scores, as it gives them.
+
+    Each pair of a query and a passage is scored once, however often it comes. ``file`` has every score
+    as soon as its batch is done, so that a run that was stopped goes on from there, to the same result.
+
+    Args:
+        examples: What to score; scores that they have are replaced.
+        teacher: Who scores.
+        file: Keeps the scores.
+        batch_size: Pairs scored, and written down, at once.
+        show_progress_bar: None shows one after a second, on a terminal.
+
+    Raises:
+        TeacherError: If a score is missing or no finite number, or if no query has two passages of
+            different scores. What has been scored stays in ``file``.
+        InputError: If there are no examples, ``batch_size`` is below 1, or ``file`` is of other work.
+    """
+    if not examples:
+        raise InputError("there are no examples to score.")
+    if batch_size < 1:
+        raise InputError(f"batch_size is {batch_size}, but it must be at least 1.")
+    pairs = {key_of(e.query, passage): (e.query, passage) for e in examples for passage in e.passages}
+    with (
+        Journal[float](file, {"task": "scores", "teacher": teacher.fingerprint}) as journal,
+        tqdm(
+            total=len(pairs),
+            initial=sum(key in journal.done for key in pairs),
+            desc=f"Scores of {teacher.name}",
+            disable=None if show_progress_bar is None else not show_progress_bar,
+            delay=1.0 if show_progress_bar is None else 0.0,
+        ) as bar,
+    ):
+        fresh = [key for key in pairs if key not in journal.done]
+        for start in range(0, len(fresh), batch_size):
+            batch = fresh[start : start + batch_size]
+            _score_batch(batch, [pairs[key] for key in batch], teacher, journal)
+            bar.update(len(batch))
+        taught = [
+            replace(e, scores=tuple(journal.done[key_of(e.query, passage)] for passage in e.passages)) for e in examples
+        ]
+    _check_taught(taught, teacher.name)
+    return taught
+
+
+def _score_batch(keys: list[str], pairs: list[Pair], teacher: Teacher, journal: Journal[float]) -> None:
+    scores = [float(score) for score in teacher.score(pairs)]
+    if len(scores) != len(pairs):
+        raise TeacherError(f"{teacher.name} gave {len(scores)} scores for {len(pairs)} pairs.")
+    journal.add((key, score) for key, score in zip(keys, scores, strict=True) if math.isfinite(score))
+    bad = [(pair, score) for pair, score in zip(pairs, scores, strict=True) if not math.isfinite(score)]
+    if bad:
+        (query, passage), score = bad[0]
+        raise TeacherError(
+            f"{teacher.name} gave {len(bad)} of {len(pairs)} pairs scores that are no finite numbers, first {score} "
+            f"for the query {query!r:.60} and the passage {passage!r:.60}. The {len(journal.done)} good scores so far "
+            f"are kept in {journal.file}."
+        )
+
+
+def _check_taught(taught: list[Example], name: str) -> None:
+    constant = sum(map(is_constant, taught))
+    if constant == len(taught):
+        scores = [score for example in taught for score in scores_of(example)]
+        raise TeacherError(
+            f"{name} teaches nothing: for each of the {constant} queries all of its scores are equal "
+            f"(from {min(scores)} to {max(scores)}, for at most {max(e.ways for e in taught)} passages). "
+            "Give another teacher, or queries with at least two passages. The scores are kept."
+        )
+    if constant:
+        _logger.warning("%s scores all passages alike for %d of %d queries", name, constant, len(taught))
+
+
+def _load_cross_encoder(name: str, device: str | None) -> CrossEncoder:
+    try:
+        model: CrossEncoder = CrossEncoder(name, device=device)
+    except OSError as error:
+        raise CheckpointNotFoundError(f"there is no cross-encoder {name!r}: {str(error).splitlines()[0]}") from error
+    return model

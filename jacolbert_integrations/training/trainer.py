@@ -1,0 +1,159 @@
+"""sentence-transformers' trainer with what it leaves to chance: averaged saves, whole saves, exact resumption."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from sentence_transformers import MultiVectorEncoder, MultiVectorEncoderTrainer
+from sentence_transformers.base.evaluation import BaseEvaluator
+from torch import nn
+
+from ..encoder import JaColBERT
+from ..errors import DivergedError, InputError, SaveError
+from ..saving import save_stanford
+from .heads import ProjectionHeads
+
+STATE_FILE = "trainer_state.json"
+"""What transformers' trainer writes last into a checkpoint: where it is, all is there."""
+
+HEADS_FILE = "heads.safetensors"
+
+
+class ColBERTTrainer(MultiVectorEncoderTrainer):
+    """sentence-transformers' trainer, with saves that can be relied on.
+
+    - Schedule-free optimizers train at one point and average at another. transformers changes to the
+      averaged weights for an evaluation only; here it does for every save, and for the final weights.
+    - A checkpoint that could not be written whole is removed, and the one before it stays.
+    - A loss that is not a finite number ends the run before it reaches the weights.
+    - Checkpoints have the layout of the released JaColBERT models, so that each can be used as it is.
+    """
+
+    def average_weights(self) -> None:
+        """Puts the averaged weights of a schedule-free optimizer in place; with any other does nothing."""
+        average = getattr(self.optimizer, "eval", None)
+        if callable(average):
+            average()
+
+    def add_model_card_callback(self, default_args_dict: dict[str, Any]) -> None:
+        """None: the card is ours to write, and sentence-transformers' would count the tokens of the data."""
+
+    def training_step(
+        self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: torch.Tensor | int | None = None
+    ) -> torch.Tensor:
+        """As in transformers.
+
+        Raises:
+            DivergedError: If the loss is infinite or not a number.
+        """
+        loss: torch.Tensor = super().training_step(model, inputs, num_items_in_batch)
+        if not math.isfinite(value := loss.item()):
+            raise DivergedError(
+                f"the loss of the batch for step {self.state.global_step + 1} (epoch {self.state.epoch or 0:.3f}) is "
+                f"{value}. The weights of step {self.state.global_step} are kept. Look for such scores in that batch, "
+                "or lower the learning rate; float16 overflows sooner than bfloat16."
+            )
+        return loss
+
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        folder = Path(self.args.output_dir or ".") / f"checkpoint-{self.state.global_step}"
+        self.average_weights()
+        try:
+            super()._save_checkpoint(model, trial)
+        except (OSError, SafetensorError, RuntimeError) as error:  # RuntimeError is how torch.save says "disk full"
+            shutil.rmtree(folder, ignore_errors=True)
+            kept = last_checkpoint(folder.parent)
+            raise SaveError(
+                f"{folder.name} could not be written: {error}. It has been removed; "
+                f"{'there is none before it' if kept is None else f'{kept.name} is whole'}. "
+                "Make room, and resume."
+            ) from error
+
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        folder = Path(output_dir if output_dir is not None else self.args.output_dir or ".")
+        save_state(self.model, folder)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        load_weights(self.model, Path(resume_from_checkpoint))
+
+    def _load_best_model(self) -> None:
+        self.average_weights()  # or the optimizer would change to them later, from the loaded ones
+        best = self.state.best_model_checkpoint
+        if best is not None:
+            load_weights(self.model, Path(best))
+
+
+def save_model(model: MultiVectorEncoder, folder: Path) -> None:
+    """Writes a model in the released layout, or in sentence-transformers' own where that cannot hold it."""
+    try:
+        save_stanford(model, folder)
+    except InputError:  # queries, or projections, of a kind of their own
+        model.save_pretrained(str(folder))
+
+
+def save_state(model: MultiVectorEncoder, folder: Path) -> None:
+    """Writes a model, with the projections that only training needs, so that training can go on from it."""
+    save_model(model, folder)
+    heads = next((module for module in model if isinstance(module, ProjectionHeads)), None)
+    if heads is not None:
+        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in heads.heads.state_dict().items()}
+        save_file(tensors, folder / HEADS_FILE)
+
+
+def load_weights(model: MultiVectorEncoder, folder: Path) -> None:
+    """Puts the weights of a trainer's checkpoint into the model that wrote it.
+
+    Raises:
+        CheckpointError: If they cannot be read.
+    """
+    stored = JaColBERT.from_pretrained(folder, device="cpu", trust_remote_code=model.trust_remote_code)
+    heads = next((module for module in model if isinstance(module, ProjectionHeads)), None)
+    own = {name for name in model.state_dict() if ".heads." not in name}
+    weights = stored.model.state_dict()
+    model.load_state_dict({name: weights[name] for name in own}, strict=heads is None)
+    if heads is not None:
+        heads.heads.load_state_dict(load_file(folder / HEADS_FILE))
+
+
+def last_checkpoint(folder: Path) -> Path | None:
+    """The newest checkpoint of a run that was written whole; None if there is none."""
+    found = []
+    for checkpoint in folder.glob("checkpoint-*"):
+        try:
+            step = int(json.loads((checkpoint / STATE_FILE).read_text(encoding="utf-8"))["global_step"])
+        except (OSError, ValueError, KeyError, TypeError):
+            continue  # a kill cut it short
+        found.append((step, checkpoint))
+    return max(found)[1] if found else None
+
+
+class DevelopmentEvaluator(BaseEvaluator):
+    """Runs a measure of the model while it is trained.
+
+    Args:
+        measure: The model to name and value of each metric.
+        metric: The one that decides which checkpoint is best.
+    """
+
+    def __init__(self, measure: Callable[[JaColBERT], Mapping[str, float]], metric: str) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.measure = measure
+        self.primary_metric = metric
+
+    def __call__(
+        self,
+        model: Any,
+        output_path: str | None = None,
+        epoch: float = -1,
+        steps: int = -1,
+    ) -> dict[str, float]:
+        """As sentence-transformers calls it."""
+        return dict(self.measure(JaColBERT(model)))
