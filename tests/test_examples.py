@@ -15,7 +15,7 @@ from .conftest import JAQUAD_EXCERPT
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 SHOWN = {
-    "quickstart.py": "東京【は日本】の【首都",
+    "quickstart.py": "東京【は日本の首都】であり",
     "llama_index_rag.py": "['イエネコ']",
     "rerank_any_retriever.py": "信濃川である。  (before:",
     "train.py": "199 questions that it was not trained on:",

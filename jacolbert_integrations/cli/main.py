@@ -12,6 +12,18 @@ from ..errors import JaColBERTError, TruncationWarning
 from . import demo, evaluate, export, merge, negatives, teach, train
 
 
+def parser() -> argparse.ArgumentParser:
+    """All commands and their options."""
+    whole = argparse.ArgumentParser(
+        prog="jacolbert", description="Japanese late-interaction retrieval with JaColBERT, LlamaIndex and Qdrant."
+    )
+    whole.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    commands = whole.add_subparsers(dest="command", metavar="command", required=True)
+    for module in (demo, evaluate, train, negatives, teach, merge, export):
+        module.add_command(commands)
+    return whole
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line.
 
@@ -21,14 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0, or 1 after an error that the user can mend.
     """
-    parser = argparse.ArgumentParser(
-        prog="jacolbert", description="Japanese late-interaction retrieval with JaColBERT, LlamaIndex and Qdrant."
-    )
-    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="command", required=True)
-    for module in (demo, evaluate, train, negatives, teach, merge, export):
-        module.add_command(commands)
-    arguments = parser.parse_args(argv)
+    arguments = parser().parse_args(argv)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("always", TruncationWarning)

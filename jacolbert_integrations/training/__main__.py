@@ -30,7 +30,7 @@ def main() -> int:
     work = arguments.work
     if work is None:
         work = arguments.output.with_name(f"{arguments.output.name}-work")
-    options = RunOptions(precision=arguments.precision, checkpoint_steps=500, logging_steps=100)
+    options = RunOptions(precision=arguments.precision, logging_steps=100)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", TruncationWarning)

@@ -59,10 +59,8 @@ def mini_card(
         recipe_note=(
             "First contrastively: questions with the window that answers them, and sentences as queries for the window "
             "that they are from, in batches made of the same articles. Then by distillation from an ensemble of BM25 "
-            "and the model of the first stage, over windows that BM25 ranks high."
-            if plan.distilled is not None
-            else "Questions with the window that answers them, and sentences as queries for the window that they are "
-            "from, in batches made of the same articles."
+            "and the model of the first stage, over windows that BM25 ranks high. The result is the mean of the first "
+            "stage's model and the checkpoints of the second."
         ),
         training_time=f"{minutes:.0f} minutes on {torch.get_num_threads()} CPU threads",
         versions=package_versions(("sentence-transformers", "transformers", "torch")),
@@ -81,9 +79,11 @@ def mini_card(
 
 def _choices(plan: MiniPlan) -> dict[str, object]:
     choices: dict[str, object] = asdict(plan.architecture)
-    choices |= {name: getattr(plan, name) for name in ("window", "inverse_cloze", "cut", "negatives", "ranks", "seed")}
+    choices |= {
+        name: getattr(plan, name)
+        for name in ("window", "inverse_cloze", "cut", "taught", "negatives", "ranks", "checkpoint_steps", "seed")
+    }
     for recipe in (plan.contrastive, plan.distilled):
-        if recipe is not None:
-            chosen = recipe_choices(recipe).items()
-            choices |= {f"{recipe.name}: {name}": value for name, value in chosen if name not in ("name", "seed")}
+        chosen = recipe_choices(recipe).items()
+        choices |= {f"{recipe.name}: {name}": value for name, value in chosen if name not in ("name", "seed")}
     return choices

@@ -13,12 +13,17 @@ from typing import Any
 import torch
 
 from ...encoder import JaColBERT
+from ...evaluation.bm25 import BM25
+from ...evaluation.fusion import fuse_scores
 from ...evaluation.jsquad import load_jsquad
-from ...evaluation.retrieval import evaluate_model
+from ...evaluation.metrics import RetrievalMetrics, ranks_of, retrieval_metrics
+from ...evaluation.retrieval import evaluate_model, right_columns, score_questions
 from ...saving import save_stanford, whole_directory
 from ...squad import QuestionSet, read_squad
 from ..architecture import build_untrained
 from ..ensembles import ensemble
+from ..merging.averages import average
+from ..merging.members import PROVENANCE_FILE
 from ..negatives import Source, mine_negatives
 from ..options import RunOptions
 from ..outcome import MODEL_FOLDER, RUN_FILE
@@ -28,8 +33,11 @@ from ..recipes import Recipe
 from ..records import Example
 from ..run import Measure, train
 from ..teachers import BM25Teacher, LateInteractionTeacher, teach
+from ..trainer import last_checkpoint
 from .card import mini_card
 from .plan import MiniPlan
+
+MERGED = "merged"
 
 
 def first_pairs(questions: QuestionSet, plan: MiniPlan) -> list[Example]:
@@ -65,10 +73,10 @@ def train_mini(
     cut = windows(questions, plan.window)
     model = build_untrained(texts, replace(plan.architecture, seed=plan.seed))
     model = _stage(model, first_pairs(cut, plan), work, plan.contrastive, plan, measure, options)
-    if plan.distilled is None:
-        return model
-    examples = _taught(model, cut, plan, work)
-    return _stage(model, examples, work, plan.distilled, plan, measure, options)
+    _stage(model, _taught(model, cut, plan, work), work, plan.distilled, plan, measure, options)
+    members = [work / plan.contrastive.name / MODEL_FOLDER, *_checkpoints(work / plan.distilled.name)]
+    average(members, work / MERGED)
+    return JaColBERT.from_pretrained(work / MERGED)
 
 
 def make_mini(
@@ -105,16 +113,19 @@ def make_mini(
     measure = None if development is None else _measure(development, dev_sample)
     trained = train_mini(questions, plan, work, measure=measure, options=options)
     log = [json.loads(file.read_text(encoding="utf-8")) for file in _logs(plan, work)]
+    merged = json.loads((work / MERGED / PROVENANCE_FILE).read_text(encoding="utf-8"))
     # float16 halves the package; float32 comes back at loading
     save_stanford(trained.model, work / "mini", dtype=torch.float16)
     saved = JaColBERT.from_pretrained(work / "mini")
-    measured = {"JSQuAD valid": evaluate_model(saved, load_jsquad())}
+    measured = _measured("JSQuAD valid", saved, load_jsquad())
     if development is not None:
-        measured["JaQuAD dev"] = evaluate_model(saved, development)
+        measured |= _measured("JaQuAD dev", saved, development)
     minutes = sum(stage["seconds"] for stage in log) / 60
     card = mini_card(plan, questions, measured, minutes)
     (work / "mini" / "README.md").write_text(card, encoding="utf-8")
-    (work / "mini" / "training-log.json").write_text(_json({"plan": asdict(plan), "stages": log}), encoding="utf-8")
+    (work / "mini" / "training-log.json").write_text(
+        _json({"plan": asdict(plan), "stages": log, "merged": merged}), encoding="utf-8"
+    )
     with whole_directory(output) as finished:
         shutil.copytree(work / "mini", finished, dirs_exist_ok=True)
     return card
@@ -131,24 +142,25 @@ def _stage(
 ) -> JaColBERT:
     folder = work / recipe.name
     if not (folder / MODEL_FOLDER).exists():
-        resume = any(folder.glob("checkpoint-*/trainer_state.json"))
-        train(model, examples, folder, recipe.change(seed=plan.seed), measure=measure, options=options, resume=resume)
+        options = replace(RunOptions() if options is None else options, checkpoint_steps=plan.checkpoint_steps)
+        recipe, resume = recipe.change(seed=plan.seed), last_checkpoint(folder) is not None
+        train(model, examples, folder, recipe, measure=measure, options=options, resume=resume)
     return JaColBERT.from_pretrained(folder / MODEL_FOLDER)
 
 
 def _taught(model: JaColBERT, questions: QuestionSet, plan: MiniPlan, work: Path) -> list[Example]:
     """Questions with passages that BM25 took for answers, and what BM25 and the model so far think of them."""
     passages = [passage.text for passage in questions.passages]
+    pairs = question_pairs(questions)
     mined = mine_negatives(
-        question_pairs(questions),
+        random.Random(plan.seed).sample(pairs, min(plan.taught, len(pairs))),
         questions.passages,
         [Source(ranker=BM25Ranker(passages), count=plan.negatives, window=plan.ranks)],
         file=work / "negatives.jsonl",
         same_document=True,  # the windows beside the right one are what it has to be told from
         seed=plan.seed,
     )
-    ways = 1 if plan.distilled is None else plan.distilled.ways
-    full = [example for example in mined.examples if example.ways >= ways]
+    full = [example for example in mined.examples if example.ways >= plan.distilled.ways]
     bm25 = teach(full, BM25Teacher(passages), file=work / "scores-bm25.jsonl")
     # In few large batches, since a passage is encoded once in each.
     own = teach(full, LateInteractionTeacher(model), file=work / "scores-model.jsonl", batch_size=50_000)
@@ -165,9 +177,21 @@ def _measure(development: QuestionSet, sample: int) -> Measure:
     return measure
 
 
+def _measured(name: str, model: JaColBERT, questions: QuestionSet) -> dict[str, RetrievalMetrics]:
+    """The model, BM25, and both with their scores fused, on all questions of a set."""
+    right = right_columns(questions, questions.questions)
+    own = score_questions(model, questions, questions.questions)
+    words = BM25([p.text for p in questions.passages]).score([q.text for q in questions.questions])
+    scores = {name: own, f"{name}, BM25 (MeCab words)": words, f"{name}, both fused": fuse_scores(own, words)}
+    return {label: retrieval_metrics(ranks_of(each, right)) for label, each in scores.items()}
+
+
 def _logs(plan: MiniPlan, work: Path) -> list[Path]:
-    names = [plan.contrastive.name] + ([] if plan.distilled is None else [plan.distilled.name])
-    return [work / name / MODEL_FOLDER / RUN_FILE for name in names]
+    return [work / stage.name / MODEL_FOLDER / RUN_FILE for stage in (plan.contrastive, plan.distilled)]
+
+
+def _checkpoints(run: Path) -> list[Path]:
+    return sorted(run.glob("checkpoint-*"), key=lambda folder: int(folder.name.partition("-")[2]))
 
 
 def _json(value: Any) -> str:

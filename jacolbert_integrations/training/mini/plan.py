@@ -22,8 +22,8 @@ CONTRASTIVE = Recipe(
 DISTILLED = Recipe(
     name="distilled",
     ways=4,
-    losses={"kl": 1.0, "in_batch": 1.0},
-    normalization="none",
+    losses={"in_batch": 1.0, "kl": 10.0},
+    normalization="both",
     batch_size=16,
     steps=1_000,
     learning_rate=3e-4,
@@ -43,10 +43,13 @@ class MiniPlan:
         inverse_cloze: Inverse-cloze pairs for each question pair, in the first stage.
         cut: Share of them whose sentence is cut out of the passage.
         contrastive: The first stage, on pairs.
-        negatives: For each question of the second stage, from BM25.
+        taught: Questions of the second stage, drawn at random.
+        negatives: For each of them, from BM25.
         ranks: The window of ranks that they are from.
         distilled: The second stage, on those negatives with the scores of an ensemble: BM25 and the first
-            stage's model. None ends after the first.
+            stage's model.
+        checkpoint_steps: Steps between the checkpoints of both stages. The result is the mean of the first
+            stage's model and all checkpoints of the second, as v2.5 merged base and post-trained models.
         seed: Decides weights, pairs, negatives and batches.
     """
 
@@ -55,7 +58,9 @@ class MiniPlan:
     inverse_cloze: float = 0.5
     cut: float = 0.3
     contrastive: Recipe = CONTRASTIVE
+    taught: int = 16_000
     negatives: int = 3
     ranks: tuple[int, int] = (1, 40)
-    distilled: Recipe | None = DISTILLED
+    distilled: Recipe = DISTILLED
+    checkpoint_steps: int = 500
     seed: int = 42
