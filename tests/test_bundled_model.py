@@ -19,12 +19,24 @@ def test_size_layout_and_card() -> None:
     assert sum(file.stat().st_size for file in Path(BUNDLED_MODEL).iterdir()) < 10_000_000
     assert inspect_checkpoint(BUNDLED_MODEL).layout is Layout.STANFORD
     card = (BUNDLED_MODEL / "README.md").read_text(encoding="utf-8")
-    for part in ("JaQuAD", "CC BY-SA 3.0", "| contrastive: steps |", "| distilled: steps |", "| seed |", "| JSQuAD valid | 4,442 |", "How to make it again"):
+    for part in (
+        "JaQuAD",
+        "CC BY-SA 3.0",
+        "| contrastive: steps |",
+        "| distilled: steps |",
+        "| seed |",
+        "| JSQuAD valid | 4,442 |",
+        "How to make it again",
+    ):
         assert part in card
     log = json.loads((BUNDLED_MODEL / "training-log.json").read_text(encoding="utf-8"))
     assert JaColBERT.from_pretrained().fingerprint != log["merged"]["fingerprint"]  # that is before float16
     assert [stage["recipe"]["name"] for stage in log["stages"]] == ["contrastive", "distilled"]
-    assert [member["name"] for member in log["merged"]["members"]] == ["contrastive", "checkpoint-500", "checkpoint-1000"]
+    assert [member["name"] for member in log["merged"]["members"]] == [
+        "contrastive",
+        "checkpoint-500",
+        "checkpoint-1000",
+    ]
 
 
 @pytest.mark.filterwarnings("ignore::jacolbert_integrations.errors.TruncationWarning")
