@@ -125,7 +125,7 @@ class Ablation:
         """What needs no training of its own."""
         best = JaColBERT.from_pretrained(self._path("+ distillation, ensemble of both") / "model")
         run = self._path("+ distillation, ensemble of both")
-        last = [run / f"checkpoint-{step}" for step in (100, 150, 200)]
+        last = [run / f"checkpoint-{DISTILLED.steps * quarter // 4}" for quarter in (2, 3, 4)]
         self.row("ensemble, mean of the last 3 checkpoints", lambda: self._merged("last", last))
         first = self._path("first") / "model"
         self.row("ensemble, mean with the first stage", lambda: self._merged("first", [run / "model", first]))
@@ -151,7 +151,7 @@ class Ablation:
                 model = build_untrained(self.texts, Architecture(**STUDENT, seed=self.seed, query_length="fixed"))
             else:
                 model = JaColBERT.from_pretrained(self._path("first") / "model")
-            options = RunOptions(checkpoint_steps=50 if recipe.steps <= 200 else None, show_progress_bar=False)
+            options = RunOptions(checkpoint_steps=recipe.steps // 4, show_progress_bar=False)
             train(model, examples, folder, recipe.change(seed=self.seed), options=options)
         return JaColBERT.from_pretrained(folder / "model")
 
