@@ -13,7 +13,7 @@ steps=${STEPS:-20}
 mkdir -p "$3" && cd "$3" && cp "$old" old.json && cp "$new" new.json
 
 # 1. The base: the bundled model, trained on the old data.
-jacolbert train --squad old.json --window 160 --set steps=$steps warmup_steps=1 learning_rate=5e-5 --output base
+jacolbert train --squad old.json --window 160 --set steps=$steps warmup_steps=1 learning_rate=5e-5 scale=4 --output base
 
 # 2. Hard negatives for both sets: passages that the base and BM25 take for answers.
 jacolbert negatives --squad old.json --model base/model --model-count 4 --bm25 3 --window 2 30 --same-document --output old-mined.jsonl

@@ -20,7 +20,10 @@ unseen = QuestionSet(documents.passages, documents.questions[1::2])
 
 model = JaColBERT.from_pretrained()
 before = evaluate_model(model, unseen)
-small = recipe("pairs").change(learning_rate=3e-5, batch_size=16, steps=60, warmup_steps=6)
+# scale is what the mini model was trained with
+small = recipe("pairs").change(
+    scale=4.0, learning_rate=1e-4, embedding_learning_rate=3e-3, batch_size=16, steps=60, warmup_steps=6
+)
 with tempfile.TemporaryDirectory() as folder:
     result = train(model, question_pairs(seen), folder, small)
 after = evaluate_model(result.model, unseen)

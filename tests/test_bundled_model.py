@@ -23,7 +23,6 @@ def test_size_layout_and_card() -> None:
         "JaQuAD",
         "CC BY-SA 3.0",
         "| contrastive: steps |",
-        "| distilled: steps |",
         "| seed |",
         "| JSQuAD valid | 4,442 |",
         "How to make it again",
@@ -31,12 +30,8 @@ def test_size_layout_and_card() -> None:
         assert part in card
     log = json.loads((BUNDLED_MODEL / "training-log.json").read_text(encoding="utf-8"))
     assert JaColBERT.from_pretrained().fingerprint != log["merged"]["fingerprint"]  # that is before float16
-    assert [stage["recipe"]["name"] for stage in log["stages"]] == ["contrastive", "distilled"]
-    assert [member["name"] for member in log["merged"]["members"]] == [
-        "contrastive",
-        "checkpoint-500",
-        "checkpoint-1000",
-    ]
+    assert log["run"]["recipe"]["name"] == "contrastive"
+    assert [member["name"] for member in log["merged"]["members"]] == ["checkpoint-520", "checkpoint-1300"]
 
 
 @pytest.mark.filterwarnings("ignore::jacolbert_integrations.errors.TruncationWarning")
@@ -44,5 +39,5 @@ def test_retrieval_on_real_questions(mini: JaColBERT) -> None:
     """The card has the figures for all 4,442 questions; here are 400 of them, to notice a regression."""
     corpus = load_jsquad()
     metrics = evaluate_model(mini, corpus, random.Random(0).sample(corpus.questions, 400))
-    assert metrics.recall[1] >= 0.80
-    assert metrics.recall[10] >= 0.92
+    assert metrics.recall[1] >= 0.84
+    assert metrics.recall[10] >= 0.94

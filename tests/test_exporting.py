@@ -112,9 +112,12 @@ def test_the_pylate_layout_is_as_pylate_writes_it(tmp_path: Path) -> None:
 
 
 def test_pylate_gets_no_word_that_stands_for_unknown(mini: JaColBERT, tmp_path: Path) -> None:
-    config = json.loads(
-        (export(mini, tmp_path / "exported", "pylate") / "config_sentence_transformers.json").read_text()
-    )
+    mini.save_pretrained(tmp_path / "lacking")
+    file = tmp_path / "lacking" / "vocab.txt"
+    file.write_text(file.read_text(encoding="utf-8").replace("\n^\n", "\n[unused2]\n"), encoding="utf-8")
+    lacking = JaColBERT.from_pretrained(tmp_path / "lacking")
+    path = export(lacking, tmp_path / "exported", "pylate")
+    config = json.loads((path / "config_sentence_transformers.json").read_text())
     vocabulary = (tmp_path / "exported" / "vocab.txt").read_text(encoding="utf-8").splitlines()
     assert "^" not in vocabulary
     assert "!" in config["skiplist_words"]

@@ -274,7 +274,7 @@ def test_late_interaction_teachers_score_maxsim(mini: JaColBERT, monkeypatch: py
 def test_cut_passages_are_told_of_once(mini: JaColBERT) -> None:
     teacher = LateInteractionTeacher(mini)
     pairs = [("猫", "猫は寝る。" * 200)]
-    with pytest.warns(TruncationWarning, match="1 of 1 documents were longer than the 300 tokens"):
+    with pytest.warns(TruncationWarning, match="1 of 1 documents were longer than the 512 tokens"):
         teacher.score(pairs)
     teacher.score(pairs)  # a second warning would be an error here
 

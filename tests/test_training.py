@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import shutil
+import string
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -20,8 +21,9 @@ from jacolbert_integrations.tokenization import JapaneseTokenizer
 from jacolbert_integrations.training import __main__ as command
 from jacolbert_integrations.training.architecture import Architecture
 from jacolbert_integrations.training.batches import GroupedBatchSampler, ShuffledBatchSampler, split_ways
-from jacolbert_integrations.training.mini.making import first_pairs, make_mini, train_mini
-from jacolbert_integrations.training.mini.plan import CONTRASTIVE, DISTILLED, MiniPlan
+from jacolbert_integrations.training.merging.members import PROVENANCE_FILE
+from jacolbert_integrations.training.mini.making import make_mini, train_mini
+from jacolbert_integrations.training.mini.plan import CONTRASTIVE, MiniPlan
 from jacolbert_integrations.training.mixing import mix
 from jacolbert_integrations.training.options import RunOptions
 from jacolbert_integrations.training.pairs import inverse_cloze_pairs, question_pairs, read_passages, windows
@@ -33,10 +35,8 @@ from .conftest import JAQUAD_EXCERPT
 SMALL = MiniPlan(
     architecture=Architecture(vocabulary_size=4000, hidden_size=32, layers=1, heads=2, dimension=16),
     window=100,
-    contrastive=CONTRASTIVE.change(batch_size=8, steps=12, warmup_steps=2, learning_rate=5e-3),
-    negatives=3,
     ranks=(1, 10),
-    distilled=DISTILLED.change(ways=4, batch_size=8, steps=6, warmup_steps=1),
+    contrastive=CONTRASTIVE.change(batch_size=8, steps=12, warmup_steps=2, learning_rate=5e-3),
     checkpoint_steps=4,
 )
 
@@ -90,7 +90,8 @@ def test_inverse_cloze(questions: QuestionSet) -> None:
 
 
 def test_batches_come_from_few_documents_and_hold_no_passage_twice(questions: QuestionSet) -> None:
-    pairs = first_pairs(windows(questions, 100), SMALL)
+    cut = windows(questions, 100)
+    pairs = question_pairs(cut) + inverse_cloze_pairs(cut, 100, cut=0.3, rng=random.Random(0))
     sampler = GroupedBatchSampler(pairs, 8, seed=1)
     batches = list(sampler)
     assert len(batches) == len(sampler) > 10
@@ -170,6 +171,7 @@ def test_vocabulary(questions: QuestionSet) -> None:
     ids = JapaneseTokenizer(vocabulary).encode_batch(texts)
     unknown = sum(row.count(vocabulary["[UNK]"]) for row in ids) / sum(map(len, ids))
     assert unknown < 0.03
+    assert set(string.punctuation) <= vocabulary.keys()
     assert vocabulary == learn_vocabulary(texts, 3000)
     with pytest.raises(InputError, match="has no room for words beside"):
         learn_vocabulary(texts, 500)
@@ -177,14 +179,13 @@ def test_vocabulary(questions: QuestionSet) -> None:
 
 def test_a_stopped_run_goes_on_to_the_same_model(questions: QuestionSet, tmp_path: Path) -> None:
     whole = train_mini(questions, SMALL, tmp_path / "whole")
+    assert sorted(path.name for path in (tmp_path / "whole").iterdir()) == ["contrastive", "merged", "negatives.jsonl"]
     parts = tmp_path / "parts"
-    shutil.copytree(tmp_path / "whole", parts, ignore=shutil.ignore_patterns("distilled", "merged", "checkpoint-12"))
-    shutil.rmtree(parts / "contrastive" / "model")
-    assert sorted(path.name for path in (parts / "contrastive").iterdir()) == ["checkpoint-4", "checkpoint-8"]
-    assert train_mini(questions, SMALL, tmp_path / "parts").fingerprint == whole.fingerprint
-    assert sorted(path.name for path in (tmp_path / "parts").iterdir()) == [
-        "contrastive", "distilled", "merged", "negatives.jsonl", "scores-bm25.jsonl", "scores-model.jsonl",
-    ]  # fmt: skip
+    shutil.copytree(tmp_path / "whole", parts, ignore=shutil.ignore_patterns("merged", "model", "checkpoint-12"))
+    assert sorted(path.name for path in (parts / "contrastive").iterdir()) == ["checkpoint-8"]
+    assert train_mini(questions, SMALL, parts).fingerprint == whole.fingerprint
+    provenance = json.loads((parts / "merged" / PROVENANCE_FILE).read_text(encoding="utf-8"))
+    assert [member["name"] for member in provenance["members"]] == ["checkpoint-8", "checkpoint-12"]
 
 
 @pytest.fixture
@@ -215,11 +216,11 @@ def test_the_entry_point_writes_a_checkpoint_of_the_released_layout(
     assert "| JSQuAD valid |" in card
     assert "| JaQuAD dev | 211 |" in card
     assert "| contrastive: steps | 12 |" in card
-    assert "| distilled: losses | in_batch 1.0, kl 10.0 |" in card
+    assert "| contrastive: losses | in_batch 1.0 |" in card
     assert "CC BY-SA 3.0" in card
     log = json.loads((output / "training-log.json").read_text(encoding="utf-8"))
-    assert [stage["recipe"]["name"] for stage in log["stages"]] == ["contrastive", "distilled"]
-    assert any("eval_mrr_at_10" in entry for entry in log["stages"][0]["history"])
+    assert log["run"]["recipe"]["name"] == "contrastive"
+    assert any("eval_mrr_at_10" in entry for entry in log["run"]["history"])
 
 
 def test_the_entry_point_explains_bad_files(
@@ -228,7 +229,7 @@ def test_the_entry_point_explains_bad_files(
     monkeypatch.setattr("sys.argv", ["training", str(tmp_path / "no.json"), "--output", str(tmp_path / "out")])
     assert command.main() == 1
     assert "no.json cannot be read" in capsys.readouterr().err
-    large = replace(SMALL, contrastive=SMALL.contrastive.change(batch_size=300))
-    with pytest.raises(InputError, match="a batch of 300 needs as many passages"):
-        make_mini([JAQUAD_EXCERPT], tmp_path / "out", large, tmp_path / "work", options=RunOptions())
+    none = replace(SMALL, contrastive=SMALL.contrastive.change(ways=500))
+    with pytest.raises(TrainingDataError, match="no examples"):
+        make_mini([JAQUAD_EXCERPT], tmp_path / "out", none, tmp_path / "work", options=RunOptions())
     assert not (tmp_path / "out").exists()

@@ -20,6 +20,7 @@ from ..saving import save_scratch
 from ..tokenization import JapaneseTokenizer
 from ..transformer import load_strictly
 from .vocabulary import learn_vocabulary
+from .word_vectors import rarity_weighted_vectors
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +37,9 @@ class Architecture:
         query_length: The query-length rule of the model.
         embedding_std: Spread of the untrained word vectors. Large beside ``layer_std``, so that an
             untrained model already matches equal words, and training refines that.
+        rarity_weighted: Frequent words begin alike and rare ones apart
+            (:func:`~jacolbert_integrations.training.word_vectors.rarity_weighted_vectors`), so that an
+            untrained model already weighs words as well. Else all begin apart.
         layer_std: Spread of all other untrained weights.
         dropout: In the encoder.
         seed: Decides the weights.
@@ -49,6 +53,7 @@ class Architecture:
     document_maxlen: int = 300
     query_length: QueryLength = "released"
     embedding_std: float = 1.0
+    rarity_weighted: bool = True
     layer_std: float = 0.02
     dropout: float = 0.0
     seed: int = 42
@@ -60,6 +65,7 @@ def build_untrained(texts: Iterable[str], architecture: Architecture) -> JaColBE
     Raises:
         InputError: If the vocabulary's size leaves no room for words.
     """
+    texts = list(texts)
     tokenizer = JapaneseTokenizer(learn_vocabulary(texts, architecture.vocabulary_size))
     set_seed(architecture.seed)
     backbone = BertModel(
@@ -75,7 +81,14 @@ def build_untrained(texts: Iterable[str], architecture: Architecture) -> JaColBE
         ),
         add_pooling_layer=False,
     )
-    nn.init.normal_(backbone.embeddings.word_embeddings.weight, std=architecture.embedding_std)
+    words = backbone.embeddings.word_embeddings.weight
+    if architecture.rarity_weighted:
+        vectors = rarity_weighted_vectors(
+            tokenizer, texts, architecture.hidden_size, std=architecture.embedding_std, seed=architecture.seed
+        )
+        words.data.copy_(vectors)
+    else:
+        nn.init.normal_(words, std=architecture.embedding_std)
     projection = _projection(architecture.hidden_size, architecture.dimension)
     settings = _settings(architecture.document_maxlen, architecture.query_length)
     with tempfile.TemporaryDirectory() as folder:

@@ -37,7 +37,9 @@ class Recipe:
         losses: Name of a loss to its weight: ``softmax``, ``in_batch``, ``kl``, ``margin_mse``
             (see :class:`~.losses.LateInteractionLoss`).
         normalization: Of the scores that are compared with a teacher's: ``none``, ``teacher`` or ``both``.
-        scale: Factor on the scores before the softmax of ``softmax`` and ``in_batch``.
+        scale: Factor on the scores before the softmax of ``softmax`` and ``in_batch``. Too small a one can
+            lower the loss by making all differences larger, at the cost of their order: the bundled mini
+            model was trained with 4.
         batch_size: Queries for each optimizer step, over all devices and accumulated batches.
         batches: ``shuffled``, or ``grouped``: of as few documents as possible, so that the others of a
             batch are hard negatives (see :class:`~.batches.GroupedBatchSampler`).

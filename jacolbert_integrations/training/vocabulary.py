@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import string
 from collections import Counter
 from collections.abc import Iterable
 
@@ -29,8 +30,8 @@ def learn_vocabulary(texts: Iterable[str], size: int, *, min_frequency: int = 2)
         min_frequency: How often a character or word must occur.
 
     Returns:
-        Token to id: the special tokens, then characters, then pairs (an eighth of the size at most), then
-        words, each by falling frequency.
+        Token to id: the special tokens, then characters with all ASCII punctuation, then pairs (an eighth
+        of the size at most), then words, each by falling frequency.
 
     Raises:
         InputError: If ``size`` leaves no room for words.
@@ -48,6 +49,8 @@ def learn_vocabulary(texts: Iterable[str], size: int, *, min_frequency: int = 2)
             if len(pair := word[place : place + 2]) == 2:
                 # A word that is frequent has a token of its own: its pairs are no more needed for that.
                 pairs[before + pair] += min(count, _ENOUGH)
+    # colbert-ai looks its skip list up in the vocabulary: a mark that is not there skips every [UNK] instead.
+    characters.update(dict.fromkeys(string.punctuation, min_frequency))
     pieces = _frequent(characters, min_frequency)
     pieces += _frequent(pairs, min_frequency)[: size // 8]
     room = size - len(SPECIAL_TOKENS) - len(pieces)

@@ -57,10 +57,9 @@ def mini_card(
         ),
         recipe=_choices(plan),
         recipe_note=(
-            "First contrastively: questions with the window that answers them, and sentences as queries for the window "
-            "that they are from, in batches made of the same articles. Then by distillation from an ensemble of BM25 "
-            "and the model of the first stage, over windows that BM25 ranks high. The result is the mean of the first "
-            "stage's model and the checkpoints of the second."
+            "It begins with word vectors that weigh words by how rare they are. It is trained contrastively: questions "
+            "with the window that answers them, and windows that BM25 ranks high as hard negatives. The result is the "
+            "mean of the checkpoint that measured best on the development sample and of the last."
         ),
         training_time=f"{minutes:.0f} minutes on {torch.get_num_threads()} CPU threads",
         versions=package_versions(("sentence-transformers", "transformers", "torch")),
@@ -79,11 +78,8 @@ def mini_card(
 
 def _choices(plan: MiniPlan) -> dict[str, object]:
     choices: dict[str, object] = asdict(plan.architecture)
-    choices |= {
-        name: getattr(plan, name)
-        for name in ("window", "inverse_cloze", "cut", "taught", "negatives", "ranks", "checkpoint_steps", "seed")
+    choices |= {name: getattr(plan, name) for name in ("window", "ranks", "checkpoint_steps", "averaged", "seed")}
+    chosen = recipe_choices(plan.contrastive).items()
+    return choices | {
+        f"{plan.contrastive.name}: {name}": value for name, value in chosen if name not in ("name", "seed")
     }
-    for recipe in (plan.contrastive, plan.distilled):
-        chosen = recipe_choices(recipe).items()
-        choices |= {f"{recipe.name}: {name}": value for name, value in chosen if name not in ("name", "seed")}
-    return choices

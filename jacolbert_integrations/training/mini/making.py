@@ -21,30 +21,20 @@ from ...evaluation.retrieval import evaluate_model, right_columns, score_questio
 from ...saving import save_stanford, whole_directory
 from ...squad import QuestionSet, read_squad
 from ..architecture import build_untrained
-from ..ensembles import ensemble
 from ..merging.averages import average
 from ..merging.members import PROVENANCE_FILE
 from ..negatives import Source, mine_negatives
 from ..options import RunOptions
 from ..outcome import MODEL_FOLDER, RUN_FILE
-from ..pairs import inverse_cloze_pairs, question_pairs, windows
+from ..pairs import question_pairs, windows
 from ..rankers import BM25Ranker
-from ..recipes import Recipe
 from ..records import Example
 from ..run import Measure, train
-from ..teachers import BM25Teacher, LateInteractionTeacher, teach
 from ..trainer import last_checkpoint
 from .card import mini_card
 from .plan import MiniPlan
 
 MERGED = "merged"
-
-
-def first_pairs(questions: QuestionSet, plan: MiniPlan) -> list[Example]:
-    """The pairs of the first stage: questions, and sentences as queries."""
-    asked = question_pairs(questions)
-    rng = random.Random(plan.seed)
-    return asked + inverse_cloze_pairs(questions, round(len(asked) * plan.inverse_cloze), cut=plan.cut, rng=rng)
 
 
 def train_mini(
@@ -60,22 +50,27 @@ def train_mini(
     Args:
         questions: Passages and questions.
         plan: How.
-        work: Where checkpoints, negatives and scores are kept.
+        work: Where checkpoints and negatives are kept.
         measure: Measures the model while it is trained.
         options: How the runs are carried out.
 
     Raises:
         MissingExtraError: If the training or evaluation extra is not installed.
-        InputError: If there are too few passages for a batch.
+        TrainingDataError: If no question has enough negatives.
         TrainingError: If a stage fails; what has been done stays in ``work``.
     """
     texts = [p.text for p in questions.passages] + [q.text for q in questions.questions]
-    cut = windows(questions, plan.window)
     model = build_untrained(texts, replace(plan.architecture, seed=plan.seed))
-    model = _stage(model, first_pairs(cut, plan), work, plan.contrastive, plan, measure, options)
-    _stage(model, _taught(model, cut, plan, work), work, plan.distilled, plan, measure, options)
-    members = [work / plan.contrastive.name / MODEL_FOLDER, *_checkpoints(work / plan.distilled.name)]
-    average(members, work / MERGED)
+    run = work / plan.contrastive.name
+    if not (run / MODEL_FOLDER).exists():
+        options = replace(
+            RunOptions() if options is None else options,
+            checkpoint_steps=plan.checkpoint_steps,
+            keep_checkpoints=plan.averaged,  # the best and the last: what is averaged
+        )
+        recipe, resume = plan.contrastive.change(seed=plan.seed), last_checkpoint(run) is not None
+        train(model, _examples(questions, plan, work), run, recipe, measure=measure, options=options, resume=resume)
+    average(_checkpoints(run), work / MERGED)
     return JaColBERT.from_pretrained(work / MERGED)
 
 
@@ -95,7 +90,7 @@ def make_mini(
         files: Training files in SQuAD's JSON layout.
         output: The checkpoint's folder; it appears when everything has been written.
         plan: How to train.
-        work: Where checkpoints, negatives and scores are kept; a run that was stopped goes on from them.
+        work: Where checkpoints and negatives are kept; a run that was stopped goes on from them.
         dev_files: Files of the same layout, held out, to measure on.
         dev_sample: Questions of them that are asked while training; all are at the end.
         options: How the runs are carried out.
@@ -104,7 +99,8 @@ def make_mini(
         The card.
 
     Raises:
-        InputError: If a file cannot be read, or there are too few passages for a batch.
+        InputError: If a file cannot be read.
+        TrainingDataError: If no question has enough negatives.
         MissingExtraError: If the training or evaluation extra is not installed.
         TrainingError: If a stage fails; what has been done stays in ``work``.
     """
@@ -112,7 +108,7 @@ def make_mini(
     development = read_squad(dev_files) if dev_files else None
     measure = None if development is None else _measure(development, dev_sample)
     trained = train_mini(questions, plan, work, measure=measure, options=options)
-    log = [json.loads(file.read_text(encoding="utf-8")) for file in _logs(plan, work)]
+    log = json.loads((work / plan.contrastive.name / MODEL_FOLDER / RUN_FILE).read_text(encoding="utf-8"))
     merged = json.loads((work / MERGED / PROVENANCE_FILE).read_text(encoding="utf-8"))
     # float16 halves the package; float32 comes back at loading
     save_stanford(trained.model, work / "mini", dtype=torch.float16)
@@ -120,51 +116,29 @@ def make_mini(
     measured = _measured("JSQuAD valid", saved, load_jsquad())
     if development is not None:
         measured |= _measured("JaQuAD dev", saved, development)
-    minutes = sum(stage["seconds"] for stage in log) / 60
-    card = mini_card(plan, questions, measured, minutes)
+    card = mini_card(plan, questions, measured, log["seconds"] / 60)
     (work / "mini" / "README.md").write_text(card, encoding="utf-8")
     (work / "mini" / "training-log.json").write_text(
-        _json({"plan": asdict(plan), "stages": log, "merged": merged}), encoding="utf-8"
+        _json({"plan": asdict(plan), "run": log, "merged": merged}), encoding="utf-8"
     )
     with whole_directory(output) as finished:
         shutil.copytree(work / "mini", finished, dirs_exist_ok=True)
     return card
 
 
-def _stage(
-    model: JaColBERT,
-    examples: Sequence[Example],
-    work: Path,
-    recipe: Recipe,
-    plan: MiniPlan,
-    measure: Measure | None,
-    options: RunOptions | None,
-) -> JaColBERT:
-    folder = work / recipe.name
-    if not (folder / MODEL_FOLDER).exists():
-        options = replace(RunOptions() if options is None else options, checkpoint_steps=plan.checkpoint_steps)
-        recipe, resume = recipe.change(seed=plan.seed), last_checkpoint(folder) is not None
-        train(model, examples, folder, recipe, measure=measure, options=options, resume=resume)
-    return JaColBERT.from_pretrained(folder / MODEL_FOLDER)
-
-
-def _taught(model: JaColBERT, questions: QuestionSet, plan: MiniPlan, work: Path) -> list[Example]:
-    """Questions with passages that BM25 took for answers, and what BM25 and the model so far think of them."""
-    passages = [passage.text for passage in questions.passages]
-    pairs = question_pairs(questions)
+def _examples(questions: QuestionSet, plan: MiniPlan, work: Path) -> list[Example]:
+    """Questions with the window that answers them, and with windows that BM25 takes for the answer."""
+    cut = windows(questions, plan.window)
+    ways = plan.contrastive.ways
     mined = mine_negatives(
-        random.Random(plan.seed).sample(pairs, min(plan.taught, len(pairs))),
-        questions.passages,
-        [Source(ranker=BM25Ranker(passages), count=plan.negatives, window=plan.ranks)],
+        question_pairs(cut),
+        cut.passages,
+        [Source(ranker=BM25Ranker([p.text for p in cut.passages]), count=ways - 1, window=plan.ranks)],
         file=work / "negatives.jsonl",
         same_document=True,  # the windows beside the right one are what it has to be told from
         seed=plan.seed,
     )
-    full = [example for example in mined.examples if example.ways >= plan.distilled.ways]
-    bm25 = teach(full, BM25Teacher(passages), file=work / "scores-bm25.jsonl")
-    # In few large batches, since a passage is encoded once in each.
-    own = teach(full, LateInteractionTeacher(model), file=work / "scores-model.jsonl", batch_size=50_000)
-    return ensemble(bm25, own)
+    return [example for example in mined.examples if example.ways >= ways]
 
 
 def _measure(development: QuestionSet, sample: int) -> Measure:
@@ -184,10 +158,6 @@ def _measured(name: str, model: JaColBERT, questions: QuestionSet) -> dict[str, 
     words = BM25([p.text for p in questions.passages]).score([q.text for q in questions.questions])
     scores = {name: own, f"{name}, BM25 (MeCab words)": words, f"{name}, both fused": fuse_scores(own, words)}
     return {label: retrieval_metrics(ranks_of(each, right)) for label, each in scores.items()}
-
-
-def _logs(plan: MiniPlan, work: Path) -> list[Path]:
-    return [work / stage.name / MODEL_FOLDER / RUN_FILE for stage in (plan.contrastive, plan.distilled)]
 
 
 def _checkpoints(run: Path) -> list[Path]:

@@ -9,26 +9,17 @@ from ..recipes import Recipe
 
 CONTRASTIVE = Recipe(
     name="contrastive",
-    ways=1,
-    losses={"in_batch": 1.0},
-    batch_size=32,
-    batches="grouped",
-    steps=2_500,
-    learning_rate=5e-4,
-    warmup_steps=125,
-    document_maxlen=300,
-    query_length="released",
-)
-DISTILLED = Recipe(
-    name="distilled",
     ways=4,
-    losses={"in_batch": 1.0, "kl": 10.0},
-    normalization="both",
-    batch_size=16,
-    steps=1_000,
-    learning_rate=3e-4,
-    warmup_steps=50,
-    document_maxlen=300,
+    losses={"in_batch": 1.0},
+    # At 1, a model that begins weighed by rarity gets worse (benchmarks/ablations.md). Probably the loss falls
+    # by making all differences larger, frequent words' too. Values between and above were not tried.
+    scale=4.0,
+    batch_size=24,
+    steps=1_300,
+    learning_rate=4e-4,
+    embedding_learning_rate=3e-3,
+    warmup_steps=130,
+    document_maxlen=512,
     query_length="released",
 )
 
@@ -40,27 +31,19 @@ class MiniPlan:
     Attributes:
         architecture: The untrained model.
         window: Characters of a training passage; longer ones are cut at the ends of sentences.
-        inverse_cloze: Inverse-cloze pairs for each question pair, in the first stage.
-        cut: Share of them whose sentence is cut out of the passage.
-        contrastive: The first stage, on pairs.
-        taught: Questions of the second stage, drawn at random.
-        negatives: For each of them, from BM25.
-        ranks: The window of ranks that they are from.
-        distilled: The second stage, on those negatives with the scores of an ensemble: BM25 and the first
-            stage's model.
-        checkpoint_steps: Steps between the checkpoints of both stages. The result is the mean of the first
-            stage's model and all checkpoints of the second, as v2.5 merged base and post-trained models.
-        seed: Decides weights, pairs, negatives and batches.
+        ranks: The window of BM25's ranks that the hard negatives are from.
+        contrastive: How it is trained on the questions with them.
+        checkpoint_steps: Steps between checkpoints.
+        averaged: Checkpoints that the result is the mean of: the one that measured best, and the last ones.
+        seed: Decides weights, negatives and batches.
     """
 
-    architecture: Architecture = field(default_factory=lambda: Architecture(vocabulary_size=28_672, hidden_size=128))
+    architecture: Architecture = field(
+        default_factory=lambda: Architecture(vocabulary_size=28_672, hidden_size=128, document_maxlen=512)
+    )
     window: int = 160
-    inverse_cloze: float = 0.5
-    cut: float = 0.3
+    ranks: tuple[int, int] = (1, 20)
     contrastive: Recipe = CONTRASTIVE
-    taught: int = 16_000
-    negatives: int = 3
-    ranks: tuple[int, int] = (1, 40)
-    distilled: Recipe = DISTILLED
-    checkpoint_steps: int = 500
+    checkpoint_steps: int = 260
+    averaged: int = 2
     seed: int = 42
