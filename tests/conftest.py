@@ -3,12 +3,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 # Nothing here may ask a model hub, whatever the machine's network allows.
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -21,6 +22,15 @@ DATA = Path(__file__).parent / "data"
 STANFORD = DATA / "reference" / "stanford"
 PYLATE = DATA / "reference" / "pylate"
 JAQUAD_EXCERPT = DATA / "jaquad-train-excerpt.json"
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Sums in one order: on several threads, equal runs are equal only as far as the numeric libraries care."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")

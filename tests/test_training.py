@@ -177,6 +177,7 @@ def test_vocabulary(questions: QuestionSet) -> None:
         learn_vocabulary(texts, 500)
 
 
+@pytest.mark.usefixtures("one_thread")
 def test_a_stopped_run_goes_on_to_the_same_model(questions: QuestionSet, tmp_path: Path) -> None:
     whole = train_mini(questions, SMALL, tmp_path / "whole")
     assert sorted(path.name for path in (tmp_path / "whole").iterdir()) == ["contrastive", "merged", "negatives.jsonl"]

@@ -64,7 +64,8 @@ def train(
         facts: What the model's card is to say: name, licence, data, how to reproduce. The start, the recipe, what
             was measured and the time that it took are filled in. None leaves the licence ``unknown``.
         resume: Go on from the last whole checkpoint in ``output``. The weights come out as if the run
-            had never been stopped.
+            had never been stopped: bit by bit on one processor thread, elsewhere as far as the numeric
+            libraries sum in the same order at every run.
 
     Raises:
         RecipeError: If recipe, options and model do not fit together.
