@@ -31,7 +31,7 @@ def test_size_layout_and_card() -> None:
     log = json.loads((BUNDLED_MODEL / "training-log.json").read_text(encoding="utf-8"))
     assert JaColBERT.from_pretrained().fingerprint != log["merged"]["fingerprint"]  # that is before float16
     assert log["run"]["recipe"]["name"] == "contrastive"
-    assert [member["name"] for member in log["merged"]["members"]] == ["checkpoint-520", "checkpoint-1300"]
+    assert [member["name"] for member in log["merged"]["members"]] == ["checkpoint-260", "checkpoint-520"]
 
 
 @pytest.mark.filterwarnings("ignore::jacolbert_integrations.errors.TruncationWarning")
@@ -39,5 +39,5 @@ def test_retrieval_on_real_questions(mini: JaColBERT) -> None:
     """The card has the figures for all 4,442 questions; here are 400 of them, to notice a regression."""
     corpus = load_jsquad()
     metrics = evaluate_model(mini, corpus, random.Random(0).sample(corpus.questions, 400))
-    assert metrics.recall[1] >= 0.84
+    assert metrics.recall[1] >= 0.86
     assert metrics.recall[10] >= 0.94

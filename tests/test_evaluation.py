@@ -9,7 +9,7 @@ import pytest
 from jacolbert_integrations import JaColBERT
 from jacolbert_integrations.errors import InputError, MissingExtraError
 from jacolbert_integrations.evaluation.bm25 import BM25
-from jacolbert_integrations.evaluation.fusion import fuse_scores, reciprocal_rank
+from jacolbert_integrations.evaluation.fusion import fuse_scores, reciprocal_rank, with_bm25
 from jacolbert_integrations.evaluation.jsquad import load_jsquad
 from jacolbert_integrations.evaluation.metrics import rank_in, ranks_of, retrieval_metrics
 from jacolbert_integrations.evaluation.retrieval import evaluate_model, right_columns
@@ -39,6 +39,7 @@ def test_fusion_by_hand() -> None:
     second = np.array([[0, 1, 4], [0, 5, 10]], np.float32)
     assert fuse_scores(first, second) == pytest.approx(np.array([[0.5, 0.375, 0.5], [0, 0.25, 0.5]]), abs=1e-6)
     weighted = fuse_scores(first, second, weights=[3, 1])
+    assert with_bm25(first, second) == pytest.approx(weighted)
     assert weighted[0] == pytest.approx([0.75, 0.4375, 0.25], abs=1e-6)
     ranks = reciprocal_rank(first, second, k=1)
     assert ranks[0] == pytest.approx([1 / 2 + 1 / 4, 1 / 3 + 1 / 3, 1 / 4 + 1 / 2], abs=1e-6)

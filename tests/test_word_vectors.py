@@ -49,6 +49,19 @@ def test_a_missing_word_costs_its_weight(tokenizer: JapaneseTokenizer) -> None:
     assert torch.equal(vectors, rarity_weighted_vectors(tokenizer, TEXTS, 2048, std=0.5, seed=1))
 
 
+def test_words_that_share_kanji_are_nearer() -> None:
+    words = ["建築", "建設", "家屋", "##建築", "カメラ"]
+    tokenizer = JapaneseTokenizer({word: index for index, word in enumerate([*SPECIAL_TOKENS, *words])})
+    vectors = rarity_weighted_vectors(tokenizer, ["建築", "カメラ"], 4096)
+    vector = {word: vectors[tokenizer.vocabulary[word]] for word in words}
+    near = {word: float(cosine_similarity(vector["建築"], vector[word], dim=0)) for word in words}
+    # half of each is its kanji's, and half of that is 建's
+    assert near["建設"] == pytest.approx(0.25, abs=0.06)
+    assert near["家屋"] == pytest.approx(0, abs=0.06)
+    assert near["カメラ"] == pytest.approx(0, abs=0.06)
+    assert near["##建築"] == pytest.approx(1, abs=1e-5)
+
+
 def test_texts_may_be_one_or_none(tokenizer: JapaneseTokenizer) -> None:
     assert word_weights(tokenizer, ["猫の名前"])[tokenizer.vocabulary["猫"]] == 0
     assert word_weights(tokenizer, [])[tokenizer.vocabulary["猫"]] == 1
@@ -59,7 +72,9 @@ def test_an_untrained_model_weighs_words() -> None:
     """On real questions it ranks far better than one whose words all begin apart."""
     questions: QuestionSet = read_squad([JAQUAD_EXCERPT])
     texts = [passage.text for passage in questions.passages]
-    shape = Architecture(vocabulary_size=4000, hidden_size=64, layers=1, heads=2, dimension=64)
+    shape = Architecture(vocabulary_size=4000, hidden_size=64, layers=1, heads=2, dimension=64, local_attention=False)
     weighted = evaluate_model(build_untrained(texts, shape), questions)
     apart = evaluate_model(build_untrained(texts, replace(shape, rarity_weighted=False)), questions)
     assert weighted.mrr_at_10 > apart.mrr_at_10 + 0.05
+    both = evaluate_model(build_untrained(texts, replace(shape, local_attention=True)), questions)
+    print(both, weighted, apart)

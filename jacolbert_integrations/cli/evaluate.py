@@ -31,7 +31,7 @@ def run(arguments: argparse.Namespace) -> None:
     from ..encoder import JaColBERT
     from ..errors import MissingExtraError
     from ..evaluation.bm25 import BM25
-    from ..evaluation.fusion import fuse_scores
+    from ..evaluation.fusion import with_bm25
     from ..evaluation.jsquad import JSQUAD_SOURCE, load_jsquad
     from ..evaluation.metrics import ranks_of, retrieval_metrics
     from ..evaluation.retrieval import right_columns, score_questions
@@ -43,8 +43,8 @@ def run(arguments: argparse.Namespace) -> None:
     right = right_columns(corpus, asked)
     scores = {model.name: score_questions(model, corpus, asked)}
     try:
-        scores["BM25 (MeCab words)"] = BM25([p.text for p in corpus.passages]).score([q.text for q in asked])
-        scores["both, scores fused"] = fuse_scores(*scores.values())
+        bm25 = BM25([p.text for p in corpus.passages]).score([q.text for q in asked])
+        scores |= {"BM25 (MeCab words)": bm25, "both, scores fused": with_bm25(scores[model.name], bm25)}
     except MissingExtraError as error:
         if not arguments.json:
             print(f"BM25 is left out. {error}\n")

@@ -19,6 +19,7 @@ from ..query_length import QueryLength
 from ..saving import save_scratch
 from ..tokenization import JapaneseTokenizer
 from ..transformer import load_strictly
+from .local_attention import attend_locally, position_width
 from .vocabulary import learn_vocabulary
 from .word_vectors import rarity_weighted_vectors
 
@@ -40,6 +41,9 @@ class Architecture:
         rarity_weighted: Frequent words begin alike and rare ones apart
             (:func:`~jacolbert_integrations.training.word_vectors.rarity_weighted_vectors`), so that an
             untrained model already weighs words as well. Else all begin apart.
+        local_attention: The first layer begins by mixing each word with its neighbours
+            (:func:`~jacolbert_integrations.training.local_attention.attend_locally`), which takes
+            3/16 of the hidden width for positions. Else attention begins random.
         layer_std: Spread of all other untrained weights.
         dropout: In the encoder.
         seed: Decides the weights.
@@ -54,6 +58,7 @@ class Architecture:
     query_length: QueryLength = "released"
     embedding_std: float = 1.0
     rarity_weighted: bool = True
+    local_attention: bool = True
     layer_std: float = 0.02
     dropout: float = 0.0
     seed: int = 42
@@ -81,15 +86,18 @@ def build_untrained(texts: Iterable[str], architecture: Architecture) -> JaColBE
         ),
         add_pooling_layer=False,
     )
-    words = backbone.embeddings.word_embeddings.weight
+    positions = position_width(architecture.hidden_size, architecture.heads) if architecture.local_attention else 0
+    words = backbone.embeddings.word_embeddings.weight.data
+    vectors = words[:, : architecture.hidden_size - positions]
+    words[:, vectors.shape[1] :] = 0
     if architecture.rarity_weighted:
-        vectors = rarity_weighted_vectors(
-            tokenizer, texts, architecture.hidden_size, std=architecture.embedding_std, seed=architecture.seed
-        )
-        words.data.copy_(vectors)
+        std, seed = architecture.embedding_std, architecture.seed
+        vectors.copy_(rarity_weighted_vectors(tokenizer, texts, vectors.shape[1], std=std, seed=seed))
     else:
-        nn.init.normal_(words, std=architecture.embedding_std)
+        nn.init.normal_(vectors, std=architecture.embedding_std)
     projection = _projection(architecture.hidden_size, architecture.dimension)
+    if architecture.local_attention:
+        attend_locally(backbone, projection)
     settings = _settings(architecture.document_maxlen, architecture.query_length)
     with tempfile.TemporaryDirectory() as folder:
         save_scratch(Path(folder) / "untrained", backbone, projection, tokenizer, settings)

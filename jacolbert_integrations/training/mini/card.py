@@ -57,7 +57,8 @@ def mini_card(
         ),
         recipe=_choices(plan),
         recipe_note=(
-            "It begins with word vectors that weigh words by how rare they are. It is trained contrastively: questions "
+            "It begins with word vectors that weigh words by how rare they are, and with a first layer that mixes each "
+            "word with its neighbours. It is trained contrastively: questions "
             "with the window that answers them, and windows that BM25 ranks high as hard negatives. The result is the "
             "mean of the checkpoint that measured best on the development sample and of the last."
         ),

@@ -14,7 +14,7 @@ import torch
 
 from ...encoder import JaColBERT
 from ...evaluation.bm25 import BM25
-from ...evaluation.fusion import fuse_scores
+from ...evaluation.fusion import with_bm25
 from ...evaluation.jsquad import load_jsquad
 from ...evaluation.metrics import RetrievalMetrics, ranks_of, retrieval_metrics
 from ...evaluation.retrieval import evaluate_model, right_columns, score_questions
@@ -81,7 +81,7 @@ def make_mini(
     work: Path,
     *,
     dev_files: Sequence[str | Path] = (),
-    dev_sample: int = 300,
+    dev_sample: int = 600,
     options: RunOptions | None = None,
 ) -> str:
     """Trains the mini model, measures it as saved, and writes it with its card and its log.
@@ -156,7 +156,7 @@ def _measured(name: str, model: JaColBERT, questions: QuestionSet) -> dict[str, 
     right = right_columns(questions, questions.questions)
     own = score_questions(model, questions, questions.questions)
     words = BM25([p.text for p in questions.passages]).score([q.text for q in questions.questions])
-    scores = {name: own, f"{name}, BM25 (MeCab words)": words, f"{name}, both fused": fuse_scores(own, words)}
+    scores = {name: own, f"{name}, BM25 (MeCab words)": words, f"{name}, both fused": with_bm25(own, words)}
     return {label: retrieval_metrics(ranks_of(each, right)) for label, each in scores.items()}
 
 
