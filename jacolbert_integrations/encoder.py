@@ -199,6 +199,18 @@ class JaColBERT:
         """
         return self._encode(texts, "document", batch_size, show_progress_bar)
 
+    def document_lengths(self, texts: Sequence[str]) -> list[int]:
+        """Tokens of each text as a document, control tokens included, before any cut.
+
+        What is longer than :attr:`document_maxlen` is cut when it is encoded.
+
+        Raises:
+            InputError: If something is no string.
+        """
+        if isinstance(texts, str):
+            raise InputError(f"expected a list of texts, but got one string; write [{texts!r:.40}].")
+        return self._lengths(list(texts), "document")
+
     def query(self, text: str) -> Query:
         """A query as stores take it: its text and its token vectors."""
         return Query(vectors=self.encode_query([text])[0], text=text)
@@ -319,8 +331,7 @@ class JaColBERT:
         self, texts: list[str], task: Task, batch_size: int | None, show_progress_bar: bool | None
     ) -> list[TokenVectors]:
         """For models whose inputs only sentence-transformers' own module can make."""
-        prompt = self.model.prompts.get(task) or ""
-        lengths = [len(ids) for ids in self.model.tokenizer([prompt + t for t in texts], verbose=False)["input_ids"]]
+        lengths = self._lengths(texts, task)
         self._warn_of_cuts(sum(length > self._limit(task) for length in lengths), len(texts), task)
         encode = self.model.encode_query if task == "query" else self.model.encode_document
         arrays = encode(
@@ -331,6 +342,13 @@ class JaColBERT:
             normalize_embeddings=True,
         )
         return [np.asarray(array, np.float32) for array in arrays]
+
+    def _lengths(self, texts: Sequence[str], task: Task) -> list[int]:
+        prompt = self.model.prompts.get(task) or ""
+        prompted = [prompt + text if isinstance(text, str) else text for text in texts]
+        if self._transformer is not None:
+            return self._transformer.text_lengths(prompted, task)
+        return [len(ids) for ids in self.model.tokenizer(prompted, verbose=False)["input_ids"]]
 
     def _warn_of_cuts(self, cut: int, total: int, task: Task) -> None:
         if cut:

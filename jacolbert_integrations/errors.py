@@ -16,7 +16,8 @@
     │   ├── StoreFileError             a saved store that cannot be read
     │   ├── CollectionLayoutError      a Qdrant collection that is not one of ours
     │   ├── ModelMismatchError         the collection was made by another model
-    │   └── UnsupportedFilterError     a filter that this store cannot apply
+    │   ├── UnsupportedFilterError     a filter that this store cannot apply
+    │   └── WriteError                 a writer had to stop; what it wrote before is there
     ├── TrainingError
     │   ├── TrainingDataError          rows of a training file that cannot be used (a ValueError)
     │   ├── RecipeError                a recipe, or a field of one, that cannot be   (a ValueError)
@@ -93,6 +94,19 @@ class ModelMismatchError(StoreError):
 
 class UnsupportedFilterError(StoreError):
     """The store cannot apply this kind of filter."""
+
+
+class WriteError(StoreError):
+    """A writer had to stop before the end; what was acknowledged before is there.
+
+    Args:
+        message: Why, and what to do.
+        result: What has been written until then, where that is known.
+    """
+
+    def __init__(self, message: str, result: object | None = None) -> None:
+        self.result = result
+        super().__init__(message)
 
 
 class TrainingError(JaColBERTError):

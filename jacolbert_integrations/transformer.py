@@ -149,6 +149,16 @@ class ColBERTTransformer(Transformer):
             encoded.append(Encoded(ids, length, cut=len(tokens) > room))
         return encoded
 
+    def text_lengths(self, texts: Sequence[str], task: Task) -> list[int]:
+        """Tokens of each text with its control tokens, before any cut, and without [MASK] tokens.
+
+        Raises:
+            InputError: If something is no string.
+        """
+        markers = self.query_marker_ids if task == "query" else self.document_marker_ids
+        readable = [_readable(text, i) for i, text in enumerate(texts)]
+        return [2 + len(markers) + len(tokens) for tokens in self.text_tokenizer.encode_batch(readable)]
+
     def collate(self, batch: Sequence[Encoded], task: Task) -> dict[str, Any]:
         """Pads encoded texts into the features that the pipeline takes.
 

@@ -28,10 +28,27 @@ class Point:
         id: Any string; the same id replaces the point.
         vectors: (tokens, dimension) float32.
         payload: JSON-serialisable values, for filters and for the caller.
+        text: What the vectors were made from, for a lexical first stage. A store need not keep it.
     """
 
     id: str
     vectors: TokenVectors = field(repr=False)
+    payload: Payload = field(default_factory=dict)
+    text: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A text on its way into a store, before it is encoded.
+
+    Attributes:
+        id: Any string; the same id replaces the document.
+        text: What is encoded.
+        payload: JSON-serialisable values, for filters and for the caller.
+    """
+
+    id: str
+    text: str = field(repr=False)
     payload: Payload = field(default_factory=dict)
 
 
@@ -48,6 +65,19 @@ class Hit:
     id: str
     score: float
     payload: Payload = field(default_factory=dict)
+
+
+class Hits(list[Hit]):
+    """What a search found, best first.
+
+    Attributes:
+        approximate: Whether candidates were chosen by something other than MaxSim, so that a better document
+            may have been missed. The scores of those that are here are MaxSim all the same.
+    """
+
+    def __init__(self, hits: Iterable[Hit] = (), *, approximate: bool = False) -> None:
+        super().__init__(hits)
+        self.approximate = approximate
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,7 +68,7 @@ def check_points(points: Iterable[Point], dimension: int) -> list[Point]:
         what = f"point {point.id!r}"
         vectors = as_token_vectors(point.vectors, what, dimension)
         check_values(vectors, what)
-        checked[point.id] = Point(point.id, vectors, _json_copy(point.payload, what))
+        checked[point.id] = Point(point.id, vectors, _json_copy(point.payload, what), point.text)
     return list(checked.values())
 
 

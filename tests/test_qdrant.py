@@ -14,8 +14,8 @@ from qdrant_client import QdrantClient, models
 from jacolbert_integrations import JaColBERT, MemoryStore, Point, QdrantStore
 from jacolbert_integrations.errors import CollectionLayoutError, InputError, VectorError
 from jacolbert_integrations.evaluation.jsquad import load_jsquad
-from jacolbert_integrations.qdrant.points import batches, is_local, qdrant_id, to_structs
-from jacolbert_integrations.qdrant.schema import METADATA_KEY, VECTOR_NAME, create_collection
+from jacolbert_integrations.qdrant.points import VECTOR_NAME, batches, is_local, qdrant_id, to_structs
+from jacolbert_integrations.qdrant.schema import METADATA_KEY, create_collection
 
 from .test_stores import DIMENSION, IDENTITY, QUERY, points, vectors
 

@@ -8,6 +8,7 @@ models fails here as it would there.
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -32,6 +33,11 @@ class Backend:
         self.local = QdrantClient(":memory:")
         self.lock = threading.Lock()
         self.requests: list[tuple[str, str, int]] = []
+        self.faults: list[str] = []
+        """What becomes of the next writes: "ok", a status, "busy" (429), "reset", or "lost" (written, then reset)."""
+
+    def fault(self, method: str, path: str) -> str:
+        return self.faults.pop(0) if self.faults and method == "PUT" and path.endswith("/points") else "ok"
 
     def answer(self, method: str, path: str, body: dict[str, Any]) -> Any:
         parts = path.strip("/").split("/")
@@ -44,12 +50,15 @@ class Backend:
             case "PUT", []:
                 wanted = models.CreateCollection.model_validate(body)
                 assert isinstance(wanted.vectors, dict)
-                return self.local.create_collection(name, wanted.vectors, metadata=wanted.metadata)
+                return self.local.create_collection(
+                    name, wanted.vectors, metadata=wanted.metadata, sparse_vectors_config=wanted.sparse_vectors
+                )
             case "PUT", ["points"]:
                 sent = models.PointsList.model_validate(body)
                 return self.local.upsert(name, sent.points).model_dump(mode="json")
             case "POST", ["points"]:
-                found = self.local.retrieve(name, body["ids"], with_vectors=body["with_vector"])
+                with_vectors, with_payload = body.get("with_vector", False), body.get("with_payload", True)
+                found = self.local.retrieve(name, body["ids"], with_payload, with_vectors)
                 return [record.model_dump(mode="json") for record in found]
             case "POST", ["points", "query"]:
                 query = TypeAdapter(models.Query | list[list[float]]).validate_python(body["query"])
@@ -79,9 +88,31 @@ def server(backend: Backend) -> Iterator[QdrantClient]:
             path = urlsplit(self.path).path
             with backend.lock:
                 backend.requests.append((self.command, path, len(raw)))
-                result = backend.answer(self.command, path, json.loads(raw) if raw else {})
-            answer = json.dumps({"result": result, "status": "ok", "time": 0.0}).encode()
-            self.send_response(200)
+                fault = backend.fault(self.command, path)
+                if fault == "reset":
+                    self.close_connection = True
+                    self.connection.shutdown(socket.SHUT_RDWR)
+                    return
+                if fault == "busy" or fault.isdigit():
+                    self.reply(429 if fault == "busy" else int(fault), {"status": {"error": f"fault {fault}"}})
+                    return
+                try:
+                    result = backend.answer(self.command, path, json.loads(raw) if raw else {})
+                except ValueError as error:  # as local mode says "not found"
+                    missing = "not found" in str(error)
+                    self.reply(404 if missing else 400, {"status": {"error": str(error)}})
+                    return
+            if fault == "lost":
+                self.close_connection = True
+                self.connection.shutdown(socket.SHUT_RDWR)
+                return
+            self.reply(200, {"result": result, "status": "ok", "time": 0.0})
+
+        def reply(self, status: int, body: object) -> None:
+            answer = json.dumps(body).encode()
+            self.send_response(status)
+            if status == 429:
+                self.send_header("Retry-After", "1")
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(answer)))
             self.end_headers()

@@ -52,7 +52,8 @@ def check_nodes(nodes: Sequence[BaseNode]) -> list[str]:
 
 def to_point(node: BaseNode, vectors: TokenVectors) -> Point:
     """A node as a point, with LlamaIndex's own payload, so that its other readers understand it."""
-    return Point(node.node_id, vectors, node_to_metadata_dict(node, remove_text=False, flat_metadata=False))
+    payload = node_to_metadata_dict(node, remove_text=False, flat_metadata=False)
+    return Point(node.node_id, vectors, payload, node_text(node))
 
 
 def to_node(payload: Payload) -> BaseNode:

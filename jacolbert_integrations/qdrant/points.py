@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,10 +11,19 @@ from qdrant_client import QdrantClient, models
 
 from ..errors import InputError, VectorError
 from ..types import Payload, Point
-from .schema import MAX_FLOATS, VECTOR_NAME
+from .stages import FirstStage
+
+VECTOR_NAME = "colbert"
+"""The named multivector of a document's token vectors."""
+
+MAX_FLOATS = 1_048_576
+"""Qdrant takes strictly fewer floats than this in one multivector; its local mode does not check."""
 
 ID_KEY = "_jacolbert_id"
 """The payload key that keeps the id as it was given."""
+
+HASH_KEY = "_jacolbert_hash"
+"""The payload key of a hash of what a document was written from, where a writer left one."""
 
 _NAMESPACE = uuid.UUID("5f0c2a52-6d1f-5e0b-9d3c-6a1c0be7b1a1")
 _MAX_BATCH_BYTES = 6_000_000
@@ -48,13 +57,14 @@ def check_size(point: Point) -> None:
 
 
 def check_payload(point: Point) -> None:
-    """Refuses a payload that uses the key that is ours.
+    """Refuses a payload that uses a key that is ours.
 
     Raises:
         InputError: If it does.
     """
-    if ID_KEY in point.payload:
-        raise InputError(f"point {point.id!r} has the payload key {ID_KEY!r}, which keeps the id. Rename it.")
+    for key in (ID_KEY, HASH_KEY):
+        if key in point.payload:
+            raise InputError(f"point {point.id!r} has the payload key {key!r}, which is for the store. Rename it.")
 
 
 def is_local(client: QdrantClient) -> bool:
@@ -63,17 +73,27 @@ def is_local(client: QdrantClient) -> bool:
     return options.get("location") == ":memory:" or options.get("path") is not None
 
 
-def to_structs(points: Iterable[Point], *, local: bool) -> Iterator[models.PointStruct]:
-    """Points as Qdrant's, the vectors as arrays where the client takes them.
+def to_structs(
+    points: Sequence[Point],
+    stages: Sequence[FirstStage] = (),
+    *,
+    local: bool,
+    hashes: Mapping[str, str] | None = None,
+) -> Iterator[models.PointStruct]:
+    """Points as Qdrant's with what the first stages need, the vectors as arrays where the client takes them.
 
     Local mode stores arrays as they are, which is several times faster to write and to reopen;
     the check that Pydantic would do has been done. For a server they have to become JSON.
     """
-    for point in points:
+    found = {stage.name: stage.encode_points(points) for stage in stages}
+    for place, point in enumerate(points):
         fields: dict[str, Any] = {
             "id": qdrant_id(point.id),
-            "vector": {VECTOR_NAME: np.ascontiguousarray(point.vectors)},
-            "payload": {**point.payload, ID_KEY: point.id},
+            "vector": {
+                VECTOR_NAME: np.ascontiguousarray(point.vectors),
+                **{name: values[place] for name, values in found.items()},
+            },
+            "payload": {**point.payload, ID_KEY: point.id, **({HASH_KEY: hashes[point.id]} if hashes else {})},
         }
         yield models.PointStruct.model_construct(**fields) if local else models.PointStruct(**fields)
 
@@ -96,4 +116,5 @@ def batches(points: list[Point]) -> Iterator[list[Point]]:
 def from_payload(qdrant_point_id: object, payload: Payload | None) -> tuple[str, dict[str, Any]]:
     """The id as it was given, and the payload without it."""
     values = dict(payload or {})
+    values.pop(HASH_KEY, None)
     return str(values.pop(ID_KEY, qdrant_point_id)), values

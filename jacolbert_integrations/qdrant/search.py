@@ -1,0 +1,121 @@
+"""A search as one request to Qdrant: candidates by the first stages, MaxSim over them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from qdrant_client import models
+
+from ..errors import InputError
+from ..types import Query, TokenVectors
+from ..vectors import as_token_vectors, check_top_k
+from .filters import to_qdrant
+from .points import VECTOR_NAME
+from .stages import FirstStage
+
+Fusion = Literal["rrf", "dbsf"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchOptions:
+    """How candidates are found, and what of the ranking is returned.
+
+    Attributes:
+        exact: Score all documents, whatever first stages there are. A collection without one is always exact.
+        candidates: How many documents the first stage hands to MaxSim. Several first stages find as many each.
+        fusion: How the candidates of several first stages become one list: reciprocal rank fusion, or
+            distribution-based score fusion.
+        first_stage_params: For Qdrant's search in the first stages, such as ``hnsw_ef``.
+        score_threshold: The least MaxSim that is returned.
+        offset: How many of the best to leave out, for the pages after the first.
+    """
+
+    exact: bool = False
+    candidates: int = 200
+    fusion: Fusion = "rrf"
+    first_stage_params: models.SearchParams | None = None
+    score_threshold: float | None = None
+    offset: int = 0
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.candidates, int) or isinstance(self.candidates, bool) or self.candidates < 1:
+            raise InputError(f"candidates is {self.candidates!r}, but it must be an integer of at least 1.")
+        if not isinstance(self.offset, int) or isinstance(self.offset, bool) or self.offset < 0:
+            raise InputError(f"offset is {self.offset!r}, but it must be an integer of at least 0.")
+        if self.fusion not in ("rrf", "dbsf"):
+            raise InputError(f"fusion is {self.fusion!r}, but it must be 'rrf' or 'dbsf'.")
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """A checked search.
+
+    Attributes:
+        query: The query, its vectors checked.
+        top_k: How many to return.
+        condition: Which documents.
+        options: How.
+        stages: Those that find candidates; none if the search is exact.
+    """
+
+    query: Query
+    top_k: int
+    condition: models.Filter | None
+    options: SearchOptions
+    stages: tuple[FirstStage, ...]
+
+    @property
+    def wanted(self) -> int:
+        """How many of the best have to be known."""
+        return self.options.offset + self.top_k
+
+    def arguments(self, limit: int) -> dict[str, Any]:
+        """The arguments of :meth:`QdrantClient.query_points` for the best ``limit``."""
+        vectors: TokenVectors = self.query.vectors
+        return {
+            "query": vectors,
+            "using": VECTOR_NAME,
+            "query_filter": self.condition,
+            "prefetch": self._prefetch(max(self.options.candidates, limit)) or None,
+            "score_threshold": self.options.score_threshold,
+            "limit": limit,
+        }
+
+    def _prefetch(self, candidates: int) -> list[models.Prefetch]:
+        # Qdrant applies no filter of the whole query inside a prefetch: each has to have it.
+        found = [
+            models.Prefetch(
+                query=stage.encode_query(self.query),
+                using=stage.name,
+                filter=self.condition,
+                limit=candidates,
+                params=self.options.first_stage_params,
+            )
+            for stage in self.stages
+        ]
+        if len(found) < 2:
+            return found
+        fusion = models.FusionQuery(fusion=models.Fusion(self.options.fusion))
+        return [models.Prefetch(prefetch=found, query=fusion, filter=self.condition, limit=candidates)]
+
+
+def checked_search(
+    query: Query,
+    top_k: int,
+    filter: object | None,
+    options: SearchOptions,
+    stages: Sequence[FirstStage],
+    dimension: int,
+) -> Search:
+    """Checks all of a search before anything is asked.
+
+    Raises:
+        InputError: If ``top_k`` is below 1.
+        VectorError: If the query's vectors are malformed.
+        UnsupportedFilterError: If the filter is none that Qdrant can apply.
+    """
+    check_top_k(top_k)
+    vectors = as_token_vectors(query.vectors, "the query", dimension)
+    return Search(Query(vectors, query.text), top_k, to_qdrant(filter), options, () if options.exact else tuple(stages))
