@@ -27,6 +27,8 @@ benchmarks: $(READY)
 	$(BIN)/python benchmarks/tokenization.py
 	$(BIN)/python benchmarks/encoding.py
 	$(BIN)/python benchmarks/scoring.py
+	$(BIN)/python benchmarks/muvera.py
+	$(BIN)/python benchmarks/writing.py
 
 # Exports, loaded by colbert-ai, PyLate and sentence-transformers in environments of their own.
 interop: $(READY)

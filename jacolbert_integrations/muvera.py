@@ -8,7 +8,6 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from .errors import InputError
@@ -133,6 +132,8 @@ class Muvera:
         ordered = keys[order]
         starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
         sums = np.zeros((cells, self.projection), np.float32)
+        import torch  # here, so that a store of another first stage opens without it
+
         # as np.add.reduceat(projected[order], starts), several times faster
         sums[ordered[starts]] = torch.nn.functional.embedding_bag(
             torch.from_numpy(order), torch.from_numpy(projected), torch.from_numpy(starts), mode="sum"

@@ -10,18 +10,20 @@ from itertools import islice
 from queue import Queue
 from threading import Thread
 from time import perf_counter
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from qdrant_client import models
 from qdrant_client.http.exceptions import UnexpectedResponse
 from tqdm import tqdm
 
-from ..encoder import JaColBERT
 from ..errors import InputError, JaColBERTError, WriteError
 from ..types import Document, Point
 from .points import HASH_KEY, batches, is_local, qdrant_id
 from .retrying import GaveUpError, Retries
 from .store import QdrantStore
+
+if TYPE_CHECKING:
+    from ..encoder import JaColBERT
 
 _LOST_IN_A_ROW = 3
 
