@@ -15,7 +15,7 @@ from .conftest import JAQUAD_EXCERPT
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 SHOWN = {
-    "quickstart.py": "東京【は日本の首都】であり",
+    "quickstart.py": "東京は【日本の首都で】あり",
     "llama_index_rag.py": "['イエネコ']",
     "rerank_any_retriever.py": "信濃川である。  (before:",
     "train.py": "199 questions that it was not trained on:",
@@ -44,4 +44,4 @@ def test_post_training(tmp_path: Path) -> None:
     merge = json.loads((tmp_path / "work" / "merged" / "merge.json").read_text(encoding="utf-8"))
     assert [member["name"] for member in merge["members"]] == ["base", "post"]
     assert "439 examples, recipe v2.5, starting from base" in done.stdout
-    assert done.stdout.splitlines()[-3].startswith("merged ")
+    assert done.stdout.splitlines()[-4].startswith("merged ")

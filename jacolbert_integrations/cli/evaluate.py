@@ -33,7 +33,7 @@ def run(arguments: argparse.Namespace) -> None:
     from ..evaluation.bm25 import BM25
     from ..evaluation.fusion import with_bm25
     from ..evaluation.jsquad import JSQUAD_SOURCE, load_jsquad
-    from ..evaluation.metrics import ranks_of, retrieval_metrics
+    from ..evaluation.metrics import best_ranks, ranks_of, retrieval_metrics
     from ..evaluation.retrieval import right_columns, score_questions
     from .report import metrics_table
 
@@ -48,7 +48,10 @@ def run(arguments: argparse.Namespace) -> None:
     except MissingExtraError as error:
         if not arguments.json:
             print(f"BM25 is left out. {error}\n")
-    rows = {name: retrieval_metrics(ranks_of(each, right)) for name, each in scores.items()}
+    ranks = {name: ranks_of(each, right) for name, each in scores.items()}
+    if len(ranks) > 1:  # how far no fusion can get
+        ranks["the better of both, by an oracle"] = best_ranks(*list(ranks.values())[:2])
+    rows = {name: retrieval_metrics(found) for name, found in ranks.items()}
     if arguments.json:
         print(json.dumps({name: asdict(metrics) for name, metrics in rows.items()}, ensure_ascii=False, indent=2))
         return

@@ -59,6 +59,15 @@ def ranks_of(scores: Scores, right: Sequence[int]) -> list[int]:
     return ranks
 
 
+def best_ranks(*rankings: Sequence[int]) -> list[int]:
+    """For each query the best of its ranks in several rankings: what none but an oracle can choose.
+
+    Args:
+        *rankings: Ranks of the same queries, from 1; 0 where the passage was not found.
+    """
+    return [min((rank for rank in ranks if rank > 0), default=0) for ranks in zip(*rankings, strict=True)]
+
+
 def rank_in(ids: Sequence[str], right: str) -> int:
     """The rank of ``right`` among ranked ids, from 1; 0 if it is not there."""
     return ids.index(right) + 1 if right in ids else 0
