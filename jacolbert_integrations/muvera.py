@@ -27,7 +27,8 @@ class Muvera:
     meets a document vector that is likely near it, as in MaxSim, and the inner product of two encodings estimates
     their MaxSim. This is repeated with other hyperplanes, and each time projected to fewer dimensions.
 
-    The same parameters give the same encodings anywhere; they are also those of fastembed's ``Muvera``.
+    The same parameters give the same encodings anywhere, and those of fastembed's ``Muvera``, but that a vector which
+    lies on a hyperplane, to within float32's rounding, may fall on its other side.
 
     Attributes:
         dimension: Length of a token vector.
