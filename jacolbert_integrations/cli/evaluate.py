@@ -49,7 +49,7 @@ def run(arguments: argparse.Namespace) -> None:
         if not arguments.json:
             print(f"BM25 is left out. {error}\n")
     ranks = {name: ranks_of(each, right) for name, each in scores.items()}
-    if len(ranks) > 1:  # how far no fusion can get
+    if len(ranks) > 1:  # what choosing between the two could reach at best
         ranks["the better of both, by an oracle"] = best_ranks(*list(ranks.values())[:2])
     rows = {name: retrieval_metrics(found) for name, found in ranks.items()}
     if arguments.json:
