@@ -21,8 +21,8 @@ class LexicalEncoder:
     That factor changes with every document, so the store puts it in when it searches (Qdrant: ``Modifier.IDF``). The
     inner product of a document's vector and a query's, each word times its factor, is then BM25.
 
-    Words are compared in lower case after NFKC. Their numbers are CRC-32s: among a million different words,
-    two of about a hundred pairs are taken for each other.
+    Words are compared in lower case after NFKC. Their numbers are CRC-32s: among a million different words, about
+    a hundred pairs have the same.
 
     Attributes:
         average_words: Words of an average document.

@@ -15,7 +15,7 @@ CONTRASTIVE = Recipe(
     # by making all differences larger, frequent words' too. Values between and above were not tried.
     scale=4.0,
     batch_size=24,
-    # Four times these rates, and more steps, made the model worse than it began (JaQuAD dev): it begins well.
+    # It begins well: four times these rates made a smaller model worse than it began (benchmarks/ablations.md).
     steps=520,
     learning_rate=1e-4,
     embedding_learning_rate=1e-3,
