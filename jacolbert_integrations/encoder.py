@@ -18,6 +18,7 @@ from .checkpoints import Checkpoint, inspect_checkpoint
 from .errors import InputError, TruncationWarning
 from .hub import resolve_checkpoint
 from .loading import LoadOptions, load_model
+from .pooling import NO_POOLING, Pooling, as_pooling, is_pooling, pipeline_pooling
 from .query_length import QueryLength, check_query_length
 from .saving import save_stanford
 from .scoring import maxsim
@@ -37,16 +38,32 @@ class JaColBERT:
         model: The sentence-transformers pipeline; train and evaluate it as any other.
         name: What to call it in collections and logs.
         checkpoint: Where it was loaded from, if it was.
+        pooling: How to pool documents, or its name, such as ``"hierarchical-2"``; None keeps a vector a token.
 
     Attributes:
         model: The pipeline, a :class:`~sentence_transformers.MultiVectorEncoder`.
         batch_tokens: Tokens of a batch, padding included. Batches are cut by tokens rather than
             by texts: small, even batches suit a processor's caches, large ones a GPU.
+
+    Raises:
+        InputError: If ``pooling`` names none, or the pipeline pools documents already.
     """
 
     def __init__(
-        self, model: MultiVectorEncoder, *, name: str = "unnamed", checkpoint: Checkpoint | None = None
+        self,
+        model: MultiVectorEncoder,
+        *,
+        name: str = "unnamed",
+        checkpoint: Checkpoint | None = None,
+        pooling: Pooling | str | None = None,
     ) -> None:
+        self._pooling = as_pooling(pooling)
+        own = pipeline_pooling(model.children())
+        if self._pooling is not None and own != NO_POOLING:
+            raise InputError(
+                f"pooling is {str(self._pooling)!r}, but {name} pools documents by itself already ({own}). "
+                "Leave pooling out: to pool twice would lose more than either says."
+            )
         self.model = model
         self.name = name
         self.batch_tokens = _CPU_BATCH_TOKENS if model.device.type == "cpu" else _GPU_BATCH_TOKENS
@@ -59,6 +76,7 @@ class JaColBERT:
         name_or_path: str | Path | None = None,
         *,
         query_length: QueryLength | None = None,
+        pooling: Pooling | str | None = None,
         device: str | None = None,
         dtype: torch.dtype | None = None,
         revision: str | None = None,
@@ -76,6 +94,9 @@ class JaColBERT:
                 (:func:`~jacolbert_integrations.query_length.padded_query_length`). None takes what the
                 checkpoint records; where it records nothing, ``"released"`` for a Japanese
                 checkpoint and ``"fixed"``, as colbert-ai does it, for any other.
+            pooling: How to pool documents: a :class:`~jacolbert_integrations.pooling.Pooling`, or its name, such
+                as ``"hierarchical-2"``, which leaves half of the vectors. None pools no further than the
+                checkpoint itself does.
             device: As in sentence-transformers; None takes a GPU if there is one.
             dtype: Of weights and computation; None is float32. Vectors always come out as float32.
             revision: Branch, tag or commit of the hub repository.
@@ -87,9 +108,10 @@ class JaColBERT:
         Raises:
             CheckpointError: If there is no such checkpoint, or it is none of a ColBERT, incomplete,
                 damaged, or in need of its own code.
-            InputError: If ``query_length`` is no rule.
+            InputError: If ``query_length`` is no rule, if ``pooling`` names none, or if the checkpoint pools already.
         """
         rule = None if query_length is None else check_query_length(query_length)
+        pooling = as_pooling(pooling)
         path, name = resolve_checkpoint(
             name_or_path, revision=revision, token=token, cache_dir=cache_dir, local_files_only=local_files_only
         )
@@ -102,13 +124,33 @@ class JaColBERT:
             local_files_only=local_files_only,
             token=token,
         )
-        return cls(load_model(checkpoint, options), name=name, checkpoint=checkpoint)
+        return cls(load_model(checkpoint, options), name=name, checkpoint=checkpoint, pooling=pooling)
 
     def __repr__(self) -> str:
+        pooling = "" if self._pooling_name == NO_POOLING else f"pooling={self._pooling_name!r}, "
         return (
             f"{type(self).__name__}({self.name!r}, dimension={self.dimension}, document_maxlen={self.document_maxlen}, "
-            f"query_length={self.query_length!r}, device={str(self.model.device)!r})"
+            f"query_length={self.query_length!r}, {pooling}device={str(self.model.device)!r})"
         )
+
+    @property
+    def pooling(self) -> Pooling | None:
+        """How :meth:`encode_document` pools what the pipeline gives; None if it does not."""
+        return self._pooling
+
+    @property
+    def unpooled(self) -> JaColBERT:
+        """The same model with one vector a token, for whoever asks what a token matched; itself if it has that."""
+        pipeline = self.model
+        modules = [module for module in pipeline.children() if not is_pooling(module)]
+        if len(modules) < len(list(pipeline.children())):
+            prompts = cast("dict[str, str]", pipeline.prompts)
+            pipeline = MultiVectorEncoder(modules=modules, device=str(pipeline.device), prompts=prompts)
+        elif self._pooling is None:
+            return self
+        plain = JaColBERT(pipeline, name=self.name, checkpoint=self._checkpoint)
+        plain.batch_tokens = self.batch_tokens
+        return plain
 
     @property
     def dimension(self) -> int:
@@ -147,6 +189,7 @@ class JaColBERT:
             fingerprint=self.fingerprint,
             dimension=self.dimension,
             document_maxlen=self.document_maxlen,
+            pooling=self._pooling_name,
             query_length=self.query_length,
         )
 
@@ -181,7 +224,7 @@ class JaColBERT:
     def encode_document(
         self, texts: Sequence[str], *, batch_size: int | None = None, show_progress_bar: bool | None = None
     ) -> list[TokenVectors]:
-        """Token vectors of documents, without those of punctuation.
+        """Token vectors of documents, without those of punctuation, pooled if the model has a :attr:`pooling`.
 
         Args:
             texts: The documents. The answer for each is the same alone or among others.
@@ -189,7 +232,7 @@ class JaColBERT:
             show_progress_bar: None shows one after a second, on a terminal.
 
         Returns:
-            A (tokens, dimension) float32 array a document, its rows of length 1.
+            A (tokens, dimension) float32 array a document, its rows of length 1. Pooled, it has fewer rows.
 
         Raises:
             InputError: If ``texts`` is one string, or something in it is none.
@@ -222,7 +265,7 @@ class JaColBERT:
 
         Args:
             queries: Texts, or vectors from :meth:`encode_query`.
-            documents: Texts, or vectors from :meth:`encode_document`.
+            documents: Texts, which are encoded and pooled as by :meth:`encode_document`, or vectors from it.
 
         Returns:
             (queries, documents) float32.
@@ -237,7 +280,7 @@ class JaColBERT:
 
         Args:
             query: The query.
-            documents: The texts to rank.
+            documents: The texts to rank, encoded and pooled as by :meth:`encode_document`.
             top_k: How many to return; None returns all.
 
         Returns:
@@ -258,10 +301,16 @@ class JaColBERT:
     def save_pretrained(self, path: str | Path) -> None:
         """Writes a checkpoint in the layout of the released JaColBERT models, whole or not at all.
 
+        :attr:`pooling` is no part of a checkpoint: name it again when loading.
+
         Raises:
             InputError: If the model is one that this layout cannot hold.
         """
         save_stanford(self.model, Path(path))
+
+    @property
+    def _pooling_name(self) -> str:
+        return pipeline_pooling(self.model.children()) if self._pooling is None else str(self._pooling)
 
     @property
     def _transformer(self) -> ColBERTTransformer | None:
@@ -293,8 +342,10 @@ class JaColBERT:
         if batch_size is not None and batch_size < 1:
             raise InputError(f"batch_size is {batch_size}, but it must be at least 1, or None.")
         texts = list(texts)
+        pooling = self._pooling if task == "document" else None
         if self._transformer is None:
-            return self._encode_their_way(texts, task, batch_size, show_progress_bar)
+            arrays = self._encode_their_way(texts, task, batch_size, show_progress_bar)
+            return arrays if pooling is None else pooling.pool(arrays)
         prompt = self.model.prompts.get(task)
         encoded = self._transformer.tokenize_texts(
             [prompt + t if isinstance(t, str) else t for t in texts] if prompt else texts, task
@@ -311,7 +362,8 @@ class JaColBERT:
             self.model.eval()
             for rows in token_batches(encoded, self.batch_tokens, batch_size):
                 batch = self._transformer.collate([encoded[row] for row in rows], task)
-                for row, matrix in zip(rows, self._forward(batch, task), strict=True):
+                matrices = self._forward(batch, task)
+                for row, matrix in zip(rows, matrices if pooling is None else pooling.pool(matrices), strict=True):
                     vectors[row] = matrix
                 bar.update(len(rows))
         return vectors
@@ -321,7 +373,8 @@ class JaColBERT:
         features = {name: v.to(device) if isinstance(v, torch.Tensor) else v for name, v in features.items()}
         outputs = self.model(features, task=task)
         embeddings = outputs["token_embeddings"].float()
-        if outputs["token_embeddings"].dtype is not torch.float32:  # half precision is not quite of length 1
+        # half precision is not quite of length 1, nor is what some poolings of a checkpoint's own make
+        if outputs["token_embeddings"].dtype is not torch.float32 or is_pooling(self.model[-1]):
             embeddings = torch.nn.functional.normalize(embeddings, dim=-1)
         matrices, masks = embeddings.cpu().numpy(), outputs["attention_mask"].bool().cpu().numpy()
         for matrix, mask in zip(matrices, masks, strict=True):

@@ -1,8 +1,9 @@
 """From a checkpoint directory to a sentence-transformers pipeline.
 
 The pipeline is always ``[ColBERTTransformer, Dense ..., MultiVectorMask, Normalize]``, whatever the
-layout. Checkpoints in sentence-transformers' own layout are built by it, and get our transformer
-in place of its own where that changes nothing but the handling of queries.
+layout, and a token pooling if one was saved with it. Checkpoints in sentence-transformers' own layout
+are built by it, and get our transformer in place of its own where that changes nothing but the
+handling of queries.
 """
 
 from __future__ import annotations
@@ -17,9 +18,10 @@ from safetensors import SafetensorError
 from sentence_transformers import MultiVectorEncoder
 from sentence_transformers.base.modules import Dense, Normalize
 from sentence_transformers.base.modules import Transformer as STTransformer
-from sentence_transformers.multi_vector_encoder.modules import MultiVectorMask
+from sentence_transformers.multi_vector_encoder.modules import HierarchicalTokenPooling, MultiVectorMask
 from torch import nn
 
+from .checkpoint_files import read_json
 from .checkpoints import Checkpoint, ColBERTSettings, Layout
 from .errors import CorruptCheckpointError, IncompleteCheckpointError, InputError, RemoteCodeError
 from .query_length import QueryLength
@@ -85,6 +87,7 @@ def load_model(checkpoint: Checkpoint, options: LoadOptions) -> MultiVectorEncod
             defaults = {"module_input_name": "token_embeddings"}
             modules.append(Dense.load(str(checkpoint.path), subfolder=folder, init_defaults=defaults))
     modules += [_mask(checkpoint, transformer, settings), Normalize(module_input_name="token_embeddings")]
+    modules += _token_pooling(checkpoint)
     prompts = {"query": checkpoint.query_prompt, "document": checkpoint.document_prompt}
     return MultiVectorEncoder(modules=modules, device=options.device, prompts=prompts)
 
@@ -130,6 +133,15 @@ def _mask(checkpoint: Checkpoint, transformer: ColBERTTransformer, settings: Col
     firsts = [ids[0] for ids in HuggingFaceTokenizer(tokenizer).encode_batch(list(settings.skiplist)) if ids]
     words = [str(tokenizer.convert_ids_to_tokens(index)) for index in firsts if index != tokenizer.unk_token_id]
     return MultiVectorMask(skiplist_words=list(dict.fromkeys(words)))
+
+
+def _token_pooling(checkpoint: Checkpoint) -> list[nn.Module]:
+    """The token pooling that a pipeline was saved with: without it, documents would have other vectors."""
+    if checkpoint.layout is not Layout.OURS:
+        return []
+    saved = read_json(checkpoint.path / "modules.json")
+    folders = [str(m["path"]) for m in saved if str(m["type"]).endswith(f".{HierarchicalTokenPooling.__name__}")]
+    return [HierarchicalTokenPooling.load(str(checkpoint.path), subfolder=folder) for folder in folders]
 
 
 def _load_sentence_transformers(checkpoint: Checkpoint, options: LoadOptions, dtype: torch.dtype) -> MultiVectorEncoder:

@@ -35,7 +35,7 @@ def find_matches(model: JaColBERT, query: str, document: str) -> list[Match]:
     partner, the best counts.
 
     Args:
-        model: The model that ranks.
+        model: The model that ranks. If it pools documents, their tokens are matched unpooled all the same.
         query: The query.
         document: The document.
 
@@ -50,6 +50,7 @@ def find_matches(model: JaColBERT, query: str, document: str) -> list[Match]:
         return []  # the prompt's tokens would be taken for the text's
     query_ids = transformer.tokenize_texts([query], "query")[0]
     document_ids = transformer.tokenize_texts([document], "document")[0]
+    model = model.unpooled  # a pooled vector is of no one place in the text
     first_word = 1 + len(transformer.query_marker_ids)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", TruncationWarning)  # whoever ranked the document has been told
