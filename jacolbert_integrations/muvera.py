@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
@@ -14,8 +14,11 @@ from .errors import InputError
 from .types import TokenVectors
 from .vectors import as_token_vectors
 
-_MOST_CELLS = 2**16
-"""Of all documents that are encoded at once, so that a cell's number has 16 bits, which NumPy sorts by radix."""
+_BLOCK_FLOATS = 2**20
+"""Of the vectors and of the cells' sums of documents that are encoded at once: what a processor's cache holds."""
+
+_BLOCK_DOCUMENTS = 64
+"""At most so many at once, so that a cell's number has 16 bits, which NumPy sorts by radix."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,13 @@ class Muvera:
         Raises:
             VectorError: If the matrix is malformed.
         """
-        sums, _, _ = self._sums([as_token_vectors(query, "the query", self.dimension)])
+        tokens = as_token_vectors(query, "the query", self.dimension)
+        # NumPy's small products: unlike torch's operators they never wait for another thread, and this is a search
+        cells = self._cells_of(self._planes @ tokens.T)
+        inside = cells[:, None] == np.arange(self._cells)[:, None]
+        sums: NDArray[np.float32] = inside.astype(np.float32) @ tokens
+        if self.projection < self.dimension:
+            sums = sums @ self._projections.transpose(0, 2, 1)
         return sums.ravel()
 
     def encode_document(self, documents: Sequence[TokenVectors]) -> NDArray[np.float32]:
@@ -91,62 +100,98 @@ class Muvera:
             VectorError: If a matrix is malformed.
         """
         checked = [as_token_vectors(d, f"document {i}", self.dimension) for i, d in enumerate(documents)]
-        at_once = max(_MOST_CELLS // (self.repetitions * self._cells), 1)
         encodings = np.empty((len(checked), self.size), np.float32)
-        for start in range(0, len(checked), at_once):
-            encodings[start : start + at_once] = self._documents(checked[start : start + at_once])
+        for block in self._blocks([len(document) for document in checked]):
+            self._encode(checked[block], encodings[block])
         return encodings
 
-    def _documents(self, documents: Sequence[TokenVectors]) -> NDArray[np.float32]:
-        centres, keys, projected = self._sums(documents)
-        counts = np.bincount(keys, minlength=len(centres))
-        centres /= np.maximum(counts, 1)[:, None]
-        # the first token of each cell: of several assignments to one place the last stays
-        first = np.zeros(len(centres), np.intp)
-        first[keys[::-1]] = np.arange(len(keys))[::-1]
-        occupied = (counts > 0).reshape(-1, self._cells)
-        # for each cell the nearest that is occupied: the first such in the order of nearness
-        rank = occupied[:, self._nearness].argmax(axis=2)
-        nearest = self._nearness[np.arange(self._cells), rank] + np.arange(len(occupied))[:, None] * self._cells
-        empty = np.flatnonzero(~occupied)
-        centres[empty] = projected[first[nearest.ravel()[empty]]]
-        return centres.reshape(len(documents), self.size)
+    def _blocks(self, lengths: Sequence[int]) -> Iterator[slice]:
+        """Splits documents of so many tokens into those that are encoded at once."""
+        vectors = _BLOCK_FLOATS // self.dimension
+        documents = min(vectors // (self.repetitions * self._cells), _BLOCK_DOCUMENTS)
+        start = tokens = 0
+        for place, length in enumerate(lengths):
+            if place > start and (place - start >= documents or tokens + length > vectors):
+                yield slice(start, place)
+                start, tokens = place, 0
+            tokens += length
+        if lengths:
+            yield slice(start, len(lengths))
 
-    def _sums(
-        self, matrices: Sequence[TokenVectors]
-    ) -> tuple[NDArray[np.float32], NDArray[np.intp], NDArray[np.float32]]:
-        """What falls into each cell of each text and repetition.
+    def _encode(self, documents: Sequence[TokenVectors], encodings: NDArray[np.float32]) -> None:
+        """Writes the encodings of a block of documents.
 
-        Returns:
-            The sums, (cells of all, projection); and for each token and repetition the number of its cell and
-            its projection.
+        The vectors of a cell are summed before they are projected: a document has fewer cells than vectors.
         """
-        tokens = np.concatenate(list(matrices))
-        above = (tokens @ self._planes > 0).reshape(len(tokens), self.repetitions, self.hyperplanes)
-        text = np.repeat(np.arange(len(matrices)), [len(matrix) for matrix in matrices])
-        keys = (text[:, None] * self.repetitions + np.arange(self.repetitions)) * self._cells
-        keys += above @ (1 << np.arange(self.hyperplanes))
-        keys = keys.ravel()
-        projected = self._project(tokens).reshape(len(keys), self.projection)
-        cells = len(matrices) * self.repetitions * self._cells
-        order = np.argsort(keys.astype(np.uint16) if cells <= _MOST_CELLS else keys, kind="stable")
-        ordered = keys[order]
-        starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
-        sums = np.zeros((cells, self.projection), np.float32)
         import torch  # here, so that a store of another first stage opens without it
 
-        # as np.add.reduceat(projected[order], starts), several times faster
-        sums[ordered[starts]] = torch.nn.functional.embedding_bag(
-            torch.from_numpy(order), torch.from_numpy(projected), torch.from_numpy(starts), mode="sum"
-        ).numpy()
-        return sums, keys, projected
+        tokens = np.concatenate(list(documents))
+        order, counts = self._sort(tokens, [len(document) for document in documents])
+        sums = torch.from_numpy(self._sums(tokens, order, counts)).view(self.repetitions, -1, self.dimension)
+        if self.projection < self.dimension:
+            sums = torch.bmm(sums, torch.from_numpy(self._projections).transpose(1, 2))
+        shape = (self.repetitions, len(documents), self._cells)
+        divisors = torch.from_numpy(np.maximum(counts, 1).astype(np.float32))
+        torch.div(
+            sums.view(*shape, -1).transpose(0, 1),
+            divisors.view(*shape, 1).transpose(0, 1),
+            out=torch.from_numpy(encodings).view(len(documents), self.repetitions, self._cells, -1),
+        )
 
-    def _project(self, tokens: TokenVectors) -> NDArray[np.float32]:
-        """(tokens, repetitions, projection)."""
-        if self.projection == self.dimension:
-            return np.repeat(tokens[:, None], self.repetitions, axis=1)
-        projected: NDArray[np.float32] = (tokens @ self._projections).reshape(len(tokens), self.repetitions, -1)
-        return projected
+    def _sort(self, tokens: TokenVectors, lengths: Sequence[int]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Sorts vectors by cell; cells are in the order of repetition, document and number.
+
+        Returns:
+            The vectors' places in that order, (repetitions * tokens,), and how many each cell holds,
+            (repetitions * documents * cells,).
+        """
+        import torch
+
+        products = torch.from_numpy(self._planes).view(-1, self.dimension) @ torch.from_numpy(tokens).T
+        keys = self._cells_of(products.numpy().reshape(self.hyperplanes, self.repetitions, -1))
+        keys += np.repeat(np.arange(len(lengths), dtype=np.uint16) * self._cells, lengths)
+        order = np.argsort(keys, axis=1, kind="stable").ravel()
+        cells = len(lengths) * self._cells
+        every = keys + cells * np.arange(self.repetitions)[:, None]
+        return order, np.bincount(every.ravel(), minlength=self.repetitions * cells)
+
+    def _sums(self, tokens: TokenVectors, order: NDArray[np.intp], counts: NDArray[np.intp]) -> NDArray[np.float32]:
+        """Each cell's sum of vectors, or the first vector of the nearest cell that has one: (counts, dimension)."""
+        import torch
+
+        starts = np.cumsum(counts) - counts
+        # as np.add.reduceat(tokens[order], starts) with 0 for an empty cell, many times faster
+        sums: NDArray[np.float32] = torch.nn.functional.embedding_bag(
+            torch.from_numpy(order), torch.from_numpy(tokens), torch.from_numpy(starts), mode="sum"
+        ).numpy()
+        empty = np.flatnonzero(counts == 0)
+        sums[empty] = tokens[order[starts[self._nearest(counts)[empty]]]]
+        return sums
+
+    def _nearest(self, counts: NDArray[np.intp]) -> NDArray[np.intp]:
+        """For each cell the nearest of its document and repetition that has a vector, of equally near ones the first.
+
+        Each gets the number distance * cells + cell, of which the least is wanted. A Hamming distance is a sum over
+        bits, so a pass for each bit finds it, where cells that differ in the bit alone tell each other.
+        """
+        occupied = np.ascontiguousarray(counts.reshape(-1, self._cells).T > 0)
+        too_far = self._cells * (self.hyperplanes + 1)
+        least = np.where(occupied, 0, too_far).astype(np.int16) + np.arange(self._cells, dtype=np.int16)[:, None]
+        for bit in range(self.hyperplanes):
+            pairs = least.reshape(-1, 2, 2**bit * occupied.shape[1])
+            low, high = pairs[:, 0], pairs[:, 1]
+            np.minimum(low, high + self._cells, out=low)
+            np.minimum(high, low + self._cells, out=high)
+        nearest: NDArray[np.intp] = (least % self._cells).T + np.arange(occupied.shape[1])[:, None] * self._cells
+        return nearest.ravel()
+
+    def _cells_of(self, products: NDArray[np.float32]) -> NDArray[np.uint16]:
+        """The cell of each vector, (repetitions, tokens), by its (hyperplanes, repetitions, tokens) inner products."""
+        cells = np.zeros(products.shape[1:], np.uint16)
+        for bits in products[::-1] > 0:
+            cells <<= 1
+            cells |= bits
+        return cells
 
     @property
     def _cells(self) -> int:
@@ -157,21 +202,16 @@ class Muvera:
         generator = np.random.default_rng(self.seed)
         planes = [generator.normal(size=(self.dimension, self.hyperplanes)) for _ in range(self.repetitions)]
         signs = generator.choice([-1, 1], size=(self.repetitions, self.dimension, self.projection))
-        projections = np.concatenate(list(signs), axis=1) / np.sqrt(self.projection)
-        return np.concatenate(planes, axis=1).astype(np.float32), projections.astype(np.float32)
+        rows = np.stack(planes).transpose(2, 0, 1)
+        projections = signs.transpose(0, 2, 1) / np.sqrt(self.projection)
+        return rows.astype(np.float32, order="C"), projections.astype(np.float32, order="C")
 
     @property
     def _planes(self) -> NDArray[np.float32]:
+        """(hyperplanes, repetitions, dimension)."""
         return self._random[0]
 
     @property
     def _projections(self) -> NDArray[np.float32]:
+        """(repetitions, projection, dimension)."""
         return self._random[1]
-
-    @cached_property
-    def _nearness(self) -> NDArray[np.intp]:
-        """(cells, cells): for each cell all cells by Hamming distance, equal ones by number."""
-        cells = np.arange(self._cells)
-        distance = np.array([[(a ^ b).bit_count() for b in range(self._cells)] for a in range(self._cells)])
-        order: NDArray[np.intp] = np.argsort(distance * self._cells + cells, axis=1)
-        return order

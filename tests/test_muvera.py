@@ -66,15 +66,41 @@ def test_as_the_definition(lengths: list[int], planes: int, projection: int, rep
 
 
 def test_many_documents_at_a_time() -> None:
-    muvera = Muvera(8, 5, 4, 16)  # 128 documents make the most cells at once
-    documents = [vectors(i, 1 + i % 9, 8) for i in range(300)]
+    muvera = Muvera(8, 5, 4, 16)  # 64 at once
+    documents = [vectors(i, 1 + i % 9, 8) for i in range(150)]
     encodings = muvera.encode_document(documents)
-    for place in (0, 127, 128, 255, 256, 299):
+    for place in (0, 63, 64, 127, 128, 149):
         np.testing.assert_allclose(encodings[place], plainly(documents[place], muvera, document=True), atol=1e-5)
-    wide = Muvera(8, 10, 8, 70)  # more cells in one document than 16 bits can number
+    most = Muvera(8, 10, 4, 1)  # 64 documents have as many cells as 16 bits can number
+    encodings = most.encode_document(documents[:66])
+    for place in (0, 62, 63, 64):
+        np.testing.assert_allclose(encodings[place], plainly(documents[place], most, document=True), atol=1e-5)
+    wide = Muvera(8, 10, 8, 70)  # one has more, in all repetitions
     np.testing.assert_allclose(
         wide.encode_document(documents[3:5])[1], plainly(documents[4], wide, document=True), atol=1e-5
     )
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.integers(1, 50), max_size=30), st.integers(1, 2000))
+def test_what_is_encoded_at_once_is_bounded(lengths: list[int], floats: int) -> None:
+    muvera = Muvera(4, 2, 2, 3)
+    documents = [vectors(i, tokens, 4) for i, tokens in enumerate(lengths)]
+    whole = muvera.encode_document(documents)
+    held: list[int] = []
+
+    def recorded(self: Muvera, block: list[TokenVectors], encodings: NDArray[np.float32]) -> None:
+        held.append(len(block))
+        tokens = sum(len(document) for document in block)
+        assert len(block) == 1 or max(4 * tokens, 4 * len(block) * 3 * 4) <= floats
+        encode(self, block, encodings)
+
+    encode = Muvera._encode
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("jacolbert_integrations.muvera._BLOCK_FLOATS", floats)
+        patch.setattr(Muvera, "_encode", recorded)
+        np.testing.assert_allclose(muvera.encode_document(documents), whole, atol=1e-6)
+    assert sum(held) == len(documents)
 
 
 def test_one_vector_each_and_no_projection_is_the_inner_product() -> None:
