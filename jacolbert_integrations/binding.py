@@ -10,10 +10,8 @@ from .errors import ModelMismatchError, QueryLengthWarning, StoreFileError
 from .types import ModelIdentity
 
 
-def check_identity(recorded: ModelIdentity, given: ModelIdentity, where: str) -> None:
+def check_vectors(recorded: ModelIdentity, given: ModelIdentity, where: str) -> None:
     """Refuses a model whose vectors cannot be compared with those of a collection.
-
-    The query-length rule changes no stored vector: another one is pointed out, and allowed.
 
     Args:
         recorded: What made the collection.
@@ -22,12 +20,9 @@ def check_identity(recorded: ModelIdentity, given: ModelIdentity, where: str) ->
 
     Raises:
         ModelMismatchError: If the two differ in anything that changes document vectors.
-
-    Warns:
-        QueryLengthWarning: If only the query-length rules differ.
     """
     differences = [
-        f"{name} {str(getattr(recorded, name))[:12]} there, {str(getattr(given, name))[:12]} here"
+        f"{name} {_shown(name, recorded)} there, {_shown(name, given)} here"
         for name in ("fingerprint", "dimension", "document_maxlen", "pooling")
         if getattr(recorded, name) != getattr(given, name)
     ]
@@ -36,6 +31,23 @@ def check_identity(recorded: ModelIdentity, given: ModelIdentity, where: str) ->
             f"{where} was made by the model {recorded.name!r}, not by {given.name!r}: {'; '.join(differences)}. "
             f"Load the model that made it, or index into a new collection."
         )
+
+
+def _shown(name: str, identity: ModelIdentity) -> str:
+    value = str(getattr(identity, name))
+    return value[:12] if name == "fingerprint" else value
+
+
+def check_identity(recorded: ModelIdentity, given: ModelIdentity, where: str) -> None:
+    """As :func:`check_vectors`; another query-length rule changes no stored vector, and is pointed out.
+
+    Raises:
+        ModelMismatchError: If the two differ in anything that changes document vectors.
+
+    Warns:
+        QueryLengthWarning: If only the query-length rules differ.
+    """
+    check_vectors(recorded, given, where)
     if recorded.query_length != given.query_length:
         warnings.warn(
             f"{where} was recorded with the query-length rule {recorded.query_length!r}, and the model now uses "

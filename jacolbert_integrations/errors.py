@@ -13,10 +13,13 @@
     │   └── VectorError                token vectors of a wrong shape or content
     ├── StoreError
     │   ├── StoreNotBoundError         no model has been named for the store yet
-    │   ├── StoreFileError             a saved store that cannot be read
+    │   ├── StoreFileError             a saved store that cannot be read, or written
     │   ├── CollectionLayoutError      a Qdrant collection that is not one of ours
     │   ├── ModelMismatchError         the collection was made by another model
     │   ├── UnsupportedFilterError     a filter that this store cannot apply
+    │   ├── AccessError                a server refuses the API key, or what it is used for
+    │   ├── GaveUpError                a request that failed each time it was sent
+    │   ├── EngineError                Qdrant Edge refused, or failed
     │   └── WriteError                 a writer had to stop; what it wrote before is there
     ├── TrainingError
     │   ├── TrainingDataError          rows of a training file that cannot be used (a ValueError)
@@ -25,6 +28,7 @@
     │   ├── DivergedError              the loss is no longer a number
     │   ├── SaveError                  a checkpoint could not be written
     │   └── MergeError                 checkpoints that cannot be merged             (a ValueError)
+    ├── WorkerError                    a process of a pool has died
     └── MissingExtraError              an optional dependency is not installed     (an ImportError)
 
     TruncationWarning                  texts were cut to the model's length        (a UserWarning)
@@ -81,7 +85,7 @@ class StoreNotBoundError(StoreError):
 
 
 class StoreFileError(StoreError):
-    """A saved store is missing, truncated or inconsistent."""
+    """A saved store is missing, truncated or inconsistent; or it could not be written, and nothing was."""
 
 
 class CollectionLayoutError(StoreError):
@@ -94,6 +98,18 @@ class ModelMismatchError(StoreError):
 
 class UnsupportedFilterError(StoreError):
     """The store cannot apply this kind of filter."""
+
+
+class EngineError(StoreError):
+    """Qdrant Edge, the engine in this process, refused something or failed; or its folder cannot be used."""
+
+
+class AccessError(StoreError):
+    """A server refuses the client: its API key is wrong, or grants too little."""
+
+
+class GaveUpError(StoreError):
+    """A request that failed each time that it was sent, for a reason that may pass."""
 
 
 class WriteError(StoreError):
@@ -144,6 +160,10 @@ class SaveError(TrainingError):
 
 class MergeError(TrainingError, ValueError):
     """Checkpoints differ in more than their weights, or the weights asked for make no sense."""
+
+
+class WorkerError(JaColBERTError):
+    """A process of a pool died before its work was done."""
 
 
 class MissingExtraError(JaColBERTError, ImportError):

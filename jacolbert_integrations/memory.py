@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -56,6 +56,19 @@ class MemoryStore:
                 self._identity = identity
             self._bound = True
 
+    def identity(self) -> ModelIdentity | None:
+        """The model that the store was first bound to; None if it never was."""
+        return self._identity
+
+    def checked(self, points: Sequence[Point]) -> list[Point]:
+        """The points as :meth:`upsert` would keep them, the last of a repeated id.
+
+        Raises:
+            InputError: As :meth:`upsert`.
+            VectorError: As :meth:`upsert`.
+        """
+        return check_points(points, self._require_bound().dimension)
+
     def upsert(self, points: Iterable[Point]) -> int:
         """Adds points, replacing those of the same id.
 
@@ -63,9 +76,8 @@ class MemoryStore:
             InputError: If an id is no non-empty string, or a payload is not JSON-serialisable.
             VectorError: If vectors are malformed; then none of the points is added.
         """
-        identity = self._require_bound()
         given = list(points)
-        checked = check_points(given, identity.dimension)
+        checked = self.checked(given)
         with self._lock:
             self._points.update((p.id, Point(p.id, _own(p.vectors), p.payload)) for p in checked)
             self._packed = None
@@ -126,6 +138,24 @@ class MemoryStore:
         with self._lock:
             found = [self._points[i] for i in ids if i in self._points]
             return {p.id: Point(p.id, p.vectors, deepcopy(p.payload)) for p in found}
+
+    def contains(self, ids: Sequence[str]) -> set[str]:
+        """Which of the ids are stored."""
+        self._require_bound()
+        with self._lock:
+            return {i for i in ids if i in self._points}
+
+    def points(self, *, filter: object | None = None) -> Iterator[Point]:
+        """All points, or those that pass the filter, as they are now: later writes change nothing about them.
+
+        Raises:
+            UnsupportedFilterError: If the filter is neither a ``Filter`` nor a callable.
+        """
+        self._require_bound()
+        predicate = None if filter is None else as_predicate(filter)
+        with self._lock:
+            now = [p for p in self._points.values() if predicate is None or predicate(p.payload)]
+        return (Point(p.id, p.vectors, deepcopy(p.payload)) for p in now)
 
     def save(self, path: str | Path) -> None:
         """Writes the store to a folder: one safetensors file and one JSON file.

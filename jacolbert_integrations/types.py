@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
@@ -153,14 +153,27 @@ class Filter:
 class MultiVectorStore(Protocol):
     """Keeps documents as token vectors and ranks them by exact MaxSim.
 
-    A store answers to one model: :meth:`bind` names it, and every other method wants that first.
+    A store answers to one model: :meth:`bind` names it, and every method but :meth:`identity` and
+    :meth:`exists` wants that first.
     """
+
+    def identity(self) -> ModelIdentity | None:
+        """The model that made what is stored; if nothing is, the one it is bound to; None if there is neither."""
+        ...
 
     def bind(self, identity: ModelIdentity) -> None:
         """Names the model that reads and writes from now on.
 
         Raises:
             ModelMismatchError: If the store holds another model's vectors. Nothing is changed.
+        """
+        ...
+
+    def checked(self, points: Sequence[Point]) -> list[Point]:
+        """The points as :meth:`upsert` would write them, the last of a repeated id; nothing is written.
+
+        Raises:
+            InputError: If one cannot be written.
         """
         ...
 
@@ -201,4 +214,18 @@ class MultiVectorStore(Protocol):
 
     def get(self, ids: Sequence[str]) -> dict[str, Point]:
         """The stored points by id; unknown ids are left out."""
+        ...
+
+    def contains(self, ids: Sequence[str]) -> set[str]:
+        """Which of the ids are stored; no vectors are read."""
+        ...
+
+    def points(self, *, filter: object | None = None) -> Iterator[Point]:
+        """All points, or those that pass the filter, with their vectors; some are in memory at a time.
+
+        They come in any order, and each exactly once if nothing is written meanwhile.
+
+        Args:
+            filter: A :class:`Filter`, or the host's own filter object.
+        """
         ...

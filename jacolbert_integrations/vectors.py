@@ -68,12 +68,16 @@ def check_points(points: Iterable[Point], dimension: int) -> list[Point]:
         what = f"point {point.id!r}"
         vectors = as_token_vectors(point.vectors, what, dimension)
         check_values(vectors, what)
-        checked[point.id] = Point(point.id, vectors, _json_copy(point.payload, what), point.text)
+        checked[point.id] = Point(point.id, vectors, json_copy(point.payload, what), point.text)
     return list(checked.values())
 
 
-def _json_copy(payload: Payload, what: str) -> dict[str, Any]:
-    """The payload as any store would give it back, and nobody else's to change."""
+def json_copy(payload: Payload, what: str) -> dict[str, Any]:
+    """The payload as any store would give it back, and nobody else's to change.
+
+    Raises:
+        InputError: If it is not JSON-serialisable.
+    """
     try:
         copy: dict[str, Any] = json.loads(json.dumps(dict(payload), ensure_ascii=False, allow_nan=False))
     except (TypeError, ValueError) as error:

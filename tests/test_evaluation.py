@@ -11,7 +11,7 @@ from jacolbert_integrations.errors import InputError, MissingExtraError
 from jacolbert_integrations.evaluation.bm25 import BM25
 from jacolbert_integrations.evaluation.fusion import fuse_scores, reciprocal_rank, with_bm25
 from jacolbert_integrations.evaluation.jsquad import load_jsquad
-from jacolbert_integrations.evaluation.metrics import best_ranks, rank_in, ranks_of, retrieval_metrics
+from jacolbert_integrations.evaluation.metrics import best_ranks, ndcg, rank_in, ranks_of, retrieval_metrics
 from jacolbert_integrations.evaluation.retrieval import evaluate_model, right_columns
 from jacolbert_integrations.matches import Match, find_matches, highlight
 from jacolbert_integrations.squad import Passage, Question, QuestionSet
@@ -25,6 +25,14 @@ def test_metrics_by_hand() -> None:
     for bad in ([], [-1]):
         with pytest.raises(InputError, match="expected at least one rank"):
             retrieval_metrics(bad)
+
+
+def test_ndcg_by_hand() -> None:
+    assert ndcg([1, 3, 7, 10, 11, 0]) == pytest.approx([1, 1 / 2, 1 / 3, 1 / np.log2(11), 0, 0])
+    assert ndcg([2, 3], k=2) == pytest.approx([1 / np.log2(3), 0])
+    for bad in ([], [-1]):
+        with pytest.raises(InputError, match="expected at least one rank"):
+            ndcg(bad)
 
 
 def test_ranks_do_not_gain_from_ties() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,12 +15,13 @@ from jacolbert_integrations.errors import CollectionLayoutError, InputError, Sto
 from jacolbert_integrations.evaluation.bm25 import BM25
 from jacolbert_integrations.llama_index import JaColBERTRetriever
 from jacolbert_integrations.muvera import Muvera
-from jacolbert_integrations.qdrant import FirstStage, FixedDimensional, Lexical, MeanPooled, SearchOptions
+from jacolbert_integrations.qdrant import EdgeClient, FirstStage, FixedDimensional, Lexical, MeanPooled, SearchOptions
+from jacolbert_integrations.qdrant.clients import Client
 from jacolbert_integrations.squad import QuestionSet, read_squad
 from jacolbert_integrations.types import Hits
 
 from .conftest import JAQUAD_EXCERPT
-from .test_stores import DIMENSION, IDENTITY, vectors
+from .test_stores import DIMENSION, FLOAT32, IDENTITY, vectors
 
 STAGES: list[list[FirstStage]] = [
     [Lexical()],
@@ -31,8 +33,15 @@ STAGES: list[list[FirstStage]] = [
 WORDS = ["猫", "犬", "鳥", "魚", "馬", "牛"]
 
 
+@pytest.fixture(params=["local", "edge"])
+def client(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Client]:
+    opened: Client = QdrantClient(":memory:") if request.param == "local" else EdgeClient(tmp_path)
+    yield opened
+    opened.close()
+
+
 @pytest.fixture
-def client() -> Iterator[QdrantClient]:
+def local() -> Iterator[QdrantClient]:
     opened = QdrantClient(":memory:")
     yield opened
     opened.close()
@@ -45,8 +54,8 @@ def texts(count: int) -> list[Point]:
     ]
 
 
-def opened(client: QdrantClient, stages: FirstStage | Sequence[FirstStage] | None, **options: Any) -> QdrantStore:
-    store = QdrantStore(client, "c", first_stage=stages, **options)
+def opened(client: Client, stages: FirstStage | Sequence[FirstStage] | None, **options: Any) -> QdrantStore:
+    store = QdrantStore(client, "c", first_stage=stages, **{"vector_options": FLOAT32, **options})
     store.bind(IDENTITY)
     return store
 
@@ -62,7 +71,7 @@ QUERY = Query(vectors(999, 4), "猫と犬")
 
 
 @pytest.mark.parametrize("stages", STAGES, ids=lambda stages: "+".join(stage.name for stage in stages))
-def test_with_enough_candidates_the_answer_is_exact(client: QdrantClient, stages: list[FirstStage]) -> None:
+def test_with_enough_candidates_the_answer_is_exact(client: Client, stages: list[FirstStage]) -> None:
     given = texts(40)
     store = opened(client, stages)
     assert store.upsert(given) == 40
@@ -80,7 +89,7 @@ def test_with_enough_candidates_the_answer_is_exact(client: QdrantClient, stages
 
 
 @pytest.mark.parametrize("fusion", ["rrf", "dbsf"])
-def test_candidates_are_those_of_the_first_stage(client: QdrantClient, fusion: Any) -> None:
+def test_candidates_are_those_of_the_first_stage(client: Client, fusion: Any) -> None:
     given = texts(60)
     store = opened(client, [MeanPooled(), FixedDimensional()])
     store.upsert(given)
@@ -94,7 +103,7 @@ def test_candidates_are_those_of_the_first_stage(client: QdrantClient, fusion: A
     assert len(hits) == 8
     assert {hit.id for hit in hits} <= best
     single = opened(client, None)
-    alone = QdrantStore(client, "alone", first_stage=MeanPooled())
+    alone = QdrantStore(client, "alone", first_stage=MeanPooled(), vector_options=FLOAT32)
     alone.bind(IDENTITY)
     alone.upsert(given)
     chosen = [given[i] for i in np.argsort(-means)[:12]]
@@ -106,7 +115,7 @@ def test_candidates_are_those_of_the_first_stage(client: QdrantClient, fusion: A
 
 
 @pytest.mark.parametrize("stages", STAGES, ids=lambda stages: "+".join(stage.name for stage in stages))
-def test_filters_hold_in_every_stage(client: QdrantClient, stages: list[FirstStage]) -> None:
+def test_filters_hold_in_every_stage(client: Client, stages: list[FirstStage]) -> None:
     """The candidates are of those that pass: else they would be the best of the others, and nothing be left."""
     given = texts(60)
     store = opened(client, stages)
@@ -118,7 +127,7 @@ def test_filters_hold_in_every_stage(client: QdrantClient, stages: list[FirstSta
     assert [hit.id for hit in hits] == [hit.id for hit in exact(among).search(QUERY, top_k=4)]
 
 
-def test_lexical_candidates_are_bm25s(client: QdrantClient) -> None:
+def test_lexical_candidates_are_bm25s(client: Client) -> None:
     questions: QuestionSet = read_squad([JAQUAD_EXCERPT])
     passages = questions.passages[:80]
     given = [Point(p.id, vectors(i, 3), {}, p.text) for i, p in enumerate(passages)]
@@ -135,7 +144,7 @@ def test_lexical_candidates_are_bm25s(client: QdrantClient) -> None:
         }
 
 
-def test_the_collection_records_its_first_stages(client: QdrantClient) -> None:
+def test_the_collection_records_its_first_stages(client: Client) -> None:
     store = opened(client, [Lexical(k1=0.9), FixedDimensional(repetitions=4)])
     store.upsert(texts(12))
     record = (client.get_collection("c").config.metadata or {})["jacolbert"]["first_stage"]
@@ -154,15 +163,13 @@ def test_the_collection_records_its_first_stages(client: QdrantClient) -> None:
             opened(client, other)
 
 
-def test_qdrants_own_options_go_through(client: QdrantClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_qdrants_own_options_go_through(local: QdrantClient, monkeypatch: pytest.MonkeyPatch) -> None:
     quantization = models.ScalarQuantization(scalar=models.ScalarQuantizationConfig(type=models.ScalarType.INT8))
     seen: dict[str, Any] = {}
-    create = client.create_collection
-    monkeypatch.setattr(
-        client, "create_collection", lambda *a, **options: seen.update(options) or create(*a, **options)
-    )
+    create = local.create_collection
+    monkeypatch.setattr(local, "create_collection", lambda *a, **options: seen.update(options) or create(*a, **options))
     stage = MeanPooled({"quantization_config": quantization})
-    store = opened(client, [stage, Lexical(options={"index": models.SparseIndexParams(on_disk=True)})],
+    store = opened(local, [stage, Lexical(options={"index": models.SparseIndexParams(on_disk=True)})],
                    vector_options={"datatype": models.Datatype.FLOAT16}, shard_number=3)  # fmt: skip
     store.upsert(texts(3))
     assert seen["shard_number"] == 3
@@ -173,12 +180,12 @@ def test_qdrants_own_options_go_through(client: QdrantClient, monkeypatch: pytes
     assert seen["sparse_vectors_config"]["lexical"].index.on_disk
 
 
-def test_pages_and_ties(client: QdrantClient) -> None:
+def test_pages_and_ties(client: Client) -> None:
     """Equal scores are in the order of their ids, and no page repeats or drops one."""
     same = vectors(5, 3)
     given = [Point(f"{i:02}", same if i % 3 else vectors(i, 3), {}, "猫の話") for i in range(30)]
     for stages in ([], [FixedDimensional()]):
-        store = QdrantStore(client, f"c{len(stages)}", first_stage=stages)
+        store = QdrantStore(client, f"c{len(stages)}", first_stage=stages, vector_options=FLOAT32)
         store.bind(IDENTITY)
         store.upsert(given)
         whole = [hit.id for hit in exact(given).search(QUERY, top_k=30)]
@@ -189,7 +196,7 @@ def test_pages_and_ties(client: QdrantClient) -> None:
         assert [hit.id for hit in batch[1]] == [h.id for h in store.search(Query(vectors(1, 2), "犬"), top_k=7)]
 
 
-def test_thresholds(client: QdrantClient) -> None:
+def test_thresholds(client: Client) -> None:
     given = texts(30)
     store = opened(client, FixedDimensional())
     store.upsert(given)
@@ -198,10 +205,10 @@ def test_thresholds(client: QdrantClient) -> None:
     assert [hit.score for hit in hits] == pytest.approx(scores[:5], abs=1e-5)
 
 
-def test_the_best_passage_of_each_document(client: QdrantClient) -> None:
+def test_the_best_passage_of_each_document(client: Client) -> None:
     given = texts(40)
     for stages in ([], [MeanPooled()]):
-        store = QdrantStore(client, f"c{len(stages)}", first_stage=stages)
+        store = QdrantStore(client, f"c{len(stages)}", first_stage=stages, vector_options=FLOAT32)
         store.bind(IDENTITY)
         assert store.search_groups(QUERY, group_by="article", top_k=3) == []
         store.upsert(given)
@@ -215,7 +222,7 @@ def test_the_best_passage_of_each_document(client: QdrantClient) -> None:
             store.search_groups(QUERY, group_by="article", top_k=3, options=SearchOptions(offset=3))
 
 
-def test_bad_input(client: QdrantClient) -> None:
+def test_bad_input(client: Client) -> None:
     with pytest.raises(InputError, match=r"'lexical' is no first stage\. There are Lexical, MeanPooled"):
         QdrantStore(client, "c", first_stage=["lexical"])  # type: ignore[list-item]
     with pytest.raises(InputError, match="one first stage of a kind"):
@@ -237,7 +244,7 @@ def test_bad_input(client: QdrantClient) -> None:
     assert store.search(Query(QUERY.vectors), top_k=3, options=SearchOptions(exact=True))
 
 
-def test_a_record_of_another_release(client: QdrantClient) -> None:
+def test_a_record_of_another_release(client: Client) -> None:
     record = {**IDENTITY.to_dict(), "first_stage": [{"kind": "graph"}]}
     vector = models.VectorParams(size=DIMENSION, distance=models.Distance.DOT)
     client.create_collection("c", {"colbert": vector}, metadata={"jacolbert": record})
@@ -245,7 +252,7 @@ def test_a_record_of_another_release(client: QdrantClient) -> None:
         opened(client, None)
 
 
-def test_nodes_bring_their_text(client: QdrantClient, mini: JaColBERT) -> None:
+def test_nodes_bring_their_text(client: Client, mini: JaColBERT) -> None:
     from llama_index.core.schema import TextNode
 
     store = QdrantStore(client, "nodes", first_stage=[Lexical(), FixedDimensional()])

@@ -16,7 +16,8 @@ ROOT = Path(jacolbert_integrations.__file__).parent
 PACKAGE = "jacolbert_integrations"
 PLAIN = {"types", "errors", "checkpoints", "checkpoint_files", "query_length"}
 WITH_TORCH = {
-    "encoder", "exporting", "loading", "memory", "muvera", "saving", "scoring", "training", "transformer", "weights",
+    "encoder", "exporting", "loading", "memory", "muvera", "parallel", "pooling", "saving", "scoring", "training",
+    "transformer", "weights",
 }  # fmt: skip
 
 

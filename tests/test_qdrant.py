@@ -14,7 +14,8 @@ from qdrant_client import QdrantClient, models
 from jacolbert_integrations import JaColBERT, MemoryStore, Point, QdrantStore
 from jacolbert_integrations.errors import CollectionLayoutError, InputError, VectorError
 from jacolbert_integrations.evaluation.jsquad import load_jsquad
-from jacolbert_integrations.qdrant.points import VECTOR_NAME, batches, is_local, qdrant_id, to_structs
+from jacolbert_integrations.qdrant.clients import is_local_mode
+from jacolbert_integrations.qdrant.points import VECTOR_NAME, batches, qdrant_id, to_structs
 from jacolbert_integrations.qdrant.schema import METADATA_KEY, create_collection
 
 from .test_stores import DIMENSION, IDENTITY, QUERY, points, vectors
@@ -137,8 +138,8 @@ def test_batches_are_cut_by_bytes() -> None:
 
 
 def test_points_for_a_server_are_json_and_for_local_mode_arrays() -> None:
-    local = next(to_structs(points(1), local=True))
-    remote = next(to_structs(points(1), local=False))
+    local = next(to_structs(points(1), in_process=True))
+    remote = next(to_structs(points(1), in_process=False))
     assert isinstance(local.vector, dict)
     assert isinstance(local.vector[VECTOR_NAME], np.ndarray)
     sent = json.loads(remote.model_dump_json())
@@ -149,8 +150,8 @@ def test_points_for_a_server_are_json_and_for_local_mode_arrays() -> None:
 def test_local_mode_is_recognised(tmp_path: Path) -> None:
     for options, local in [({"location": ":memory:"}, True), ({"path": str(tmp_path)}, True)]:
         opened = QdrantClient(**options)  # type: ignore[arg-type]
-        assert is_local(opened) is local
+        assert is_local_mode(opened) is local
         opened.close()
     remote = QdrantClient("http://127.0.0.1:9", check_compatibility=False)
-    assert not is_local(remote)
+    assert not is_local_mode(remote)
     remote.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -22,15 +23,18 @@ from jacolbert_integrations.errors import (
     UnsupportedFilterError,
     VectorError,
 )
+from jacolbert_integrations.qdrant import EdgeClient, EdgeStore
 from jacolbert_integrations.types import ModelIdentity, TokenVectors
 
 DIMENSION = 8
 IDENTITY = ModelIdentity("made-up", "f" * 64, DIMENSION, 300, query_length="released")
 
+FLOAT32 = {"datatype": models.Datatype.FLOAT32}
+
 Open = Callable[[], MultiVectorStore]
 
 
-@pytest.fixture(params=["memory", "qdrant-memory", "qdrant-disk"])
+@pytest.fixture(params=["memory", "qdrant-memory", "qdrant-disk", "edge"])
 def reopen(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Open]:
     """Opens the same store anew, unbound."""
     if request.param == "memory":
@@ -44,6 +48,10 @@ def reopen(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Open]:
             return first
 
         yield again
+        return
+    if request.param == "edge":
+        with EdgeClient(tmp_path / "edge") as edge:
+            yield lambda: QdrantStore(edge, "documents", vector_options=FLOAT32)
         return
     client = QdrantClient(":memory:") if request.param == "qdrant-memory" else QdrantClient(path=str(tmp_path / "q"))
     yield lambda: QdrantStore(client, "documents")
@@ -144,6 +152,51 @@ def test_any_string_is_an_id(store: MultiVectorStore) -> None:
     assert store.count() == len(IDS) - 2
 
 
+def test_all_points_come_once(store: MultiVectorStore) -> None:
+    assert list(store.points()) == []
+    given = points(60)
+    store.upsert(given)
+    found = {point.id: point for point in store.points()}
+    assert len(list(store.points())) == len(found) == 60
+    for point in given:
+        np.testing.assert_allclose(found[point.id].vectors, point.vectors, atol=1e-3)
+        assert found[point.id].vectors.dtype == np.float32
+        assert found[point.id].payload == point.payload
+    odd = [point.id for point in store.points(filter=Filter([Condition("parity", "==", "odd")]))]
+    assert sorted(odd) == sorted(point.id for point in given[1::2])
+    with pytest.raises(UnsupportedFilterError, match=r"but got a builtins.str"):
+        store.points(filter="n > 3")
+
+
+def test_contains_some_ids(store: MultiVectorStore) -> None:
+    assert store.contains(["a"]) == set()
+    store.upsert([Point(point_id, vectors(i)) for i, point_id in enumerate(IDS[1:])])
+    assert store.contains(IDS) == set(IDS[1:])
+    assert store.contains([]) == set()
+
+
+def test_checked_writes_nothing(store: MultiVectorStore) -> None:
+    first, second = Point("a", vectors(1), {"n": 1}), Point("a", vectors(2), {"n": (2,)})
+    (checked,) = store.checked([first, second])
+    assert checked.payload == {"n": [2]}
+    with pytest.raises(VectorError, match="expected vectors of 8 dimensions, but got 9"):
+        store.checked([first, Point("bad", np.ones((2, DIMENSION + 1), np.float32))])
+    assert store.count() == 0
+
+
+def test_identity_is_known_without_a_model(reopen: Open) -> None:
+    store = reopen()
+    assert store.identity() is None
+    store.bind(IDENTITY)
+    assert store.identity() == IDENTITY
+    store.upsert(points(1))
+    again = reopen()
+    assert again.identity() == IDENTITY
+    with pytest.warns(QueryLengthWarning):
+        again.bind(replace(IDENTITY, query_length="fixed"))
+    assert again.identity() == IDENTITY
+
+
 @pytest.mark.parametrize(
     ("bad", "message"),
     [
@@ -190,6 +243,9 @@ def test_a_store_wants_to_know_its_model(reopen: Open) -> None:
         lambda: store.count(),
         lambda: store.get(["a"]),
         lambda: store.delete(["a"]),
+        lambda: store.checked(points(1)),
+        lambda: store.contains(["a"]),
+        lambda: store.points(),
     ):
         with pytest.raises(StoreNotBoundError, match=r"call bind\(model\.identity\) first"):
             act()
@@ -279,17 +335,19 @@ FILTERS = st.recursive(
 )
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.dictionaries(st.sampled_from("xy"), VALUES), min_size=1, max_size=6), FILTERS)
 def test_qdrant_filters_as_the_memory_store_does(payloads: list[dict[str, Any]], filter: Filter) -> None:
     client = QdrantClient(":memory:")
-    stores: list[MultiVectorStore] = [MemoryStore(), QdrantStore(client, "c")]
-    for store in stores:
-        store.bind(IDENTITY)
-        store.upsert([Point(str(i), vectors(i), payload) for i, payload in enumerate(payloads)])
-    first, second = ([(h.id, round(h.score, 4)) for h in s.search(QUERY, top_k=10, filter=filter)] for s in stores)
+    with tempfile.TemporaryDirectory() as folder, EdgeStore(folder, vector_options=FLOAT32) as edge:
+        stores: list[MultiVectorStore] = [MemoryStore(), QdrantStore(client, "c"), edge]
+        for store in stores:
+            store.bind(IDENTITY)
+            store.upsert([Point(str(i), vectors(i), payload) for i, payload in enumerate(payloads)])
+        found = [[(h.id, round(h.score, 4)) for h in s.search(QUERY, top_k=10, filter=filter)] for s in stores]
     client.close()
-    assert first == second
+    assert found[1] == found[0]
+    assert found[2] == found[0]
 
 
 def test_native_filters_pass_through() -> None:
@@ -302,4 +360,27 @@ def test_native_filters_pass_through() -> None:
     expected = {"文書 7", "文書 8", "文書 9"}
     assert {hit.id for hit in qdrant.search(QUERY, top_k=10, filter=native)} == expected
     assert {hit.id for hit in memory.search(QUERY, top_k=10, filter=lambda payload: payload["n"] >= 7)} == expected
+    client.close()
+
+
+def test_pages_of_points_are_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    client = QdrantClient(":memory:")
+    store = QdrantStore(client, "c")
+    store.bind(IDENTITY)
+    store.upsert(points(50))
+    real, asked = client.scroll, []
+
+    def scroll(*arguments: Any, **options: Any) -> Any:
+        asked.append(options["limit"])
+        if len(asked) % 2:
+            raise ConnectionError("reset by peer")
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(client, "scroll", scroll)
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    assert len({point.id for point in store.points(batch=20)}) == 50
+    assert asked == [16, 16, 20, 20, 20, 20]
+    for batch in (0, -1, True, 2.0):
+        with pytest.raises(InputError, match="batch is"):
+            store.points(batch=batch)  # type: ignore[arg-type]
     client.close()

@@ -18,10 +18,11 @@ import pytest
 from qdrant_client import QdrantClient
 
 from jacolbert_integrations import JaColBERT, Point, QdrantStore
-from jacolbert_integrations.errors import InputError, ModelMismatchError, TruncationWarning, WriteError
+from jacolbert_integrations.errors import GaveUpError, InputError, ModelMismatchError, TruncationWarning, WriteError
 from jacolbert_integrations.qdrant import FixedDimensional, Lexical, QdrantWriter, Retries
+from jacolbert_integrations.qdrant.clients import Client
 from jacolbert_integrations.qdrant.points import HASH_KEY, qdrant_id
-from jacolbert_integrations.qdrant.retrying import GaveUpError, may_pass
+from jacolbert_integrations.qdrant.retrying import may_pass
 from jacolbert_integrations.types import Document, TokenVectors
 
 from .test_qdrant_server import Backend, backend, server
@@ -54,10 +55,11 @@ def vectors_of(text: str) -> TokenVectors:
     matrix: TokenVectors = (
         np.random.default_rng(seed).standard_normal((1 + len(text) % 5, DIMENSION)).astype(np.float32)
     )
-    return np.zeros_like(matrix) if text.startswith("zero") else matrix
+    unit: TokenVectors = matrix / np.linalg.norm(matrix, axis=1, keepdims=True)
+    return np.zeros_like(unit) if text.startswith("zero") else unit
 
 
-def writer(client: QdrantClient, encoder: Encoder | None = None, **options: Any) -> QdrantWriter:
+def writer(client: Client, encoder: Encoder | None = None, **options: Any) -> QdrantWriter:
     store = QdrantStore(client, "documents", **{n: options.pop(n) for n in ("first_stage",) if n in options})
     options = {"retries": QUICK, "batch": 8, **options}
     return QdrantWriter(store, cast("JaColBERT", encoder or Encoder()), **options)
@@ -74,7 +76,7 @@ def check(store: QdrantStore, expected: Sequence[Document]) -> None:
     assert found.keys() == {document.id for document in expected}
     for document in expected:
         np.testing.assert_allclose(found[document.id].vectors, vectors_of(document.text), atol=1e-5)
-        assert found[document.id].payload == document.payload
+        assert found[document.id].payload == {**document.payload, "text": document.text}
 
 
 @pytest.fixture
@@ -162,10 +164,12 @@ def test_a_request_that_never_passes_is_reported(server: QdrantClient, backend: 
 
 
 def test_one_bad_point_does_not_take_its_neighbours_along(server: QdrantClient, backend: Backend) -> None:
-    backend.faults = ["400", "ok", "ok", "422"]
-    result = writer(server).write(documents(8))
-    assert result.written == 7
-    assert [failed.id for failed in result.failed] == ["文書 2"]
+    backend.refused = {qdrant_id("文書 2"), qdrant_id("文書 11")}
+    result = writer(server, batch=16).write(documents(16))
+    assert result.written == 14
+    assert [failed.id for failed in result.failed] == ["文書 2", "文書 11"]
+    assert "400 (Bad Request)" in result.failed[0].reason
+    assert "one of them is refused" in result.failed[0].reason
 
 
 def test_a_server_that_is_gone_stops_the_writer(server: QdrantClient, backend: Backend) -> None:
@@ -221,7 +225,6 @@ def test_memory_is_flat(server: QdrantClient) -> None:
 
 def test_encoding_and_sending_overlap(server: QdrantClient) -> None:
     events: list[str] = []
-    held = writer(server, batch=2)
 
     class Slow(Encoder):
         def encode_document(self, texts: Sequence[str], *, show_progress_bar: bool | None = None) -> list[TokenVectors]:
@@ -230,7 +233,7 @@ def test_encoding_and_sending_overlap(server: QdrantClient) -> None:
             events.append("encoded")
             return super().encode_document(texts)
 
-    held.model = cast("JaColBERT", Slow())
+    held = writer(server, Slow(), batch=2)
     send = held.store.send
 
     def slow(points: Sequence[Point], **options: Any) -> None:
@@ -275,7 +278,7 @@ def test_another_model(client: QdrantClient) -> None:
 
 
 def test_bad_arguments(client: QdrantClient) -> None:
-    for bad in ({"batch": 0}, {"batch": True}, {"too_long": "split"}):
+    for bad in ({"batch": 0}, {"batch": True}, {"too_long": "halve"}):
         with pytest.raises(InputError, match=next(iter(bad))):
             writer(client, **bad)
     with pytest.raises(InputError, match="times and first_pause must be 0 or more"):

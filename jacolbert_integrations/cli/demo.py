@@ -6,6 +6,7 @@ import argparse
 import random
 import re
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 from time import perf_counter
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from ..encoder import JaColBERT
     from ..evaluation.metrics import RetrievalMetrics
     from ..llama_index import JaColBERTRetriever
+    from ..qdrant import QdrantStore
     from ..squad import Question, QuestionSet
 
 _COLLECTION = "jsquad"
@@ -65,14 +67,11 @@ def run(arguments: argparse.Namespace) -> None:
 def _demonstrate(
     model: JaColBERT, corpus: QuestionSet, questions: list[Question], arguments: argparse.Namespace, path: Path
 ) -> None:
-    from qdrant_client import QdrantClient
-
     from ..llama_index import JaColBERTRetriever
-    from ..qdrant import QdrantStore
 
-    client = QdrantClient(path=str(path))
+    store, close = _opened(path)
     try:
-        retriever = JaColBERTRetriever(QdrantStore(client, _COLLECTION), model, similarity_top_k=10)
+        retriever = JaColBERTRetriever(store, model, similarity_top_k=10)
         _index(retriever, corpus)
         short = [
             q for q in questions if len(q.text) <= _SHOWN_QUESTION and q.text.endswith(("か。", "か？", "か?", "は？"))
@@ -80,7 +79,24 @@ def _demonstrate(
         _answer(model, retriever, short[: arguments.show])
         _measure(model, corpus, retriever, questions[: max(arguments.sample, 1)])
     finally:
-        client.close()
+        close()
+
+
+def _opened(path: Path) -> tuple[QdrantStore, Callable[[], None]]:
+    """A store in a folder, in Qdrant's own engine if that is installed, and what closes it."""
+    from ..errors import MissingExtraError
+    from ..qdrant import QdrantStore
+
+    try:
+        from ..qdrant import EdgeStore
+    except MissingExtraError as error:
+        from qdrant_client import QdrantClient
+
+        print(f"Qdrant runs as qdrant-client's imitation, which is several times slower. {error}\n")
+        client = QdrantClient(path=str(path))
+        return QdrantStore(client, _COLLECTION), client.close
+    store = EdgeStore(path, _COLLECTION)
+    return store, store.close
 
 
 def _index(retriever: JaColBERTRetriever, corpus: QuestionSet) -> None:

@@ -1,4 +1,4 @@
-"""``jacolbert export``: a checkpoint in the layout of another library, and on the hub."""
+"""``jacolbert export``: a checkpoint in the layout of another library, and on the hub; or a collection in a file."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from .place import add_place, opened
+
 
 def add_command(commands: Any) -> None:
     """Registers the command."""
     parser = commands.add_parser(
         "export",
-        help="write a checkpoint for colbert-ai, PyLate or sentence-transformers, and publish it",
+        help="write a checkpoint for colbert-ai, PyLate or sentence-transformers, and publish it; or a collection",
         description="Writes a checkpoint in another layout, with its model card, and can upload it to the Hugging Face "
-        "hub. The hub's token is that of 'hf auth login' or of the variable HF_TOKEN.",
+        "hub. The hub's token is that of 'hf auth login' or of the variable HF_TOKEN. With --collection, writes the "
+        "points of a collection into one file, for 'jacolbert import'.",
     )
     parser.add_argument("model", nargs="?", help="a directory or hub id (default: the bundled mini model)")
     parser.add_argument(
@@ -22,23 +25,50 @@ def add_command(commands: Any) -> None:
         default="stanford",
         help="stanford is for colbert-ai and this package (default: %(default)s)",
     )
-    parser.add_argument("--output", required=True, type=Path, help="the directory to write")
+    parser.add_argument("--output", required=True, type=Path, help="the directory to write, or a collection's file")
     parser.add_argument(
         "--dtype",
         choices=("float32", "float16"),
         default="float32",
-        help="how weights are stored (default: float32)",
+        help="how weights, or a collection's vectors, are stored (default: float32)",
     )
     parser.add_argument("--card", type=Path, help="a model card in Markdown (default: the checkpoint's README.md)")
     parser.add_argument("--overwrite", action="store_true", help="replace the checkpoint that is there")
     parser.add_argument("--push-to", metavar="REPO", help="upload it to this repository of the hub")
     parser.add_argument("--private", action="store_true", help="make a new repository private")
     parser.add_argument("--create-pr", action="store_true", help="open a pull request instead of committing")
+    parser.add_argument("--collection", metavar="NAME", help="write this collection, and no checkpoint")
+    add_place(parser)
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Runs the command."""
+    if arguments.collection is not None:
+        _export_collection(arguments)
+    else:
+        _export_checkpoint(arguments)
+
+
+def _export_collection(arguments: argparse.Namespace) -> None:
+    from ..archive import export_points
+    from ..errors import InputError
+    from ..qdrant import QdrantStore
+
+    if arguments.model is not None or arguments.push_to is not None:
+        raise InputError("--collection exports the points of a collection: leave out the model and --push-to.")
+    if arguments.output.exists() and not arguments.overwrite:
+        raise InputError(f"{arguments.output} is there already. Write --overwrite to replace it.")
+    with opened(arguments.at, grpc=arguments.grpc, must_exist=True) as client:
+        manifest = export_points(QdrantStore(client, arguments.collection), arguments.output, dtype=arguments.dtype)
+    size = arguments.output.stat().st_size / 2**20
+    print(
+        f"{manifest.points:,} points with {manifest.tokens:,} vectors are in {arguments.output} ({manifest.dtype}, "
+        f"{size:,.1f} MiB), made by {manifest.model.name}"
+    )
+
+
+def _export_checkpoint(arguments: argparse.Namespace) -> None:
     from ..encoder import JaColBERT
     from ..exporting import export
     from ..publishing import push_to_hub

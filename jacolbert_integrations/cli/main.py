@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from .. import __version__
 from ..errors import JaColBERTError, TruncationWarning
-from . import demo, evaluate, export, merge, negatives, teach, train
+from . import demo, evaluate, export, import_points, index, merge, negatives, reindex, search, stats, teach, train
 
 
 def parser() -> argparse.ArgumentParser:
@@ -19,7 +19,20 @@ def parser() -> argparse.ArgumentParser:
     )
     whole.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = whole.add_subparsers(dest="command", metavar="command", required=True)
-    for module in (demo, evaluate, train, negatives, teach, merge, export):
+    for module in (
+        demo,
+        index,
+        search,
+        reindex,
+        stats,
+        export,
+        import_points,
+        evaluate,
+        train,
+        negatives,
+        teach,
+        merge,
+    ):
         module.add_command(commands)
     return whole
 

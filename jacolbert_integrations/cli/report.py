@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from ..evaluation.metrics import RetrievalMetrics
+
+if TYPE_CHECKING:
+    from ..qdrant import FailedDocument
+
+_SHOWN_FAILURES = 20
 
 
 def markers() -> tuple[str, str]:
@@ -14,6 +20,20 @@ def markers() -> tuple[str, str]:
     if sys.stdout.isatty() and "NO_COLOR" not in os.environ:
         return "\x1b[1;33m", "\x1b[0m"
     return "【", "】"
+
+
+def failures(failed: Sequence[FailedDocument]) -> None:
+    """Prints what could not be written, and ends the command with an error if that was anything.
+
+    Raises:
+        WriteError: If something failed.
+    """
+    from ..errors import WriteError
+
+    for document in failed[:_SHOWN_FAILURES]:
+        print(f"not written: {document.id!r}: {document.reason}", file=sys.stderr)
+    if failed:
+        raise WriteError(f"{len(failed):,} documents were not written; mend them, and run the same command again.")
 
 
 def metrics_table(rows: Mapping[str, RetrievalMetrics]) -> str:

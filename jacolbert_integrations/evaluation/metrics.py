@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..types import Scores
@@ -36,13 +37,28 @@ def retrieval_metrics(ranks: Sequence[int], ks: Sequence[int] = (1, 5, 10)) -> R
     Raises:
         InputError: If there are no ranks, or negative ones.
     """
-    array = np.asarray(ranks, np.int64)
-    if array.size == 0 or array.min() < 0:
-        raise InputError(f"expected at least one rank, each at least 0, but got {list(ranks)[:5]}.")
+    array = _checked(ranks)
     found = array > 0
     recall = {k: float((found & (array <= k)).mean()) for k in ks}
     reciprocal = np.where(found & (array <= 10), 1.0 / np.maximum(array, 1), 0.0)
     return RetrievalMetrics(int(array.size), recall, float(reciprocal.mean()))
+
+
+def ndcg(ranks: Sequence[int], k: int = 10) -> NDArray[np.float64]:
+    """nDCG@k of each query: 1 / log2(1 + rank) of its only right passage, 0 where that is not among the first k.
+
+    Args:
+        ranks: For each query the rank of its right passage, from 1; 0 where it was not found.
+        k: How many of the ranking count.
+
+    Returns:
+        (queries,); their mean is the nDCG@k of the ranking as a whole.
+
+    Raises:
+        InputError: If there are no ranks, or negative ones.
+    """
+    array = _checked(ranks)
+    return np.where((array > 0) & (array <= k), 1.0 / np.log2(1.0 + np.maximum(array, 1)), 0.0)
 
 
 def ranks_of(scores: Scores, right: Sequence[int]) -> list[int]:
@@ -71,3 +87,10 @@ def best_ranks(*rankings: Sequence[int]) -> list[int]:
 def rank_in(ids: Sequence[str], right: str) -> int:
     """The rank of ``right`` among ranked ids, from 1; 0 if it is not there."""
     return ids.index(right) + 1 if right in ids else 0
+
+
+def _checked(ranks: Sequence[int]) -> NDArray[np.int64]:
+    array = np.asarray(ranks, np.int64)
+    if array.size == 0 or array.min() < 0:
+        raise InputError(f"expected at least one rank, each at least 0, but got {list(ranks)[:5]}.")
+    return array

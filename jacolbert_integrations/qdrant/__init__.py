@@ -1,12 +1,26 @@
 """JaColBERT in Qdrant: a multivector collection as a store, and a writer for any number of texts."""
 
+from typing import TYPE_CHECKING, Any
+
+from .adopting import AdoptResult, add_late_interaction
+from .points import of_documents
+from .reindexing import ReindexResult, move_alias, reindex
 from .retrying import Retries
 from .search import SearchOptions
+from .serving import AliasSearch
 from .stages import FirstStage, FixedDimensional, Lexical, MeanPooled
 from .store import QdrantStore
 from .writer import FailedDocument, QdrantWriter, WriteResult
 
+if TYPE_CHECKING:
+    from .edge import EdgeStore
+    from .edge_client import EdgeClient
+
 __all__ = [
+    "AdoptResult",
+    "AliasSearch",
+    "EdgeClient",
+    "EdgeStore",
     "FailedDocument",
     "FirstStage",
     "FixedDimensional",
@@ -14,7 +28,25 @@ __all__ = [
     "MeanPooled",
     "QdrantStore",
     "QdrantWriter",
+    "ReindexResult",
     "Retries",
     "SearchOptions",
     "WriteResult",
+    "add_late_interaction",
+    "move_alias",
+    "of_documents",
+    "reindex",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    # Qdrant Edge is an extra, imported where it is asked for.
+    if name == "EdgeStore":
+        from .edge import EdgeStore
+
+        return EdgeStore
+    if name == "EdgeClient":
+        from .edge_client import EdgeClient
+
+        return EdgeClient
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from qdrant_client import QdrantClient, models
+from qdrant_client import models
 
 from ..errors import InputError, VectorError
-from ..types import Payload, Point
-from .stages import FirstStage
+from ..types import Condition, Filter, Payload, Point
+from .stages import FirstStage, Lexical
 
 VECTOR_NAME = "colbert"
 """The named multivector of a document's token vectors."""
@@ -25,9 +26,20 @@ ID_KEY = "_jacolbert_id"
 HASH_KEY = "_jacolbert_hash"
 """The payload key of a hash of what a document was written from, where a writer left one."""
 
+DOCUMENT_KEY = "_jacolbert_document"
+"""The payload key of the document that a window is of, where a writer was to split documents."""
+
+SPAN_KEY = "_jacolbert_span"
+"""The payload key of where in its document a window begins and ends, in characters."""
+
+WINDOW = "#window-"
+"""In the id of a window after the first: between the document's id and where the window begins."""
+
 _NAMESPACE = uuid.UUID("5f0c2a52-6d1f-5e0b-9d3c-6a1c0be7b1a1")
 _MAX_BATCH_BYTES = 6_000_000
-_BYTES_PER_FLOAT = 21  # as JSON text
+_JSON_BYTES_PER_NUMBER = 21.0
+_GRPC_BYTES_PER_NUMBER = 4.05
+_BYTES_BESIDES = 300  # ids, hash and names of one point
 
 
 def qdrant_id(point_id: str) -> str:
@@ -40,6 +52,18 @@ def qdrant_id(point_id: str) -> str:
     except ValueError:
         canonical = None
     return point_id if point_id == canonical else str(uuid.uuid5(_NAMESPACE, point_id))
+
+
+def native_id(point_id: str) -> int | str:
+    """As :func:`qdrant_id`, but a whole number is Qdrant's own id, as in a collection that somebody else made."""
+    if point_id.isdecimal() and point_id == str(int(point_id)):
+        return int(point_id)
+    return qdrant_id(point_id)
+
+
+def of_documents(ids: Iterable[str]) -> Filter:
+    """All windows of some documents that a writer has split, as a filter for anything that a store does."""
+    return Filter([Condition(DOCUMENT_KEY, "in", list(ids))])
 
 
 def check_size(point: Point) -> None:
@@ -62,55 +86,86 @@ def check_payload(point: Point) -> None:
     Raises:
         InputError: If it does.
     """
+    check_keys(point.payload, f"point {point.id!r}")
+
+
+def check_keys(payload: Payload, what: str) -> None:
+    """Refuses a payload that uses a key that is the store's.
+
+    Raises:
+        InputError: If it does.
+    """
     for key in (ID_KEY, HASH_KEY):
-        if key in point.payload:
-            raise InputError(f"point {point.id!r} has the payload key {key!r}, which is for the store. Rename it.")
-
-
-def is_local(client: QdrantClient) -> bool:
-    """Whether the client runs Qdrant in this process (``":memory:"`` or a path)."""
-    options = client.init_options
-    return options.get("location") == ":memory:" or options.get("path") is not None
+        if key in payload:
+            raise InputError(f"{what} has the payload key {key!r}, which is for the store. Rename it.")
 
 
 def to_structs(
     points: Sequence[Point],
     stages: Sequence[FirstStage] = (),
     *,
-    local: bool,
+    in_process: bool,
     hashes: Mapping[str, str] | None = None,
+    native_ids: bool = False,
 ) -> Iterator[models.PointStruct]:
     """Points as Qdrant's with what the first stages need, the vectors as arrays where the client takes them.
 
-    Local mode stores arrays as they are, which is several times faster to write and to reopen;
+    Local mode stores arrays as they are, which is several times faster to write and to reopen, and Edge reads them;
     the check that Pydantic would do has been done. For a server they have to become JSON.
     """
-    found = {stage.name: stage.encode_points(points) for stage in stages}
-    for place, point in enumerate(points):
+    for point, vectors in zip(points, to_vectors(points, stages), strict=True):
         fields: dict[str, Any] = {
-            "id": qdrant_id(point.id),
-            "vector": {
-                VECTOR_NAME: np.ascontiguousarray(point.vectors),
-                **{name: values[place] for name, values in found.items()},
-            },
+            "id": native_id(point.id) if native_ids else qdrant_id(point.id),
+            "vector": vectors,
             "payload": {**point.payload, ID_KEY: point.id, **({HASH_KEY: hashes[point.id]} if hashes else {})},
         }
-        yield models.PointStruct.model_construct(**fields) if local else models.PointStruct(**fields)
+        yield models.PointStruct.model_construct(**fields) if in_process else models.PointStruct(**fields)
 
 
-def batches(points: list[Point]) -> Iterator[list[Point]]:
-    """Batches that stay well below the 32 MiB that a server takes in one request."""
+def to_vectors(points: Sequence[Point], stages: Sequence[FirstStage] = ()) -> list[dict[str, Any]]:
+    """Of each point its vectors by name: the token vectors, and what the first stages need."""
+    found = {stage.name: stage.encode_points(points) for stage in stages}
+    return [
+        {
+            VECTOR_NAME: np.ascontiguousarray(point.vectors),
+            **{name: values[place] for name, values in found.items()},
+        }
+        for place, point in enumerate(points)
+    ]
+
+
+def batches(points: Sequence[Point], stages: Sequence[FirstStage] = (), *, grpc: bool = False) -> Iterator[list[Point]]:
+    """Batches that stay well below the 32 MiB that a server takes in one request.
+
+    All that is sent counts: token vectors, the first stages' vectors, and the payload. A point that is
+    larger than a batch is one of its own.
+
+    Args:
+        points: Checked points.
+        stages: What else is sent of each.
+        grpc: Whether numbers travel in binary form, so that five times as many fit.
+    """
+    number = _GRPC_BYTES_PER_NUMBER if grpc else _JSON_BYTES_PER_NUMBER
+    dense = 0 if not points else sum(_dense_size(stage, points[0].vectors.shape[1]) for stage in stages)
+    lexical = any(isinstance(stage, Lexical) for stage in stages)
     batch: list[Point] = []
-    size = 0
+    size = 0.0
     for point in points:
-        point_size = point.vectors.size * _BYTES_PER_FLOAT
+        # Of its text the words are sent, most of them longer than one character, as two numbers each.
+        numbers = point.vectors.size + dense + (len(point.text) if lexical else 0)
+        payload = json.dumps(point.payload, ensure_ascii=False).encode("utf-8", "surrogatepass")
+        point_size = numbers * number + len(payload) + _BYTES_BESIDES
         if batch and size + point_size > _MAX_BATCH_BYTES:
             yield batch
-            batch, size = [], 0
+            batch, size = [], 0.0
         batch.append(point)
         size += point_size
     if batch:
         yield batch
+
+
+def _dense_size(stage: FirstStage, dimension: int) -> int:
+    return 0 if isinstance(stage, Lexical) else int(stage.vector_params(dimension).size)
 
 
 def from_payload(qdrant_point_id: object, payload: Payload | None) -> tuple[str, dict[str, Any]]:

@@ -6,21 +6,39 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from json import JSONDecodeError
+from typing import TypeVar
 
-from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
+import grpc
+import httpx
+from qdrant_client.common.client_exceptions import QdrantException, ResourceExhaustedResponse
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
-from ..errors import InputError
+from ..errors import AccessError, GaveUpError, InputError
 
-_PASSING_STATUS = {408, 425, 429, 500, 502, 503, 504}
-_PASSING_GRPC = {"UNAVAILABLE", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED", "ABORTED", "INTERNAL", "UNKNOWN"}
+REJECTED = (UnexpectedResponse, grpc.RpcError, ValueError)
+"""What a client raises, over REST, over gRPC and in local mode, for a request that would fail again."""
+
+# The HTTP statuses, and the names of gRPC's, that a busy, full or restarting server answers with. Qdrant says
+# 500 or INTERNAL when its disk is full, FAILED_PRECONDITION when a shard is being moved.
+_PASSING: frozenset[int | str | None] = frozenset({
+    408, 425, 429, 500, 502, 503, 504, 507,
+    "ABORTED", "CANCELLED", "DEADLINE_EXCEEDED", "FAILED_PRECONDITION", "INTERNAL", "RESOURCE_EXHAUSTED",
+    "UNAVAILABLE", "UNKNOWN",
+})  # fmt: skip
+_DENIED: frozenset[int | str | None] = frozenset({401, 403, "UNAUTHENTICATED", "PERMISSION_DENIED"})
+
+# No answer, or half of one. Of QdrantException there is besides 429 only one whose Retry-After is no number.
+_PASSING_ERRORS = (
+    QdrantException,
+    ResponseHandlingException,
+    ConnectionError,
+    TimeoutError,
+    JSONDecodeError,
+    UnicodeDecodeError,
+)
 
 T = TypeVar("T")
-
-
-class GaveUpError(Exception):
-    """A request that failed each time that it was sent, for a reason that may pass."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +47,8 @@ class Retries:
 
     The pause doubles from one to the next, and each is cut at random by up to a half, so that several
     writers do not come back together. A server that says when to come back (429) is believed.
+
+    A writer has its own. A search is sent once; ``Retries().call(lambda: store.search(...))`` sends it again.
 
     Attributes:
         times: How often at most, after the first.
@@ -49,6 +69,7 @@ class Retries:
 
         Raises:
             GaveUpError: If the last try failed too.
+            AccessError: If the server refuses the client.
             Exception: What the client raised, if another try would fail alike.
         """
         pause = self.first_pause
@@ -56,10 +77,18 @@ class Retries:
             try:
                 return request()
             except Exception as error:
+                if _status(error) in _DENIED:
+                    # Without what the server said, which may repeat the key.
+                    raise AccessError(
+                        f"the Qdrant server refuses this client ({_status(error)}). Check its API key, and what that "
+                        "key may read and write."
+                    ) from None
                 if not may_pass(error):
                     raise
                 if left == 0:
-                    raise GaveUpError(f"{self.times + 1} tries failed, the last with {_short(error)}") from error
+                    raise GaveUpError(
+                        f"{self.times + 1} tries failed, the last with {describe(error)}{_advice(error)}"
+                    ) from error
                 asked = error.retry_after_s if isinstance(error, ResourceExhaustedResponse) else 0
                 time.sleep(max(asked, pause * random.uniform(0.5, 1)))
                 pause = min(2 * pause, self.longest_pause)
@@ -68,14 +97,35 @@ class Retries:
 
 def may_pass(error: Exception) -> bool:
     """Whether the same request may succeed later: a busy server, a lost connection, a time-out."""
+    if _too_large(error):
+        return False
+    return _status(error) in _PASSING or isinstance(error, _PASSING_ERRORS)
+
+
+def describe(error: Exception) -> str:
+    """The kind of an error and what it says, on one line."""
+    said = f"{_status(error)}: {error.details()}" if isinstance(error, grpc.RpcError) else str(error)
+    return f"{type(error).__name__.lstrip('_')}: {' '.join(said.split())[:300]}"
+
+
+def _advice(error: Exception) -> str:
+    """What may help against a client that does not wait long enough: by default it waits for 5 seconds."""
+    source = error.source if isinstance(error, ResponseHandlingException) else None
+    if isinstance(source, httpx.TimeoutException) or _status(error) == "DEADLINE_EXCEEDED":
+        return "; a client with a longer timeout may help, or a writer with a smaller batch"
+    return ""
+
+
+def _status(error: Exception) -> int | str | None:
+    """The HTTP status of an answer, or the name of its gRPC status; None if there was no answer."""
     if isinstance(error, UnexpectedResponse):
-        return error.status_code in _PASSING_STATUS
-    if isinstance(error, ResourceExhaustedResponse | ResponseHandlingException | ConnectionError | TimeoutError):
-        return True
-    code: Any = getattr(error, "code", None)  # grpc.RpcError, without importing grpc for REST
-    return callable(code) and getattr(code(), "name", None) in _PASSING_GRPC
+        return error.status_code
+    if isinstance(error, grpc.RpcError):
+        name: str = error.code().name
+        return name
+    return None
 
 
-def _short(error: Exception) -> str:
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text[:300]}"
+def _too_large(error: Exception) -> bool:
+    """Whether a gRPC message was refused for its size, which has the status of a busy server."""
+    return isinstance(error, grpc.RpcError) and "larger than max" in (error.details() or "")

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
-from qdrant_client import QdrantClient, models
+from qdrant_client import models
 
 from ..binding import identity_from_dict
 from ..errors import CollectionLayoutError
 from ..types import ModelIdentity
-from .points import VECTOR_NAME, is_local
+from .clients import Client, keeps_float16
+from .points import VECTOR_NAME
 from .stages import FirstStage, Lexical, stage_from_dict, stage_to_dict
 
 METADATA_KEY = "jacolbert"
@@ -20,16 +21,37 @@ STAGES_KEY = "first_stage"
 """Where that record says how candidates are found."""
 
 
-def read_record(client: QdrantClient, collection: str) -> tuple[ModelIdentity, tuple[FirstStage, ...]] | None:
-    """What made a collection, and how it finds candidates; None if it does not exist.
+NATIVE_IDS_KEY = "native_ids"
+"""Where that record says that the points are somebody else's, and keep the ids that they had."""
+
+
+class Record(NamedTuple):
+    """What a collection says of itself.
+
+    Attributes:
+        identity: The model that made it.
+        stages: How it finds candidates.
+        native_ids: Whether ids are Qdrant's own, integers too, rather than made from any string.
+    """
+
+    identity: ModelIdentity
+    stages: tuple[FirstStage, ...]
+    native_ids: bool
+
+
+def read_record(client: Client, collection: str) -> Record | None:
+    """What a collection says of itself; None if it does not exist.
 
     Raises:
         CollectionLayoutError: If it exists and is none of ours.
         StoreFileError: If its record is incomplete, or of another release.
     """
-    if not client.collection_exists(collection):
+    try:
+        config = client.get_collection(collection).config
+    except Exception:  # each kind of client has its own for a collection that is not there
+        if client.collection_exists(collection):
+            raise
         return None
-    config = client.get_collection(collection).config
     record = (config.metadata or {}).get(METADATA_KEY)
     vectors = config.params.vectors
     if not isinstance(record, dict) or not isinstance(vectors, dict) or VECTOR_NAME not in vectors:
@@ -45,11 +67,38 @@ def read_record(client: QdrantClient, collection: str) -> tuple[ModelIdentity, t
             f"the Qdrant collection {collection!r} holds vectors of {vectors[VECTOR_NAME].size} dimensions, but its "
             f"metadata says {identity.dimension}."
         )
-    return identity, tuple(stage_from_dict(values, where) for values in record.get(STAGES_KEY, ()))
+    stages = tuple(stage_from_dict(values, where) for values in record.get(STAGES_KEY, ()))
+    return Record(identity, stages, bool(record.get(NATIVE_IDS_KEY, False)))
+
+
+def record_metadata(
+    identity: ModelIdentity, stages: Sequence[FirstStage], *, native_ids: bool = False
+) -> dict[str, Any]:
+    """A collection's metadata, as :func:`read_record` reads it."""
+    record = identity.to_dict()
+    if stages:
+        record[STAGES_KEY] = [stage_to_dict(stage) for stage in stages]
+    if native_ids:
+        record[NATIVE_IDS_KEY] = True
+    return {METADATA_KEY: record}
+
+
+def multivector_params(
+    client: Client, dimension: int, vector_options: Mapping[str, Any] | None = None
+) -> models.VectorParams:
+    """What Qdrant has to know of the multivector of token vectors: see :func:`create_collection`."""
+    return models.VectorParams(**{
+        "size": dimension,
+        "distance": models.Distance.DOT,
+        "multivector_config": models.MultiVectorConfig(comparator=models.MultiVectorComparator.MAX_SIM),
+        "hnsw_config": models.HnswConfigDiff(m=0),
+        "datatype": models.Datatype.FLOAT16 if keeps_float16(client) else None,
+        **(vector_options or {}),
+    })  # fmt: skip
 
 
 def create_collection(
-    client: QdrantClient,
+    client: Client,
     collection: str,
     identity: ModelIdentity,
     stages: Sequence[FirstStage] = (),
@@ -61,7 +110,7 @@ def create_collection(
     There is no HNSW graph over them: building one over multivectors costs quadratic time, and the
     scan that takes its place is exact. Vectors have length 1, so that the dot product is the cosine.
 
-    Token vectors are kept as float16, half of float32's bytes, where that is honoured: not in this process.
+    Token vectors are kept as float16, half of float32's bytes, but in local mode, which knows float32 only.
 
     Args:
         client: Any client.
@@ -71,20 +120,10 @@ def create_collection(
         vector_options: For the multivector's :class:`qdrant_client.models.VectorParams`, such as ``datatype``.
         **options: Passed on to :meth:`QdrantClient.create_collection`.
     """
-    vectors = {VECTOR_NAME: models.VectorParams(**{
-        "size": identity.dimension,
-        "distance": models.Distance.DOT,
-        "multivector_config": models.MultiVectorConfig(comparator=models.MultiVectorComparator.MAX_SIM),
-        "hnsw_config": models.HnswConfigDiff(m=0),
-        "datatype": None if is_local(client) else models.Datatype.FLOAT16,
-        **(vector_options or {}),
-    })}  # fmt: skip
+    vectors = {VECTOR_NAME: multivector_params(client, identity.dimension, vector_options)}
     vectors |= {s.name: s.vector_params(identity.dimension) for s in stages if not isinstance(s, Lexical)}
     sparse = {stage.name: stage.sparse_params() for stage in stages if isinstance(stage, Lexical)}
-    record = identity.to_dict()
-    if stages:
-        record[STAGES_KEY] = [stage_to_dict(stage) for stage in stages]
-    metadata = {**(options.pop("metadata", None) or {}), METADATA_KEY: record}
+    metadata = {**(options.pop("metadata", None) or {}), **record_metadata(identity, stages)}
     client.create_collection(
         collection, vectors_config=vectors, sparse_vectors_config=sparse or None, metadata=metadata, **options
     )

@@ -24,18 +24,22 @@ class SearchOptions:
 
     Attributes:
         exact: Score all documents, whatever first stages there are. A collection without one is always exact.
+        stages: Which of the collection's first stages find candidates, by name; None takes all.
         candidates: How many documents the first stage hands to MaxSim. Several first stages find as many each.
         fusion: How the candidates of several first stages become one list: reciprocal rank fusion, or
             distribution-based score fusion.
         first_stage_params: For Qdrant's search in the first stages, such as ``hnsw_ef``.
+        params: For Qdrant's MaxSim, such as the oversampling of quantized token vectors.
         score_threshold: The least MaxSim that is returned.
         offset: How many of the best to leave out, for the pages after the first.
     """
 
     exact: bool = False
+    stages: Sequence[str] | None = None
     candidates: int = 200
     fusion: Fusion = "rrf"
     first_stage_params: models.SearchParams | None = None
+    params: models.SearchParams | None = None
     score_threshold: float | None = None
     offset: int = 0
 
@@ -79,6 +83,7 @@ class Search:
             "using": VECTOR_NAME,
             "query_filter": self.condition,
             "prefetch": self._prefetch(max(self.options.candidates, limit)) or None,
+            "search_params": self.options.params,
             "score_threshold": self.options.score_threshold,
             "limit": limit,
         }
@@ -112,10 +117,23 @@ def checked_search(
     """Checks all of a search before anything is asked.
 
     Raises:
-        InputError: If ``top_k`` is below 1.
+        InputError: If ``top_k`` is below 1, or a first stage is asked for that the collection has not.
         VectorError: If the query's vectors are malformed.
         UnsupportedFilterError: If the filter is none that Qdrant can apply.
     """
     check_top_k(top_k)
     vectors = as_token_vectors(query.vectors, "the query", dimension)
-    return Search(Query(vectors, query.text), top_k, to_qdrant(filter), options, () if options.exact else tuple(stages))
+    chosen = () if options.exact else _chosen(stages, options.stages)
+    return Search(Query(vectors, query.text), top_k, to_qdrant(filter), options, chosen)
+
+
+def _chosen(stages: Sequence[FirstStage], names: Sequence[str] | None) -> tuple[FirstStage, ...]:
+    if names is None:
+        return tuple(stages)
+    there = {stage.name: stage for stage in stages}
+    if isinstance(names, str) or not names or not set(names) <= set(there):
+        raise InputError(
+            f"stages is {names!r}, but it must name first stages of the collection, which has {list(there) or 'none'}. "
+            "To search without one, set exact=True."
+        )
+    return tuple(there[name] for name in dict.fromkeys(names))

@@ -2,32 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from threading import Lock
 from typing import Any
 
 import numpy as np
 from qdrant_client import QdrantClient, models
-from qdrant_client.http.exceptions import UnexpectedResponse
 from tqdm import tqdm
 
-from ..binding import check_identity
+from ..binding import check_identity, check_vectors
 from ..errors import InputError, StoreNotBoundError
 from ..types import Hit, Hits, ModelIdentity, Point, Query
-from ..vectors import check_points
+from ..vectors import check_points, json_copy
+from .clients import Client, is_in_process, uses_grpc
+from .cluster import create_indexes, create_shard_keys
 from .filters import to_qdrant
 from .points import (
+    HASH_KEY,
     VECTOR_NAME,
     batches,
+    check_keys,
     check_payload,
     check_size,
     from_payload,
-    is_local,
+    native_id,
     qdrant_id,
     to_structs,
 )
+from .retrying import REJECTED, Retries
 from .schema import create_collection, read_record
 from .search import SearchOptions, checked_search
 from .stages import FirstStage, Lexical, check_recorded, check_stages, check_text
+
+_FIRST_PAGE = 16
+_PAGE_FLOATS = 2_000_000  # some 40 MB as JSON text
 
 
 class QdrantStore:
@@ -44,6 +53,12 @@ class QdrantStore:
             several. None takes what a collection that exists has, and makes a new one without.
         search_options: How it is searched, unless a search says otherwise.
         vector_options: For the multivector's :class:`qdrant_client.models.VectorParams`, such as ``datatype``.
+        shard_key: In a cluster with custom sharding: the shards that everything is read from and written to. With
+            ``sharding_method=models.ShardingMethod.CUSTOM`` they are made if they are missing.
+        consistency: In a cluster: how many replicas have to agree on what is read.
+        indexes: Payload indexes by key, as Qdrant's own models, such as
+            ``{"tenant": models.KeywordIndexParams(type="keyword", is_tenant=True)}``. They are made before the first
+            write.
         **collection_options: For :meth:`QdrantClient.create_collection`, such as ``shard_number``.
 
     Raises:
@@ -52,23 +67,32 @@ class QdrantStore:
 
     def __init__(
         self,
-        client: QdrantClient,
+        client: Client,
         collection: str,
         *,
         first_stage: FirstStage | Sequence[FirstStage] | None = None,
         search_options: SearchOptions | None = None,
         vector_options: Mapping[str, Any] | None = None,
+        shard_key: models.ShardKeySelector | None = None,
+        consistency: models.ReadConsistency | None = None,
+        indexes: Mapping[str, models.PayloadFieldSchema] | None = None,
         **collection_options: Any,
     ) -> None:
         self.client = client
         self.collection = collection
         self.search_options = SearchOptions() if search_options is None else search_options
         self.vector_options = dict(vector_options or {})
+        self.shard_key = shard_key
+        self.consistency = consistency
+        self.indexes = dict(indexes or {})
         self.collection_options = collection_options
         asked = first_stage if first_stage is None or isinstance(first_stage, Sequence) else [first_stage]
         self._asked = None if asked is None else check_stages(asked)
         self._stages = self._asked or ()
         self._identity: ModelIdentity | None = None
+        self._native_ids = False
+        self._prepared = False
+        self._preparing = Lock()  # a writer encodes and sends in two threads
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.collection!r})"
@@ -83,11 +107,20 @@ class QdrantStore:
         recorded = read_record(self.client, self.collection)
         if recorded is not None:
             where = f"the Qdrant collection {self.collection!r}"
-            check_identity(recorded[0], identity, where)
+            check_identity(recorded.identity, identity, where)
             if self._asked is not None:
-                check_recorded(recorded[1], self._asked, where)
-            self._stages = recorded[1]
+                check_recorded(recorded.stages, self._asked, where)
+            self._stages, self._native_ids = recorded.stages, recorded.native_ids
         self._identity = identity
+
+    def identity(self) -> ModelIdentity | None:
+        """The model that the collection records; if there is none yet, the one that the store is bound to, if any.
+
+        Raises:
+            CollectionLayoutError: If the collection is none of ours.
+        """
+        recorded = read_record(self.client, self.collection)
+        return self._identity if recorded is None else recorded.identity
 
     @property
     def first_stage(self) -> tuple[FirstStage, ...]:
@@ -97,18 +130,20 @@ class QdrantStore:
     def upsert(self, points: Iterable[Point]) -> int:
         """Adds points, replacing those of the same id, and waits until they can be found.
 
-        Every point is checked before the first is sent.
+        Every point is checked before the first is sent. What fails for a reason that may pass is sent again.
 
         Raises:
             InputError: If an id is no non-empty string, or a payload is not JSON-serialisable or uses a key of ours.
             VectorError: If vectors are malformed, or more than Qdrant takes in one point.
+            GaveUpError: If no try succeeds; what was sent before is there.
         """
         given = list(points)
         checked = self.checked(given)
         if checked:
             self.create(checked)
-        for batch in tqdm(list(batches(checked)), desc="Writing to Qdrant", unit=" batches", delay=1.0, disable=None):
-            self.send(batch)
+        for batch in tqdm(self.batches(checked), desc="Writing to Qdrant", unit=" batches", delay=1.0, disable=None):
+            Retries().call(partial(self.send, batch))
+        self.optimize()
         return len(given)
 
     def checked(self, points: Sequence[Point]) -> list[Point]:
@@ -126,7 +161,7 @@ class QdrantStore:
         return checked
 
     def create(self, points: Sequence[Point] = ()) -> None:
-        """Makes the collection, unless it is there.
+        """Makes the collection, unless it is there, and what it needs for this store (:meth:`prepare`).
 
         Args:
             points: Checked points, from whose texts a lexical first stage takes the average length, if it has none.
@@ -137,17 +172,45 @@ class QdrantStore:
         """
         identity = self._require_bound()
         if self.exists():
+            self.prepare()
             return
+        self._prepared = False
         stages = tuple(stage.measured(points) if isinstance(stage, Lexical) else stage for stage in self._stages)
         try:
             create_collection(
                 self.client, self.collection, identity, stages, self.vector_options, **self.collection_options
             )
             self._stages = stages
-        except (UnexpectedResponse, ValueError):
+        except REJECTED:
             if not self.exists():
                 raise
             self.bind(identity)  # another process was first: then it must be of the same model
+        self.prepare()
+
+    def prepare(self) -> None:
+        """Makes, once, the shard keys and payload indexes that the collection lacks for this store."""
+        with self._preparing:
+            if self._prepared:
+                return
+            custom = self.collection_options.get("sharding_method") == models.ShardingMethod.CUSTOM
+            if custom and self.shard_key is not None:
+                create_shard_keys(self.client, self.collection, self.shard_key)
+            create_indexes(self.client, self.collection, self.indexes)
+            self._prepared = True
+
+    def batches(self, points: Sequence[Point]) -> list[list[Point]]:
+        """Checked points in batches, each for one :meth:`send`."""
+        return list(batches(points, self._stages, grpc=uses_grpc(self.client)))
+
+    @property
+    def write_options(self) -> dict[str, Any]:
+        """What each request that writes says beside its points; also those that a caller makes itself."""
+        return {} if self.shard_key is None else {"shard_key_selector": self.shard_key}
+
+    @property
+    def read_options(self) -> dict[str, Any]:
+        """What each request that reads says beside its question."""
+        return {**self.write_options, **({} if self.consistency is None else {"consistency": self.consistency})}
 
     def send(
         self,
@@ -165,8 +228,14 @@ class QdrantStore:
             wait: Whether Qdrant answers when they can be found, or when they are safely kept.
             ordering: In a cluster.
         """
-        structs = list(to_structs(points, self._stages, local=is_local(self.client), hashes=hashes))
-        self.client.upsert(self.collection, structs, wait=wait, ordering=ordering)
+        structs = to_structs(
+            points,
+            self._stages,
+            in_process=is_in_process(self.client),
+            hashes=hashes,
+            native_ids=self._native_ids,
+        )
+        self.client.upsert(self.collection, list(structs), wait=wait, ordering=ordering, **self.write_options)
 
     def search(
         self, query: Query, *, top_k: int, filter: object | None = None, options: SearchOptions | None = None
@@ -185,15 +254,17 @@ class QdrantStore:
             InputError: If ``top_k`` is below 1, or a lexical first stage gets no text.
             VectorError: If the query's vectors are malformed.
             UnsupportedFilterError: If the filter is none that Qdrant can apply.
+            ModelMismatchError: If the name has become that of another model's collection, as when an alias is moved.
         """
         identity = self._require_bound()
         options = self.search_options if options is None else options
-        search = checked_search(query, top_k, filter, options, self.first_stage, identity.dimension)
-        if not self.exists():
+        exists = self._look()
+        search = checked_search(query, top_k, filter, options, self._stages, identity.dimension)
+        if not exists:
             return Hits()
         limit = search.wanted + 1
         while True:
-            found = self.client.query_points(self.collection, **search.arguments(limit)).points
+            found = self.client.query_points(self.collection, **search.arguments(limit), **self.read_options).points
             # Those of equal score at the cut are in no order: take in all of them, and put them in ours.
             if len(found) < limit or found[-1].score != found[search.wanted - 1].score:
                 return Hits(_hits(found)[search.options.offset : search.wanted], approximate=bool(search.stages))
@@ -214,16 +285,19 @@ class QdrantStore:
         """
         identity = self._require_bound()
         options = self.search_options if options is None else options
-        searches = [checked_search(q, top_k, filter, options, self.first_stage, identity.dimension) for q in queries]
-        if not searches or not self.exists():
+        exists = self._look()
+        searches = [checked_search(q, top_k, filter, options, self._stages, identity.dimension) for q in queries]
+        if not searches or not exists:
             return [Hits() for _ in searches]
         requests = []
         for search in searches:
             arguments = search.arguments(search.wanted + 1)
             arguments["filter"] = arguments.pop("query_filter")
+            arguments["params"] = arguments.pop("search_params")
             arguments["query"] = arguments["query"].tolist()
-            requests.append(models.QueryRequest(**arguments, with_payload=True))
-        answers = self.client.query_batch_points(self.collection, requests)
+            requests.append(models.QueryRequest(**arguments, with_payload=True, shard_key=self.shard_key))
+        consistency = {name: value for name, value in self.read_options.items() if name == "consistency"}
+        answers = self.client.query_batch_points(self.collection, requests, **consistency)
         results = []
         for search, answer in zip(searches, answers, strict=True):
             found = answer.points
@@ -261,19 +335,68 @@ class QdrantStore:
         options = self.search_options if options is None else options
         if options.offset:
             raise InputError(f"offset is {options.offset}, but Qdrant pages through no groups. Raise top_k.")
-        search = checked_search(query, top_k, filter, options, self.first_stage, identity.dimension)
-        if not self.exists():
+        exists = self._look()
+        search = checked_search(query, top_k, filter, options, self._stages, identity.dimension)
+        if not exists:
             return Hits()
         arguments = search.arguments(search.wanted)
-        found = self.client.query_points_groups(self.collection, group_by=group_by, group_size=1, **arguments)
+        found = self.client.query_points_groups(
+            self.collection, group_by=group_by, group_size=1, **arguments, **self.read_options
+        )
         return Hits(_hits([group.hits[0] for group in found.groups]), approximate=bool(search.stages))
 
-    def delete(self, ids: Iterable[str]) -> None:
-        """Removes points; unknown ids are ignored."""
+    def delete(self, ids: Iterable[str] | None = None, *, filter: object | None = None) -> None:
+        """Removes points: by id, or all that pass a filter. Unknown ids are ignored.
+
+        Args:
+            ids: Which points.
+            filter: Which points instead, such as :func:`of_documents` for all windows of some documents.
+
+        Raises:
+            InputError: If neither is given, or both.
+            UnsupportedFilterError: If the filter is none that Qdrant can apply.
+        """
+        selected = self._selected(ids, filter)
+        if selected is not None and self.exists():
+            self.client.delete(self.collection, selected, wait=True, **self.write_options)
+
+    def update_payload(
+        self, values: Mapping[str, Any], *, ids: Iterable[str] | None = None, filter: object | None = None
+    ) -> None:
+        """Sets keys of the payload of points that are there, and leaves the others, and the vectors.
+
+        A writer that comes by these points again writes them anew, with the payload that it has.
+
+        Args:
+            values: What to set.
+            ids: Which points.
+            filter: Which points instead.
+
+        Raises:
+            InputError: If neither or both are given, or the values are not JSON-serialisable or use a key of ours.
+            UnsupportedFilterError: If the filter is none that Qdrant can apply.
+        """
+        selected = self._selected(ids, filter)
+        payload = json_copy(values, "update_payload")
+        check_keys(payload, "update_payload")
+        if selected is not None and self.exists():
+            self.client.set_payload(
+                self.collection, {**payload, HASH_KEY: ""}, points=selected, wait=True, **self.write_options
+            )
+
+    def _selected(self, ids: Iterable[str] | None, filter: object | None) -> models.FilterSelector | None:
         self._require_bound()
-        selected: list[Any] = [qdrant_id(point_id) for point_id in ids]
-        if selected and self.exists():
-            self.client.delete(self.collection, models.PointIdsList(points=selected), wait=True)
+        if (ids is None) == (filter is None):
+            raise InputError("give either ids or a filter, to say which points are meant.")
+        if ids is None:
+            condition = to_qdrant(filter)
+            return None if condition is None else models.FilterSelector(filter=condition)
+        points = self.qdrant_ids(list(ids))  # as a filter: to name a point that is not there is an error elsewhere
+        return models.FilterSelector(filter=models.Filter(must=models.HasIdCondition(has_id=points)))
+
+    def qdrant_ids(self, ids: Sequence[str]) -> list[models.ExtendedPointId]:
+        """The ids that points have in Qdrant."""
+        return [native_id(i) if self._native_ids else qdrant_id(i) for i in ids]
 
     def count(self, *, filter: object | None = None) -> int:
         """How many points there are, or pass the filter.
@@ -285,7 +408,7 @@ class QdrantStore:
         condition = to_qdrant(filter)
         if not self.exists():
             return 0
-        return self.client.count(self.collection, count_filter=condition, exact=True).count
+        return self.client.count(self.collection, count_filter=condition, exact=True, **self.write_options).count
 
     def exists(self) -> bool:
         """Whether the collection has been made."""
@@ -296,13 +419,71 @@ class QdrantStore:
         self._require_bound()
         if not ids or not self.exists():
             return {}
-        records = self.client.retrieve(self.collection, [qdrant_id(i) for i in ids], with_vectors=[VECTOR_NAME])
-        points = {}
-        for record in records:
-            point_id, payload = from_payload(record.id, record.payload)
-            vectors = record.vector[VECTOR_NAME] if isinstance(record.vector, dict) else []
-            points[point_id] = Point(point_id, np.asarray(vectors, np.float32), payload)
+        wanted = self.qdrant_ids(ids)
+        records = self.client.retrieve(self.collection, wanted, with_vectors=[VECTOR_NAME], **self.read_options)
+        points = {point.id: point for point in map(_point, records)}
         return {i: points[i] for i in ids if i in points}
+
+    def contains(self, ids: Sequence[str]) -> set[str]:
+        """Which of the ids are stored; neither vectors nor payloads are read."""
+        self._require_bound()
+        if not ids or not self.exists():
+            return set()
+        wanted = dict(zip(self.qdrant_ids(ids), ids, strict=True))
+        records = self.client.retrieve(self.collection, list(wanted), with_payload=False, **self.read_options)
+        return {wanted[_plain(record.id)] for record in records}
+
+    def points(self, *, filter: object | None = None, batch: int = 256) -> Iterator[Point]:
+        """All points, or those that pass the filter, with their vectors; a page of them is in memory at a time.
+
+        A page that fails for a reason that may pass is asked for again.
+
+        Args:
+            filter: Which points.
+            batch: How many a page holds at most; fewer where documents are long.
+
+        Raises:
+            InputError: If ``batch`` is below 1.
+            UnsupportedFilterError: If the filter is none that Qdrant can apply.
+            GaveUpError: If a page fails each time.
+            AccessError: If the server refuses the client.
+        """
+        self._require_bound()
+        if not isinstance(batch, int) or isinstance(batch, bool) or batch < 1:
+            raise InputError(f"batch is {batch!r}, but it must be an integer of at least 1.")
+        condition = to_qdrant(filter)
+        return self._pages(condition, batch) if self._look() else iter(())
+
+    def _pages(self, condition: models.Filter | None, batch: int) -> Iterator[Point]:
+        limit = min(batch, _FIRST_PAGE)
+        options = {"with_payload": True, "with_vectors": [VECTOR_NAME], **self.read_options}
+        read = partial(self.client.scroll, self.collection, condition, **options)
+        offset: Any = None
+        while True:
+            records, offset = Retries().call(partial(read, limit=limit, offset=offset))
+            page = [_point(record) for record in records]
+            yield from page
+            if offset is None:
+                return
+            floats = sum(point.vectors.size for point in page)
+            limit = min(batch, max(1, len(page) * _PAGE_FLOATS // max(floats, 1)))
+
+    def optimize(self) -> None:
+        """Builds what makes searches fast over what was written, where the engine does not do that by itself.
+
+        That is Qdrant Edge; :meth:`upsert` and the writer call it.
+        """
+        if not isinstance(self.client, QdrantClient) and self.exists():
+            self.client.optimize(self.collection)
+
+    def _look(self) -> bool:
+        """Whether the collection is there. Each search looks: its name may be an alias, which moves."""
+        recorded = read_record(self.client, self.collection)
+        if recorded is None:
+            return False
+        check_vectors(recorded.identity, self._require_bound(), f"the Qdrant collection {self.collection!r}")
+        self._stages, self._native_ids = recorded.stages, recorded.native_ids
+        return True
 
     def _require_bound(self) -> ModelIdentity:
         if self._identity is None:
@@ -310,6 +491,16 @@ class QdrantStore:
                 f"the store for {self.collection!r} does not know its model yet: call bind(model.identity) first."
             )
         return self._identity
+
+
+def _plain(point_id: models.ExtendedPointId) -> models.ExtendedPointId:
+    return point_id if isinstance(point_id, int) else str(point_id)
+
+
+def _point(record: models.Record) -> Point:
+    point_id, payload = from_payload(record.id, record.payload)
+    vectors = record.vector.get(VECTOR_NAME, []) if isinstance(record.vector, dict) else []
+    return Point(point_id, np.asarray(vectors, np.float32), payload)
 
 
 def _hits(found: Iterable[models.ScoredPoint]) -> list[Hit]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
+import contextlib
+import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from queue import Queue
 from threading import Thread
@@ -13,17 +13,21 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Literal
 
 from qdrant_client import models
-from qdrant_client.http.exceptions import UnexpectedResponse
 from tqdm import tqdm
 
-from ..errors import InputError, JaColBERTError, WriteError
+from ..errors import AccessError, EngineError, GaveUpError, InputError, JaColBERTError, WriteError
+from ..texts import TEXT_KEY
 from ..types import Document, Point
-from .points import HASH_KEY, batches, is_local, qdrant_id
-from .retrying import GaveUpError, Retries
+from .clients import is_in_process
+from .filters import to_qdrant
+from .parts import Part, parts
+from .points import DOCUMENT_KEY, HASH_KEY, of_documents
+from .retrying import REJECTED, Retries, describe
 from .store import QdrantStore
 
 if TYPE_CHECKING:
     from ..encoder import JaColBERT
+    from ..parallel import EncoderPool
 
 _LOST_IN_A_ROW = 3
 
@@ -78,7 +82,13 @@ class QdrantWriter:
         store: Where to. Its collection is made with the first batch.
         model: What encodes.
         batch: Documents that are encoded at a time.
-        too_long: What becomes of a document of more tokens than the model reads: ``refuse`` it, or ``cut`` it.
+        too_long: What becomes of a document of more tokens than the model reads: ``refuse`` it, ``split`` it into
+            windows of whole sentences, each a point that counts by itself and knows its document
+            (:data:`~.points.DOCUMENT_KEY`), or ``cut`` it.
+        text_key: Where in the payload the text is kept, for those who search, and for indexing anew with another
+            model; None keeps none. A LlamaIndex node's payload has its text already.
+        pool: Encodes in several processes, or on several GPUs, in place of the model itself. A larger ``batch``
+            keeps all of them busy: some 1,000 documents for each.
         retries: How often what fails is sent again.
         wait: Whether Qdrant answers when points can be found, or when they are safely kept.
         ordering: Of writes in a cluster; None leaves it to Qdrant.
@@ -87,7 +97,9 @@ class QdrantWriter:
     Raises:
         ModelMismatchError: If the collection holds another model's vectors.
         CollectionLayoutError: If it exists and is none of ours.
-        InputError: If ``batch`` is below 1.
+        InputError: If an argument cannot be used, or the pool is another model's.
+        AccessError: If the server refuses the client.
+        GaveUpError: If it does not answer.
     """
 
     def __init__(
@@ -96,7 +108,9 @@ class QdrantWriter:
         model: JaColBERT,
         *,
         batch: int = 256,
-        too_long: Literal["refuse", "cut"] = "refuse",
+        too_long: Literal["refuse", "split", "cut"] = "refuse",
+        text_key: str | None = TEXT_KEY,
+        pool: EncoderPool | None = None,
         retries: Retries | None = None,
         wait: bool = True,
         ordering: models.WriteOrdering | None = None,
@@ -104,17 +118,23 @@ class QdrantWriter:
     ) -> None:
         if not isinstance(batch, int) or isinstance(batch, bool) or batch < 1:
             raise InputError(f"batch is {batch!r}, but it must be an integer of at least 1.")
-        if too_long not in ("refuse", "cut"):
-            raise InputError(f"too_long is {too_long!r}, but it must be 'refuse' or 'cut'.")
+        if too_long not in ("refuse", "split", "cut"):
+            raise InputError(f"too_long is {too_long!r}, but it must be 'refuse', 'split' or 'cut'.")
+        if too_long == "split":  # windows are looked for by their document at each write
+            store.indexes.setdefault(DOCUMENT_KEY, models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD))
+        if pool is not None and pool.model is not model:
+            raise InputError(f"the pool encodes with {pool.model!r}, not with {model!r}.")
         self.store = store
         self.model = model
+        self.encoder = model if pool is None else pool
         self.batch = batch
         self.too_long = too_long
+        self.text_key = text_key
         self.retries = Retries() if retries is None else retries
         self.wait = wait
         self.ordering = ordering
         self.show_progress_bar = show_progress_bar
-        store.bind(model.identity)
+        self.retries.call(lambda: store.bind(model.identity))
 
     def write(self, documents: Iterable[Document]) -> WriteResult:
         """Writes documents.
@@ -126,10 +146,25 @@ class QdrantWriter:
             How many were written, and which were not.
 
         Raises:
-            WriteError: If the server takes nothing any more, or the collection was deleted meanwhile. Its
-                ``result`` says what has been written.
+            WriteError: If the server takes nothing any more or refuses the client or the collection, its storage is
+                full or read-only, or the collection was deleted meanwhile. Its ``result`` says what has been written.
         """
         return _Run(self).write(documents)
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """What is sent together.
+
+    Attributes:
+        points: Checked points.
+        hashes: Of what each was made from, by id.
+        windows: The ids of all windows that some documents have now, by document.
+    """
+
+    points: list[Point] = field(default_factory=list)
+    hashes: dict[str, str] = field(default_factory=dict)
+    windows: dict[str, list[str]] = field(default_factory=dict)
 
 
 class _Run:
@@ -156,22 +191,24 @@ class _Run:
             delay=1.0 if show is None else 0.0,
             total=len(documents) if isinstance(documents, Sequence) else None,
         )
-        # Local mode is of one thread, and encodes on the same processor that it runs on.
-        uploader = None if is_local(self.store.client) else _Uploader(self)
+        # An engine in this process runs on the processor that encodes, so there is nothing to wait for.
+        uploader = None if is_in_process(self.store.client) else _Uploader(self)
         try:
             source = iter(documents)
             while self.fatal is None and (group := list(islice(source, self.writer.batch))):
-                points, hashes = self._encode(group)
-                if points and uploader is None:
-                    self.send(points, hashes)
-                elif points and uploader is not None:
-                    self.on_the_way.update(hashes)
-                    uploader.put(points, hashes)
+                batch = self._encode(group)
+                if uploader is None:
+                    self.send(batch)
+                else:
+                    self.on_the_way.update(batch.hashes)
+                    uploader.put(batch)
                 bar.update(len(group))
         finally:
             if uploader is not None:
                 uploader.finish()
             bar.close()
+        if self.written and self.fatal is None:
+            self.store.optimize()
         if self.fatal is not None:
             if isinstance(self.fatal, WriteError):
                 raise WriteError(f"{self.fatal} Until then: {self.result()}.", self.result()) from self.fatal.__cause__
@@ -181,55 +218,60 @@ class _Run:
     def result(self) -> WriteResult:
         return WriteResult(self.written, self.unchanged, tuple(self.failed), perf_counter() - self.begun)
 
-    def _encode(self, group: Sequence[Document]) -> tuple[list[Point], dict[str, str]]:
-        """The points of those documents that are good, and not there yet; with their hashes."""
-        latest: dict[str, tuple[Document, str]] = {}
-        for place, document in enumerate(group):
-            try:
-                latest[document.id] = (document, self._hash(document))
-            except JaColBERTError as error:
-                identity = document.id if isinstance(document.id, str) else f"number {place} of its batch"
-                self.failed.append(FailedDocument(identity, str(error)))
+    def _encode(self, group: Sequence[Document]) -> _Batch:
+        """The points of those documents that are good, and not there yet."""
+        latest = self._parts(group)
         try:
             there = self._stored_hashes(list(latest))
         except GaveUpError as error:
-            self.lost([document for document, _ in latest.values()], str(error))
-            return [], {}
+            self.lost(list(latest.values()), str(error))
+            return _Batch()
+        except AccessError as error:
+            self.stop(str(error))
+            return _Batch()
+        except REJECTED as error:
+            self.stop(f"the server does not say what is there ({describe(error)}).", error)
+            return _Batch()
         fresh = {
-            i: document
-            for i, (document, digest) in latest.items()
-            if there.get(i) != digest or i in self.on_the_way  # what is there is about to be replaced
+            i: part
+            for i, part in latest.items()
+            if there.get(i) != part.digest or i in self.on_the_way  # what is there is about to be replaced
         }
         self.unchanged += len(latest) - len(fresh)
-        long = self._too_long(list(fresh.values()))
-        for document_id, tokens in long.items():
-            del fresh[document_id]
+        for part_id, tokens in self._too_long(list(fresh.values())).items():
+            del fresh[part_id]
             self.failed.append(
                 FailedDocument(
-                    document_id,
-                    f"it has {tokens:,} tokens, but the model reads {self.writer.model.document_maxlen}. Split it, or "
-                    "write with too_long='cut'.",
+                    part_id,
+                    f"it has {tokens:,} tokens, but the model reads {self.writer.model.document_maxlen}. Split it, "
+                    "or write with too_long='split' or 'cut'.",
                 )
             )
-        matrices = self.writer.model.encode_document([d.text for d in fresh.values()], show_progress_bar=False)
+        matrices = self.writer.encoder.encode_document([p.text for p in fresh.values()], show_progress_bar=False)
         points = []
-        for document, vectors in zip(fresh.values(), matrices, strict=True):
+        for part, vectors in zip(fresh.values(), matrices, strict=True):
             try:
-                points += self.store.checked([Point(document.id, vectors, document.payload, document.text)])
+                points += self.store.checked([Point(part.id, vectors, part.payload, part.text)])
             except JaColBERTError as error:
-                self.failed.append(FailedDocument(document.id, str(error)))
-        return points, {point.id: latest[point.id][1] for point in points}
+                self.failed.append(FailedDocument(part.id, str(error)))
+        windows: dict[str, list[str]] = {}
+        for part in latest.values():
+            if part.document is not None:
+                windows.setdefault(part.document, []).append(part.id)
+        return _Batch(points, {point.id: latest[point.id].digest for point in points}, windows)
 
-    def _hash(self, document: Document) -> str:
-        if not isinstance(document.id, str) or not document.id:
-            raise InputError(f"the id {document.id!r} is no non-empty string.")
-        if not isinstance(document.text, str) or not document.text.strip():
-            raise InputError("it has no text, so there is nothing to find it by.")
-        try:
-            content = json.dumps([document.text, dict(document.payload)], sort_keys=True, allow_nan=False)
-        except (TypeError, ValueError) as error:
-            raise InputError(f"its payload is not JSON-serialisable: {error}.") from None
-        return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+    def _parts(self, group: Sequence[Document]) -> dict[str, Part]:
+        """What the documents become, by id; of documents with one id, what the last becomes."""
+        splitter = self.writer.model if self.writer.too_long == "split" else None
+        by_document: dict[str, list[Part]] = {}
+        for place, document in enumerate(group):
+            try:
+                found = parts(document, text_key=self.writer.text_key, splitter=splitter)
+                by_document[document.id] = found
+            except JaColBERTError as error:
+                identity = document.id if isinstance(document.id, str) else f"number {place} of its batch"
+                self.failed.append(FailedDocument(identity, str(error)))
+        return {part.id: part for found in by_document.values() for part in found}
 
     def _stored_hashes(self, ids: Sequence[str]) -> dict[str, str]:
         if not ids:
@@ -238,21 +280,42 @@ class _Run:
         def ask() -> list[models.Record]:
             if not self.store.exists():
                 return []
-            wanted: list[models.ExtendedPointId] = [qdrant_id(i) for i in ids]
-            return self.store.client.retrieve(self.store.collection, wanted, with_payload=[HASH_KEY])
+            self.store.prepare()
+            return self.store.client.retrieve(
+                self.store.collection, self.store.qdrant_ids(ids), with_payload=[HASH_KEY], **self.store.read_options
+            )
 
         found = {str(record.id): (record.payload or {}).get(HASH_KEY, "") for record in self.writer.retries.call(ask)}
-        return {i: found[qdrant_id(i)] for i in ids if qdrant_id(i) in found}
+        return {i: found[str(key)] for i, key in zip(ids, self.store.qdrant_ids(ids), strict=True) if str(key) in found}
 
-    def _too_long(self, documents: Sequence[Document]) -> dict[str, int]:
-        if self.writer.too_long == "cut":
+    def _too_long(self, found: Sequence[Part]) -> dict[str, int]:
+        if self.writer.too_long != "refuse":
             return {}
-        counts = self.writer.model.document_lengths([document.text for document in documents])
+        counts = self.writer.model.document_lengths([part.text for part in found])
         most = self.writer.model.document_maxlen
-        return {d.id: count for d, count in zip(documents, counts, strict=True) if count > most}
+        return {part.id: count for part, count in zip(found, counts, strict=True) if count > most}
 
-    def send(self, points: list[Point], hashes: dict[str, str]) -> None:
+    def send(self, batch: _Batch) -> None:
         """Sends points in requests that a server takes, and notes what becomes of them."""
+        try:
+            if batch.points:
+                self._send_all(batch.points, batch.hashes)
+            if batch.windows and self.fatal is None:
+                self._remove_old_windows(self._whole(batch.windows))
+        except (AccessError, GaveUpError) as error:
+            self.stop(str(error))
+        except (OSError, sqlite3.Error, EngineError) as error:  # points are checked before: it is no fault of theirs
+            self.stop(
+                f"the storage of {self.store.collection!r} cannot be written ({describe(error)}). Write again when it "
+                "has space and may be written: what is there already is not written again.",
+                error,
+            )
+        except JaColBERTError:  # InputError is a ValueError
+            raise
+        except REJECTED as error:
+            self.stop(f"the server refuses the collection {self.store.collection!r} ({describe(error)}).", error)
+
+    def _send_all(self, points: list[Point], hashes: dict[str, str]) -> None:
         if not self.created:  # once: a collection that is deleted later took points with it, and is not made anew
             try:
                 self.writer.retries.call(lambda: self.store.create(points))
@@ -260,10 +323,24 @@ class _Run:
                 self.lost(points, str(error))
                 return
             self.created = True
-        for request in batches(points):
+        for request in self.store.batches(points):
             if self.fatal is None:
                 self._send(request, hashes)
         self.on_the_way.difference_update(hashes)
+
+    def _whole(self, windows: dict[str, list[str]]) -> dict[str, list[str]]:
+        """Those documents of which no window failed: of the others the old windows are all that there is."""
+        failed = {document.id for document in self.failed}
+        return {document: found for document, found in windows.items() if failed.isdisjoint(found)}
+
+    def _remove_old_windows(self, windows: dict[str, list[str]]) -> None:
+        """Removes the windows that documents had when they were longer."""
+        if not windows:
+            return
+        kept = self.store.qdrant_ids([window for found in windows.values() for window in found])
+        old = models.Filter(must=to_qdrant(of_documents(windows)), must_not=models.HasIdCondition(has_id=kept))
+        with contextlib.suppress(GaveUpError):  # they are found again when the documents are written again
+            self.writer.retries.call(lambda: self.store.delete(filter=old))
 
     def _send(self, points: list[Point], hashes: dict[str, str]) -> None:
         writer = self.writer
@@ -273,31 +350,39 @@ class _Run:
             )
         except GaveUpError as error:
             self.lost(points, str(error))
-        except (UnexpectedResponse, ValueError) as error:
+        except REJECTED as error:
             if not writer.retries.call(self.store.exists):
-                self.fatal = WriteError(
+                self.stop(
                     f"the Qdrant collection {self.store.collection!r} was deleted while it was written to. Write again "
-                    "to make it anew."
+                    "to make it anew.",
+                    error,
                 )
-                self.fatal.__cause__ = error
-            elif len(points) > 1:  # one of them is at fault: the others need not suffer
-                for point in points:
-                    self._send([point], hashes)
+            elif len(points) > 1:  # one of them is at fault, or they are too many: the others need not suffer
+                half = len(points) // 2
+                for part in (points[:half], points[half:]):
+                    if self.fatal is None:
+                        self._send(part, hashes)
             else:
-                self.failed.append(FailedDocument(points[0].id, " ".join(str(error).split())))
+                self.failed.append(FailedDocument(points[0].id, describe(error)))
         else:
             self.written += len(points)
             self.lost_in_a_row = 0
 
-    def lost(self, points: Sequence[Point | Document], reason: str) -> None:
+    def lost(self, points: Sequence[Point | Part], reason: str) -> None:
         """Notes documents that no try could write; after some batches of them in a row, gives up."""
         self.failed += [FailedDocument(point.id, reason) for point in points]
         self.lost_in_a_row += 1
         if self.lost_in_a_row == _LOST_IN_A_ROW:
-            self.fatal = WriteError(
+            self.stop(
                 f"{_LOST_IN_A_ROW} requests in a row failed after all retries ({reason}). Write again when the server "
                 "answers: what is there already is not sent again."
             )
+
+    def stop(self, reason: str, cause: BaseException | None = None) -> None:
+        """Ends the run with an error, unless it has ended."""
+        if self.fatal is None:
+            self.fatal = WriteError(reason)
+            self.fatal.__cause__ = cause
 
 
 class _Uploader:
@@ -305,25 +390,25 @@ class _Uploader:
 
     def __init__(self, run: _Run) -> None:
         self.run = run
-        self.queue: Queue[tuple[list[Point], dict[str, str]] | None] = Queue(maxsize=1)
+        self.queue: Queue[_Batch | None] = Queue(maxsize=1)
         self.thread = Thread(target=self._send_all, name="jacolbert-writer", daemon=True)
         self.thread.start()
 
-    def put(self, points: list[Point], hashes: dict[str, str]) -> None:
-        self.queue.put((points, hashes))
+    def put(self, batch: _Batch) -> None:
+        self.queue.put(batch)
 
     def finish(self) -> None:
         self.queue.put(None)
         self.thread.join()
 
     def _send_all(self) -> None:
-        for points, hashes in self._received():
+        for batch in self._received():
             if self.run.fatal is None:
                 try:
-                    self.run.send(points, hashes)
+                    self.run.send(batch)
                 except BaseException as error:  # raised again where write was called
                     self.run.fatal = error
 
-    def _received(self) -> Iterator[tuple[list[Point], dict[str, str]]]:
+    def _received(self) -> Iterator[_Batch]:
         while (item := self.queue.get()) is not None:
             yield item

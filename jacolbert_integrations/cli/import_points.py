@@ -1,0 +1,35 @@
+"""``jacolbert import``: a collection from a file that ``jacolbert export`` wrote."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from .place import add_collection, add_first_stage, add_place, first_stages, opened
+
+
+def add_command(commands: Any) -> None:
+    """Registers the command."""
+    parser = commands.add_parser(
+        "import",
+        help="read a file of points into a Qdrant collection",
+        description="Checks a file that 'jacolbert export --collection' wrote, all of it, and writes its points into a "
+        "collection, which is made if need be. No model is loaded. Killed and run again, it ends right.",
+    )
+    parser.add_argument("file", type=Path)
+    add_place(parser)
+    add_collection(parser)
+    add_first_stage(parser)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Runs the command."""
+    from ..archive import import_points
+    from ..qdrant import QdrantStore
+
+    with opened(arguments.at, grpc=arguments.grpc) as client:
+        store = QdrantStore(client, arguments.collection, first_stage=first_stages(arguments.first_stage))
+        result = import_points(arguments.file, store)
+        print(f"{arguments.collection} in {arguments.at}: {result}, made by {result.manifest.model.name}")

@@ -1,0 +1,116 @@
+"""Where collections are: the options that several commands share, and the client that they make."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ..encoder import JaColBERT
+    from ..qdrant import FirstStage
+    from ..qdrant.clients import Client
+
+DEFAULT_PLACE = "jacolbert-index"
+DEFAULT_COLLECTION = "documents"
+STAGES = ("words", "muvera", "mean")
+
+_TIMEOUT = 60  # seconds; the client's own 5 are few for a request of some megabytes
+
+
+def add_place(parser: argparse.ArgumentParser, *, flag: str = "--at") -> None:
+    """Adds the option of where collections are."""
+    parser.add_argument(
+        flag,
+        default=os.environ.get("QDRANT_URL", DEFAULT_PLACE),
+        metavar="PLACE",
+        help="a Qdrant server's address, or a folder, where Qdrant Edge runs in this process (default: $QDRANT_URL, or "
+        f"the folder {DEFAULT_PLACE}). The key of a server is read from $QDRANT_API_KEY",
+    )
+    parser.add_argument("--grpc", action="store_true", help="talk gRPC with the server, which is faster")
+
+
+def add_collection(parser: argparse.ArgumentParser) -> None:
+    """Adds the option of the collection's name."""
+    parser.add_argument("--collection", default=DEFAULT_COLLECTION, metavar="NAME", help="(default: %(default)s)")
+
+
+def add_first_stage(parser: argparse.ArgumentParser) -> None:
+    """Adds the option of how a new collection finds candidates."""
+    parser.add_argument(
+        "--first-stage",
+        nargs="+",
+        choices=STAGES,
+        default=[],
+        help="how a new collection finds candidates for MaxSim: by words (BM25), by MUVERA encodings, by mean vectors, "
+        "or by several of these (default: none; every search is exact)",
+    )
+
+
+def first_stages(names: list[str]) -> list[FirstStage] | None:
+    """The first stages of these names; None if there are none, which takes what a collection has."""
+    from ..qdrant import FixedDimensional, Lexical, MeanPooled
+
+    kinds: dict[str, type[FirstStage]] = {"words": Lexical, "muvera": FixedDimensional, "mean": MeanPooled}
+    return [kinds[name]() for name in names] or None
+
+
+@contextmanager
+def opened(place: str, *, grpc: bool = False, must_exist: bool = False) -> Iterator[Client]:
+    """A client of a place, closed at the end.
+
+    Args:
+        place: An address, or a folder.
+        grpc: Whether to talk gRPC with a server.
+        must_exist: Whether a folder that is not there is an error, rather than made.
+
+    Raises:
+        InputError: If ``must_exist`` and there is no such folder.
+        MissingExtraError: If it is a folder, and Qdrant Edge is not installed.
+    """
+    from ..errors import InputError
+    from ..qdrant import EdgeClient
+
+    client: Client
+    if place.startswith(("http://", "https://")):
+        from qdrant_client import QdrantClient
+
+        key = os.environ.get("QDRANT_API_KEY")
+        client = QdrantClient(url=place, api_key=key, prefer_grpc=grpc, timeout=_TIMEOUT)
+    else:
+        folder = Path(place).expanduser()
+        if must_exist and not folder.is_dir():
+            raise InputError(f"there is no folder {folder}. Index something first, or say where it is with --at.")
+        client = EdgeClient(folder)
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+def model_of(client: Client, collection: str, name: str | None) -> JaColBERT:
+    """The model that a collection is searched with: the one that is named, or the one that made it.
+
+    Raises:
+        InputError: If there is no such collection.
+        CheckpointError: If the model cannot be loaded.
+    """
+    from ..encoder import JaColBERT
+    from ..errors import CheckpointNotFoundError, InputError
+    from ..hub import BUNDLED_NAME
+    from ..pooling import NO_POOLING
+    from ..qdrant.schema import read_record
+
+    record = read_record(client, collection)
+    if record is None:
+        raise InputError(f"there is no collection {collection!r}. 'jacolbert stats' shows what there is.")
+    made = record.identity
+    options: Any = {"query_length": made.query_length, "pooling": None if made.pooling == NO_POOLING else made.pooling}
+    try:
+        wanted = made.name if name is None else name
+        return JaColBERT.from_pretrained(None if wanted == BUNDLED_NAME and name is None else wanted, **options)
+    except CheckpointNotFoundError as error:
+        raise InputError(f"{error} The collection was made by {made.name!r}: say where it is with --model.") from None

@@ -1,0 +1,76 @@
+"""``jacolbert search``: the best passages of a collection for a question."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import TYPE_CHECKING, Any
+
+from .place import add_collection, add_place, model_of, opened
+
+if TYPE_CHECKING:
+    from ..encoder import JaColBERT
+    from ..types import Hits
+
+_SHOWN_CHARACTERS = 160
+
+
+def add_command(commands: Any) -> None:
+    """Registers the command."""
+    parser = commands.add_parser(
+        "search",
+        help="ask a Qdrant collection",
+        description="Ranks the passages of a collection by MaxSim: all of them, or the candidates of its first stages.",
+    )
+    parser.add_argument("questions", nargs="+", metavar="question")
+    add_place(parser)
+    add_collection(parser)
+    parser.add_argument("--model", help="a checkpoint's directory or hub id (default: what made the collection)")
+    parser.add_argument("--top-k", type=int, default=5, metavar="K", help="passages to show (%(default)s)")
+    parser.add_argument("--exact", action="store_true", help="score all passages, whatever first stages there are")
+    parser.add_argument("--candidates", type=int, metavar="N", help="how many candidates a first stage finds")
+    parser.add_argument("--json", action="store_true", help="print a JSON object a question")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Runs the command."""
+    from ..qdrant import QdrantStore, SearchOptions
+
+    given = {} if arguments.candidates is None else {"candidates": arguments.candidates}
+    options = SearchOptions(exact=arguments.exact, **given)
+    with opened(arguments.at, grpc=arguments.grpc, must_exist=True) as client:
+        model = model_of(client, arguments.collection, arguments.model)
+        store = QdrantStore(client, arguments.collection, search_options=options)
+        store.bind(model.identity)
+        queries = [model.query(question) for question in arguments.questions]
+        for query, hits in zip(queries, store.search_batch(queries, top_k=arguments.top_k), strict=True):
+            if arguments.json:
+                found = [{"id": h.id, "score": h.score, "payload": h.payload} for h in hits]
+                answer = {"question": query.text, "approximate": hits.approximate, "hits": found}
+                print(json.dumps(answer, ensure_ascii=False))
+            else:
+                _show(model, query.text, hits)
+
+
+def _show(model: JaColBERT, question: str, hits: Hits) -> None:
+    from ..errors import InputError
+    from ..matches import find_matches, highlight
+    from ..texts import payload_text
+    from .report import markers
+
+    opening, closing = markers()
+    print(f"Q: {question}")
+    for rank, hit in enumerate(hits, 1):
+        try:
+            text = payload_text(hit.payload)
+        except InputError:
+            text = json.dumps(hit.payload, ensure_ascii=False)
+        shown = highlight(
+            text[:_SHOWN_CHARACTERS], find_matches(model, question, text), opening=opening, closing=closing
+        )
+        ellipsis = " ..." if len(text) > _SHOWN_CHARACTERS else ""
+        print(f"  {rank}. {hit.score:6.2f}  {hit.id}\n      {' '.join(shown.split())}{ellipsis}")
+    if not hits:
+        print("  nothing found")
+    print()

@@ -1,0 +1,35 @@
+"""What differs between the clients that a store works with: a server's, local mode's and Qdrant Edge's."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeAlias
+
+from qdrant_client import QdrantClient
+
+if TYPE_CHECKING:
+    from .edge_client import EdgeClient
+
+Client: TypeAlias = "QdrantClient | EdgeClient"
+
+
+def is_local_mode(client: Client) -> bool:
+    """Whether it is qdrant-client's own imitation of Qdrant (``":memory:"`` or a path), which is written in numpy."""
+    if not isinstance(client, QdrantClient):
+        return False
+    options = client.init_options
+    return options.get("location") == ":memory:" or options.get("path") is not None
+
+
+def is_in_process(client: Client) -> bool:
+    """Whether Qdrant runs in this process, so that nothing is sent anywhere."""
+    return not isinstance(client, QdrantClient) or is_local_mode(client)
+
+
+def keeps_float16(client: Client) -> bool:
+    """Whether the engine keeps vectors in the data type that it is asked for: local mode does not."""
+    return not is_local_mode(client)
+
+
+def uses_grpc(client: Client) -> bool:
+    """Whether vectors travel as binary numbers, rather than as JSON text."""
+    return isinstance(client, QdrantClient) and bool(client.init_options.get("prefer_grpc"))

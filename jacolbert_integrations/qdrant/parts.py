@@ -1,0 +1,99 @@
+"""Documents as the points that they become: one each, or one for each window of a long one."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from ..errors import InputError
+from ..texts import NODE_KEY
+from ..types import Document
+from ..windows import Span, windows
+from .points import DOCUMENT_KEY, SPAN_KEY, WINDOW
+
+
+class LengthCounter(Protocol):
+    """What splitting needs of a model."""
+
+    @property
+    def document_maxlen(self) -> int:
+        """Most tokens of a document."""
+        ...
+
+    def document_lengths(self, texts: Sequence[str]) -> list[int]:
+        """Tokens of each text."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A point to be, before it is encoded.
+
+    Attributes:
+        id: The document's id; that of a window after the first says where it begins, too.
+        text: What is encoded.
+        payload: The document's, and what the writer keeps beside it.
+        digest: Of text and payload: an equal one means that nothing has changed.
+        document: The document that it is a window of, if its windows are to be kept track of.
+    """
+
+    id: str
+    text: str
+    payload: Mapping[str, Any]
+    digest: str
+    document: str | None = None
+
+
+def parts(document: Document, *, text_key: str | None, splitter: LengthCounter | None) -> list[Part]:
+    """What a document becomes.
+
+    Args:
+        document: The document.
+        text_key: Where in the payload the text is kept. A LlamaIndex node's payload has it already.
+        splitter: Cuts into windows what is longer than it reads; None leaves every document whole.
+
+    Raises:
+        InputError: If the document has no id or no text, or a payload that cannot be kept.
+    """
+    if not isinstance(document.id, str) or not document.id:
+        raise InputError(f"the id {document.id!r} is no non-empty string.")
+    if not isinstance(document.text, str) or not document.text.strip():
+        raise InputError("it has no text, so there is nothing to find it by.")
+    if splitter is None:
+        return [_part(document.id, document.text, dict(document.payload), text_key)]
+    return list(_windows(document, splitter, text_key))
+
+
+def _windows(document: Document, splitter: LengthCounter, text_key: str | None) -> Iterator[Part]:
+    text, payload = document.text, dict(document.payload)
+    is_window = DOCUMENT_KEY in payload  # already, as when a collection is indexed anew
+    whole = str(payload[DOCUMENT_KEY]) if is_window else document.id
+    origin = payload[SPAN_KEY][0] if is_window else 0
+    spans: list[Span] = [(0, len(text))]
+    if splitter.document_lengths([text])[0] > splitter.document_maxlen:
+        spans = windows(text, splitter.document_lengths, splitter.document_maxlen)
+    for number, (start, end) in enumerate(spans):
+        # Where it begins tells a window from all others of its document, also from those that were cut before.
+        part_id = document.id if number == 0 else f"{whole}{WINDOW}{origin + start}"
+        place = {DOCUMENT_KEY: whole, SPAN_KEY: [origin + start, origin + end]}
+        kept_track_of = None if is_window else document.id
+        yield _part(part_id, text[start:end], {**payload, **place}, text_key, kept_track_of)
+
+
+def _part(part_id: str, text: str, payload: dict[str, Any], text_key: str | None, document: str | None = None) -> Part:
+    if text_key is not None and NODE_KEY not in payload:
+        if payload.get(text_key, text) != text and document is None:
+            raise InputError(
+                f"its payload has something else under {text_key!r}, where the text is to be kept. Write with "
+                "text_key='another key', or text_key=None to keep no text."
+            )
+        payload[text_key] = text
+    try:
+        content = json.dumps([text, payload], sort_keys=True, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"its payload is not JSON-serialisable: {error}.") from None
+    digest = hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+    return Part(part_id, text, payload, digest, document)

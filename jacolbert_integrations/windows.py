@@ -1,0 +1,84 @@
+"""Long texts in windows of whole sentences, each as long as a model reads."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeAlias
+
+from .errors import InputError
+
+Span: TypeAlias = tuple[int, int]
+"""Where in a text something begins and ends, in characters."""
+
+Lengths: TypeAlias = Callable[[Sequence[str]], list[int]]
+"""Tokens of each of some texts, control tokens included, such as ``JaColBERT.document_lengths``."""
+
+_CLOSING = "」』）)】］\\]〉》\"'”’"
+_UNITS = (
+    re.compile(f"[^。！？!?\n]*(?:[。！？!?]+[{_CLOSING}]*|\n+)|[^。！？!?\n]+"),  # sentences
+    re.compile("[^、，,；;：:・\\s]*[、，,；;：:・\\s]+|[^、，,；;：:・\\s]+"),  # clauses
+)
+
+
+def windows(text: str, lengths: Lengths, limit: int) -> list[Span]:
+    """Cuts a text into windows of at most so many tokens.
+
+    A window ends where a sentence ends (。！？ with the brackets that close after them, or a line's end). A sentence
+    that is too long by itself is cut between clauses, and a clause between characters.
+
+    Args:
+        text: Any text.
+        lengths: Counts tokens.
+        limit: Most tokens of a window, as ``lengths`` counts them.
+
+    Returns:
+        The windows in order. They meet each other, and leave out nothing but windows of white space. A text of white
+        space has none.
+
+    Raises:
+        InputError: If ``limit`` leaves no room for a single character.
+    """
+    empty = lengths([""])[0]
+    if limit <= empty:
+        raise InputError(f"a window of {limit} tokens has no room for text: {empty} of them are control tokens.")
+    units = list(_fitting(text, (0, len(text)), lengths, limit, 0))
+    counts = [count - empty for count in lengths([text[start:end] for start, end in units])]
+    found: list[Span] = []
+    first = 0
+    while first < len(units):
+        last, total = first + 1, empty + counts[first]
+        while last < len(units) and total + counts[last] <= limit:
+            total += counts[last]
+            last += 1
+        # The tokens of sentences are not quite those of each alone: where they meet, words may be cut otherwise.
+        while last - first > 1 and lengths([text[units[first][0] : units[last - 1][1]]])[0] > limit:
+            last -= 1
+        found.append((units[first][0], units[last - 1][1]))
+        first = last
+    return [(start, end) for start, end in found if text[start:end].strip()]
+
+
+def _fitting(text: str, span: Span, lengths: Lengths, limit: int, level: int) -> Iterator[Span]:
+    """Units of a text that are short enough: sentences where they are, clauses, or pieces of them."""
+    if level == len(_UNITS):
+        yield from _halves(text, span, lengths, limit)
+        return
+    units = [match.span() for match in _UNITS[level].finditer(text, *span)]
+    for unit, count in zip(units, lengths([text[start:end] for start, end in units]), strict=True):
+        if count <= limit:
+            yield unit
+        else:
+            yield from _fitting(text, unit, lengths, limit, level + 1)
+
+
+def _halves(text: str, span: Span, lengths: Lengths, limit: int) -> Iterator[Span]:
+    start, end = span
+    if lengths([text[start:end]])[0] <= limit:
+        yield span
+    elif end - start == 1:
+        raise InputError(f"{text[start:end]!r} alone has more than the {limit} tokens of a window.")
+    else:
+        middle = (start + end) // 2
+        yield from _halves(text, (start, middle), lengths, limit)
+        yield from _halves(text, (middle, end), lengths, limit)
