@@ -10,32 +10,40 @@ __version__ = "0.1.0"
 # Loaded when first used: importing the package must not import torch.
 _HOMES = {
     "Condition": ".types",
+    "EdgeStore": ".qdrant",
     "Filter": ".types",
     "Hit": ".types",
     "JaColBERT": ".encoder",
     "JaColBERTError": ".errors",
     "JaColBERTRerank": ".llama_index",
     "JaColBERTRetriever": ".llama_index",
+    "JaColBERTSentenceSplitter": ".llama_index",
+    "JaColBERTVectorStore": ".llama_index",
     "MemoryStore": ".memory",
     "MultiVectorStore": ".types",
     "Point": ".types",
     "QdrantStore": ".qdrant",
+    "QdrantWriter": ".qdrant",
     "Query": ".types",
     "maxsim": ".scoring",
 }
 
 __all__ = [
     "Condition",
+    "EdgeStore",
     "Filter",
     "Hit",
     "JaColBERT",
     "JaColBERTError",
     "JaColBERTRerank",
     "JaColBERTRetriever",
+    "JaColBERTSentenceSplitter",
+    "JaColBERTVectorStore",
     "MemoryStore",
     "MultiVectorStore",
     "Point",
     "QdrantStore",
+    "QdrantWriter",
     "Query",
     "maxsim",
 ]
@@ -43,9 +51,9 @@ __all__ = [
 if TYPE_CHECKING:
     from .encoder import JaColBERT
     from .errors import JaColBERTError
-    from .llama_index import JaColBERTRerank, JaColBERTRetriever
+    from .llama_index import JaColBERTRerank, JaColBERTRetriever, JaColBERTSentenceSplitter, JaColBERTVectorStore
     from .memory import MemoryStore
-    from .qdrant import QdrantStore
+    from .qdrant import EdgeStore, QdrantStore, QdrantWriter
     from .scoring import maxsim
     from .types import Condition, Filter, Hit, MultiVectorStore, Point, Query
 

@@ -139,6 +139,11 @@ class JaColBERT:
         return self._pooling
 
     @property
+    def checkpoint(self) -> Checkpoint | None:
+        """Where the model was loaded from, if it was."""
+        return self._checkpoint
+
+    @property
     def unpooled(self) -> JaColBERT:
         """The same model with one vector a token, for whoever asks what a token matched; itself if it has that."""
         pipeline = self.model

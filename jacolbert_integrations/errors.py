@@ -17,6 +17,7 @@
     │   ├── CollectionLayoutError      a Qdrant collection that is not one of ours
     │   ├── ModelMismatchError         the collection was made by another model
     │   ├── UnsupportedFilterError     a filter that this store cannot apply
+    │   ├── UnsupportedModeError       a way of searching that this store has not
     │   ├── AccessError                a server refuses the API key, or what it is used for
     │   ├── GaveUpError                a request that failed each time it was sent
     │   ├── EngineError                Qdrant Edge refused, or failed
@@ -98,6 +99,10 @@ class ModelMismatchError(StoreError):
 
 class UnsupportedFilterError(StoreError):
     """The store cannot apply this kind of filter."""
+
+
+class UnsupportedModeError(StoreError):
+    """The store cannot search in the way that was asked for."""
 
 
 class EngineError(StoreError):

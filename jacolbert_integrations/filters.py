@@ -7,37 +7,58 @@ condition but ``!=``, ``not in`` and ``is_empty``.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
+from datetime import datetime, timezone
 from typing import Any
 
 from .errors import UnsupportedFilterError
-from .types import Condition, Filter, Payload
+from .types import Condition, Filter, Payload, Point, WithIds
 
-Predicate = Callable[[Payload], bool]
+Predicate = Callable[[Point], bool]
+
+TEXT_OPERATORS = frozenset({"text_match", "text_match_insensitive"})
+_LIST_OPERATORS = frozenset({"in", "not in", "any", "all"})
+_ORDER_OPERATORS = frozenset({">", ">=", "<", "<="})
+
+_DATE = re.compile(
+    r"(\d{4}-\d{2}-\d{2})(?:[T ](\d{2}:\d{2})(?::(\d{2})(?:\.(\d{1,6}))?)?(Z|[+-]\d{2}:\d{2})?)?", re.ASCII
+)
 
 
 def as_predicate(filter: object) -> Predicate:
-    """A :class:`Filter`, or any callable that takes a payload, as a predicate.
+    """A :class:`Filter`, or any callable that takes a payload, as a predicate on points.
 
     Raises:
-        UnsupportedFilterError: If it is neither.
+        UnsupportedFilterError: If it is neither, or compares with a value that it cannot.
     """
     if isinstance(filter, Filter):
-        return lambda payload: matches(filter, payload)
+        check_filter(filter)
+        return lambda point: matches(filter, point.payload, point.id)
     if callable(filter):
-        return filter
+        return lambda point: filter(point.payload)
     raise UnsupportedFilterError(
         f"this store filters with a jacolbert_integrations.types.Filter or a callable that takes a payload, but got a "
         f"{type(filter).__module__}.{type(filter).__name__}."
     )
 
 
-def matches(filter: Filter, payload: Payload) -> bool:
-    """Whether a payload passes a filter."""
-    results = (
-        matches(condition, payload) if isinstance(condition, Filter) else _holds(condition, payload)
-        for condition in filter.conditions
-    )
+def check_filter(filter: Filter) -> None:
+    """Refuses values that an operator cannot compare with, in all stores alike.
+
+    Raises:
+        UnsupportedFilterError: With the first such condition.
+    """
+    for condition in filter.conditions:
+        if isinstance(condition, Filter):
+            check_filter(condition)
+        elif isinstance(condition, Condition):
+            _check_condition(condition)
+
+
+def matches(filter: Filter, payload: Payload, point_id: str = "") -> bool:
+    """Whether a point of this payload and id passes a filter."""
+    results = (_passes(condition, payload, point_id) for condition in filter.conditions)
     if filter.how == "and":
         return all(results)
     if filter.how == "or":
@@ -45,8 +66,8 @@ def matches(filter: Filter, payload: Payload) -> bool:
     return not any(results)
 
 
-def _holds(condition: Condition, payload: Payload) -> bool:
-    stored = payload.get(condition.key)
+def holds(condition: Condition, stored: Any) -> bool:
+    """Whether a condition holds for what is stored under its key; None stands for nothing."""
     elements = stored if isinstance(stored, list) else [] if stored is None else [stored]
     value = condition.value
     match condition.operator:
@@ -62,8 +83,63 @@ def _holds(condition: Condition, payload: Payload) -> bool:
             return all(any(_equal(element, item) for element in elements) for item in value)
         case "==" | "contains":
             return any(_equal(element, value) for element in elements)
+        case "text_match":
+            return any(value in element for element in elements if isinstance(element, str))
+        case "text_match_insensitive":
+            return any(value.lower() in element.lower() for element in elements if isinstance(element, str))
         case _:
             return any(_ordered(element, condition.operator, value) for element in elements)
+
+
+def value_at(payload: Payload, key: str) -> Any:
+    """What is stored under a key, or, if there is none such, under a path of keys with dots between them."""
+    if key in payload or "." not in key:
+        return payload.get(key)
+    first, rest = key.split(".", 1)
+    inner = payload.get(first)
+    return value_at(inner, rest) if isinstance(inner, Mapping) else None
+
+
+def as_date(value: object) -> datetime | None:
+    """A string in ISO 8601, a date with or without a time, as a point in time; None if it is none.
+
+    Without a zone it is UTC, as Qdrant reads it.
+    """
+    found = _DATE.fullmatch(value) if isinstance(value, str) else None
+    if found is None:
+        return None
+    day, minute, second, fraction, zone = found.groups()
+    offset = "+00:00" if zone in (None, "Z") else zone
+    whole = f"{day}T{minute or '00:00'}:{second or '00'}.{(fraction or '0').ljust(6, '0')}{offset}"
+    try:
+        return datetime.fromisoformat(whole).astimezone(timezone.utc)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _passes(condition: Condition | WithIds | Filter, payload: Payload, point_id: str) -> bool:
+    if isinstance(condition, Filter):
+        return matches(condition, payload, point_id)
+    if isinstance(condition, WithIds):
+        return point_id in condition.ids
+    return holds(condition, value_at(payload, condition.key))
+
+
+def _check_condition(condition: Condition) -> None:
+    key, operator, value = condition.key, condition.operator, condition.value
+    if operator == "is_empty":
+        return
+    if operator in TEXT_OPERATORS:
+        expected = None if isinstance(value, str) else "a string"
+    elif operator in _ORDER_OPERATORS:
+        expected = None if _is_number(value) or as_date(value) else "a number, or a date such as '2024-05-01T12:00:00Z'"
+    elif operator in _LIST_OPERATORS:
+        good = isinstance(value, list | tuple | set | frozenset) and all(map(_is_scalar, value))
+        expected = None if good else "a list of strings, numbers or booleans"
+    else:
+        expected = None if _is_scalar(value) else "a string, a number or a boolean"
+    if expected is not None:
+        raise UnsupportedFilterError(f"{key} {operator} {value!r}: the value must be {expected}.")
 
 
 def _equal(left: Any, right: Any) -> bool:
@@ -73,9 +149,15 @@ def _equal(left: Any, right: Any) -> bool:
 
 def _ordered(left: Any, operator: str, right: Any) -> bool:
     if not _is_number(left) or not _is_number(right):
-        return False
+        left, right = as_date(left), as_date(right)
+        if left is None or right is None:
+            return False
     return bool({">": left > right, ">=": left >= right, "<": left < right, "<=": left <= right}[operator])
 
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_scalar(value: Any) -> bool:
+    return isinstance(value, str | int | float | bool)

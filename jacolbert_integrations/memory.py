@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from .binding import check_identity, identity_from_dict
-from .errors import StoreFileError, StoreNotBoundError
+from .errors import InputError, StoreFileError, StoreNotBoundError
 from .filters import as_predicate
 from .scoring import PackedDocuments, maxsim
 from .types import Hit, ModelIdentity, Point, Query, TokenVectors
@@ -42,6 +42,13 @@ class MemoryStore:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({len(self._points)} points)"
+
+    def __getstate__(self) -> dict[str, Any]:
+        with self._lock:
+            return {**self.__dict__, "_points": dict(self._points), "_packed": None, "_lock": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update({**state, "_lock": threading.RLock()})
 
     def bind(self, identity: ModelIdentity) -> None:
         """Names the model that reads and writes from now on.
@@ -96,7 +103,7 @@ class MemoryStore:
         vectors = as_token_vectors(query.vectors, "the query", identity.dimension)
         predicate = None if filter is None else as_predicate(filter)
         with self._lock:
-            points = [p for p in self._points.values() if predicate is None or predicate(p.payload)]
+            points = [p for p in self._points.values() if predicate is None or predicate(p)]
             if predicate is None:
                 if self._packed is None:
                     self._packed = PackedDocuments([point.vectors for point in points])
@@ -111,11 +118,21 @@ class MemoryStore:
         found = sorted((-float(scores[i]), points[i].id, i) for i in candidates)[:top_k]
         return [Hit(point_id, -negative, deepcopy(points[i].payload)) for negative, point_id, i in found]
 
-    def delete(self, ids: Iterable[str]) -> None:
-        """Removes points; unknown ids are ignored."""
+    def delete(self, ids: Iterable[str] | None = None, *, filter: object | None = None) -> None:
+        """Removes points: by id, or all that pass a filter. Unknown ids are ignored.
+
+        Raises:
+            InputError: If neither is given, or both.
+            UnsupportedFilterError: If the filter is neither a ``Filter`` nor a callable.
+        """
         self._require_bound()
+        if (ids is None) == (filter is None):
+            raise InputError("give either ids or a filter, to say which points are meant.")
+        predicate = None if filter is None else as_predicate(filter)
         with self._lock:
-            for point_id in ids:
+            if predicate is not None:
+                ids = [point.id for point in self._points.values() if predicate(point)]
+            for point_id in ids or ():
                 self._points.pop(point_id, None)
             self._packed = None
 
@@ -126,7 +143,7 @@ class MemoryStore:
             return len(self._points)
         predicate = as_predicate(filter)
         with self._lock:
-            return sum(predicate(point.payload) for point in self._points.values())
+            return sum(predicate(point) for point in self._points.values())
 
     def exists(self) -> bool:
         """Whether the store has ever been written for a model."""
@@ -154,7 +171,7 @@ class MemoryStore:
         self._require_bound()
         predicate = None if filter is None else as_predicate(filter)
         with self._lock:
-            now = [p for p in self._points.values() if predicate is None or predicate(p.payload)]
+            now = [p for p in self._points.values() if predicate is None or predicate(p)]
         return (Point(p.id, p.vectors, deepcopy(p.payload)) for p in now)
 
     def save(self, path: str | Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
@@ -118,7 +118,10 @@ class ModelIdentity:
         return asdict(self)
 
 
-Operator = Literal["==", "!=", ">", ">=", "<", "<=", "in", "not in", "contains", "any", "all", "is_empty"]
+Operator = Literal[
+    "==", "!=", ">", ">=", "<", "<=", "in", "not in", "contains", "any", "all", "is_empty",
+    "text_match", "text_match_insensitive",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,12 +132,26 @@ class Condition:
         key: The payload key.
         operator: ``contains``: the stored list holds the value. ``any`` / ``all``: it shares one of,
             or holds all of, the values. ``is_empty``: the key is missing, None or an empty list.
+            ``text_match``: the value is a part of the stored string; ``text_match_insensitive``: after both
+            are in lower case. ``>`` and its like compare numbers, and dates in ISO 8601, which are UTC where they
+            name no zone.
         value: What to compare with.
     """
 
     key: str
     operator: Operator
     value: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class WithIds:
+    """Passes the points of these ids, and no other.
+
+    Attributes:
+        ids: As they were given when the points were stored.
+    """
+
+    ids: Collection[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +162,7 @@ class Filter:
     thing of any store.
     """
 
-    conditions: Sequence[Condition | Filter]
+    conditions: Sequence[Condition | WithIds | Filter]
     how: Literal["and", "or", "not"] = "and"
 
 
@@ -200,8 +217,12 @@ class MultiVectorStore(Protocol):
         """
         ...
 
-    def delete(self, ids: Iterable[str]) -> None:
-        """Removes points; unknown ids are ignored."""
+    def delete(self, ids: Iterable[str] | None = None, *, filter: object | None = None) -> None:
+        """Removes points: by id, or all that pass a filter. Unknown ids are ignored.
+
+        Raises:
+            InputError: If neither is given, or both.
+        """
         ...
 
     def count(self, *, filter: object | None = None) -> int:
@@ -227,5 +248,23 @@ class MultiVectorStore(Protocol):
 
         Args:
             filter: A :class:`Filter`, or the host's own filter object.
+        """
+        ...
+
+
+@runtime_checkable
+class WordSearch(Protocol):
+    """What a store can also be: one that ranks by words, without token vectors."""
+
+    def search_words(self, text: str, *, top_k: int, filter: object | None = None) -> list[Hit]:
+        """The documents that share words with the text, highest BM25 first; the score of a hit is its BM25.
+
+        Args:
+            text: The query.
+            top_k: How many to return at most; at least 1.
+            filter: A :class:`Filter`, or the host's own filter object.
+
+        Raises:
+            UnsupportedModeError: If what is stored was not prepared for that.
         """
         ...

@@ -8,6 +8,12 @@ from typing import TypeAlias
 
 from .errors import InputError
 
+DOCUMENT_KEY = "_jacolbert_document"
+"""The payload key of the document that a window is of, where documents were to be split."""
+
+SPAN_KEY = "_jacolbert_span"
+"""The payload key of where in its document a window begins and ends, in characters."""
+
 Span: TypeAlias = tuple[int, int]
 """Where in a text something begins and ends, in characters."""
 
@@ -21,7 +27,7 @@ _UNITS = (
 )
 
 
-def windows(text: str, lengths: Lengths, limit: int) -> list[Span]:
+def windows(text: str, lengths: Lengths, limit: int, overlap: int = 0) -> list[Span]:
     """Cuts a text into windows of at most so many tokens.
 
     A window ends where a sentence ends (。！？ with the brackets that close after them, or a line's end). A sentence
@@ -31,22 +37,27 @@ def windows(text: str, lengths: Lengths, limit: int) -> list[Span]:
         text: Any text.
         lengths: Counts tokens.
         limit: Most tokens of a window, as ``lengths`` counts them.
+        overlap: Sentences, or pieces of one that is too long, that a window repeats of the one before; fewer where
+            they would leave no room for what is new.
 
     Returns:
-        The windows in order. They meet each other, and leave out nothing but windows of white space. A text of white
-        space has none.
+        The windows in order. They meet each other, or overlap, and leave out nothing but windows of white space. A
+        text of white space has none.
 
     Raises:
-        InputError: If ``limit`` leaves no room for a single character.
+        InputError: If ``limit`` leaves no room for a single character, or ``overlap`` is below 0.
     """
+    if overlap < 0:
+        raise InputError(f"overlap is {overlap}, but it must be 0 or more sentences.")
     empty = lengths([""])[0]
     if limit <= empty:
         raise InputError(f"a window of {limit} tokens has no room for text: {empty} of them are control tokens.")
     units = list(_fitting(text, (0, len(text)), lengths, limit, 0))
     counts = [count - empty for count in lengths([text[start:end] for start, end in units])]
-    found: list[Span] = []
-    first = 0
-    while first < len(units):
+    blank = [not text[start:end].strip() for start, end in units]
+
+    def filled(first: int) -> int:
+        """Where a window ends that begins with a unit."""
         last, total = first + 1, empty + counts[first]
         while last < len(units) and total + counts[last] <= limit:
             total += counts[last]
@@ -54,8 +65,25 @@ def windows(text: str, lengths: Lengths, limit: int) -> list[Span]:
         # The tokens of sentences are not quite those of each alone: where they meet, words may be cut otherwise.
         while last - first > 1 and lengths([text[units[first][0] : units[last - 1][1]]])[0] > limit:
             last -= 1
+        return last
+
+    def repeated(first: int, last: int) -> int:
+        """Where the window after another begins: so many sentences back that it still gets to a new one."""
+        new = next((unit for unit in range(last, len(units)) if not blank[unit]), len(units))
+        again, missing = last, overlap
+        while missing and again > first + 1:
+            again -= 1
+            missing -= not blank[again]
+        while again < last and filled(again) <= new:
+            again += 1
+        return again
+
+    found: list[Span] = []
+    first = last = 0
+    while last < len(units):
+        last = filled(first)
         found.append((units[first][0], units[last - 1][1]))
-        first = last
+        first = repeated(first, last)
     return [(start, end) for start, end in found if text[start:end].strip()]
 
 

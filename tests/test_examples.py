@@ -17,6 +17,8 @@ EXAMPLES = Path(__file__).parent.parent / "examples"
 SHOWN = {
     "quickstart.py": "東京は【日本の首都で】あり",
     "llama_index_rag.py": "['イエネコ']",
+    "hybrid_reranking.py": "信濃川: 全長は367キロメートルで、日本で一番長い。\nMaxSim",
+    "chat_with_filters.py": "社員: 給与はいつ支払われますか。 -> 休暇規程",
     "rerank_any_retriever.py": "信濃川である。  (before:",
     "train.py": "199 questions that it was not trained on:",
     "stores.py": "was made by the model 'jacolbert-mini', not by 'another-model'",

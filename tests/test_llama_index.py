@@ -35,6 +35,9 @@ from jacolbert_integrations import (
     QdrantStore,
 )
 from jacolbert_integrations.errors import InputError, ModelMismatchError, StoreFileError, UnsupportedFilterError
+from jacolbert_integrations.llama_index import payload_node_text, to_documents
+from jacolbert_integrations.qdrant import QdrantWriter, reindex
+from jacolbert_integrations.texts import payload_text
 from jacolbert_integrations.types import TokenVectors
 
 TEXTS = {
@@ -156,9 +159,9 @@ def test_native_and_unsupported_filters(retriever: JaColBERTRetriever) -> None:
         retriever.filters = models.Filter(must=[models.FieldCondition(key="year", match=models.MatchValue(value=0))])
     assert [node.node_id for node in retriever.retrieve("日本")] == ["cat"]
     retriever.filters = MetadataFilters(
-        filters=[MetadataFilter(key="kind", value="place", operator=FilterOperator.TEXT_MATCH)]
+        filters=[MetadataFilter(key="kind", value=3, operator=FilterOperator.TEXT_MATCH)]
     )
-    with pytest.raises(UnsupportedFilterError, match="operator TEXT_MATCH on 'kind' is not supported"):
+    with pytest.raises(UnsupportedFilterError, match="kind text_match 3: the value must be a string"):
         retriever.retrieve("日本")
 
 
@@ -299,3 +302,34 @@ def test_a_collection_without_nodes(store: MultiVectorStore, mini: JaColBERT) ->
 def test_payloads_are_llama_indexs_own(retriever: JaColBERTRetriever) -> None:
     payload = retriever.store.get(["tokyo"])["tokyo"].payload
     assert {"_node_content", "_node_type", "document_id", "doc_id", "ref_doc_id", "year", "kind"} == set(payload)
+
+
+def test_nodes_for_a_writer(mini: JaColBERT) -> None:
+    """What the writer writes of nodes is what the retriever writes, and can be indexed anew with their metadata."""
+    client = QdrantClient(":memory:")
+    nodes = [
+        TextNode(id_=f"n{i}", text=f"{word}の話である。", metadata={"word": word}) for i, word in enumerate("猫犬鳥")
+    ]
+    by_retriever = QdrantStore(client, "a")
+    JaColBERTRetriever(by_retriever, mini).insert_nodes(nodes)
+    by_writer = QdrantStore(client, "b")
+    assert QdrantWriter(by_writer, mini).write(to_documents(iter(nodes))).written == 3
+    assert reindex(client, "b", QdrantStore(client, "c"), mini, text=payload_node_text).written == 3
+    anew = QdrantStore(client, "c")
+    anew.bind(mini.identity)
+    for store in (by_writer, anew):
+        assert [dict(p.payload) for p in store.points()] == [dict(p.payload) for p in by_retriever.points()]
+        for one, other in zip(store.points(), by_retriever.points(), strict=True):
+            np.testing.assert_allclose(one.vectors, other.vectors, atol=1e-5)
+    long = TextNode(id_="long", text="猫は魚を食べる。" * 100, metadata={"word": "魚"})
+    split = QdrantStore(client, "split")
+    assert QdrantWriter(split, mini, too_long="split").write(to_documents([long])).written == 2
+    windows = sorted(split.points(), key=lambda point: point.payload["_jacolbert_span"])
+    assert "".join(payload_node_text(p.payload) for p in windows) == long.get_content(metadata_mode=MetadataMode.EMBED)
+    with pytest.raises(InputError, match="Read it with payload_node_text"):
+        payload_text(windows[0].payload)
+    found = JaColBERTRetriever(anew, mini, similarity_top_k=1).retrieve("犬")[0].node
+    assert (found.node_id, found.metadata) == ("n1", {"word": "犬"})
+    with pytest.raises(InputError, match="no LlamaIndex nodes"):
+        payload_node_text({"text": "猫"})
+    client.close()

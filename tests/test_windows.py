@@ -37,6 +37,31 @@ def test_a_long_sentence_is_cut_between_clauses_and_a_long_clause_between_charac
     assert pieces("あいうえおかきくけこ", 7) == ["あいうえお", "かきくけこ"]
 
 
+def test_overlap_repeats_the_last_sentences() -> None:
+    text = "猫がいる。犬もいる。鳥もいる。魚もいる。"
+    found = windows(text, characters, 12, overlap=1)
+    assert [text[start:end] for start, end in found] == [
+        "猫がいる。犬もいる。",
+        "犬もいる。鳥もいる。",
+        "鳥もいる。魚もいる。",
+    ]
+    text = "猫がいる。犬もいる。鳥もいる。\n魚もいる。"
+    assert [text[a:b] for a, b in windows(text, characters, 18, 2)] == [
+        "猫がいる。犬もいる。鳥もいる。\n",
+        "犬もいる。鳥もいる。\n魚もいる。",
+    ]
+    with pytest.raises(InputError, match="overlap is -1, but it must be 0 or more sentences"):
+        windows(text, characters, 12, -1)
+
+
+def test_an_overlap_that_leaves_no_room_is_left_out() -> None:
+    text = "猫がいる。魚を食べる犬もいる。"
+    assert [text[start:end] for start, end in windows(text, characters, 12, overlap=3)] == [
+        "猫がいる。",
+        "魚を食べる犬もいる。",
+    ]
+
+
 def test_white_space_is_no_window() -> None:
     assert pieces("", 5) == []
     assert pieces(" \n\u3000", 5) == []
@@ -62,6 +87,20 @@ def test_windows_cover_the_text_and_fit(text: str, limit: int) -> None:
         assert not text[at:start].strip()
         at = end
     assert not text[at:].strip()
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text(alphabet="猫犬a1 。！？、\n」) \u3000", max_size=60), st.integers(3, 20), st.integers(1, 4))
+def test_overlapping_windows_cover_the_text_and_each_has_something_new(text: str, limit: int, overlap: int) -> None:
+    found = windows(text, characters, limit, overlap)
+    assert all(end - start + 2 <= limit for start, end in found)
+    at = 0
+    for start, end in found:
+        assert not text[at:start].strip()
+        assert text[max(at, start) : end].strip()
+        at = end
+    assert not text[at:].strip()
+    assert [start for start, _ in found] == sorted({start for start, _ in found})
 
 
 def test_in_the_models_own_tokens(mini: JaColBERT) -> None:

@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ..encoder import JaColBERT
-    from ..qdrant import FirstStage
+    from ..qdrant import FirstStage, QdrantStore
     from ..qdrant.clients import Client
 
 DEFAULT_PLACE = "jacolbert-index"
 DEFAULT_COLLECTION = "documents"
-STAGES = ("words", "muvera", "mean")
-
-_TIMEOUT = 60  # seconds; the client's own 5 are few for a request of some megabytes
+STAGES = ("words", "bm25", "muvera", "mean")
+DATATYPES = ("float32", "float16", "turbo16", "turbo8", "turbo4")
 
 
 def add_place(parser: argparse.ArgumentParser, *, flag: str = "--at") -> None:
@@ -38,24 +37,34 @@ def add_collection(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--collection", default=DEFAULT_COLLECTION, metavar="NAME", help="(default: %(default)s)")
 
 
-def add_first_stage(parser: argparse.ArgumentParser) -> None:
-    """Adds the option of how a new collection finds candidates."""
+def add_new_collection(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of how a new collection is made."""
     parser.add_argument(
         "--first-stage",
         nargs="+",
         choices=STAGES,
         default=[],
-        help="how a new collection finds candidates for MaxSim: by words (BM25), by MUVERA encodings, by mean vectors, "
-        "or by several of these (default: none; every search is exact)",
+        help="how a new collection finds candidates for MaxSim: by words (BM25 over MeCab's), by Qdrant's own BM25, by "
+        "MUVERA encodings, by mean vectors, or by several of these (default: none; every search is exact)",
+    )
+    parser.add_argument(
+        "--datatype",
+        choices=DATATYPES,
+        help="how a new collection keeps numbers (default: float16); turbo8 has half of its bytes, turbo4 a quarter",
     )
 
 
-def first_stages(names: list[str]) -> list[FirstStage] | None:
-    """The first stages of these names; None if there are none, which takes what a collection has."""
-    from ..qdrant import FixedDimensional, Lexical, MeanPooled
+def store_in(client: Client, collection: str, arguments: argparse.Namespace) -> QdrantStore:
+    """A collection that is there, or that will be made as the options say."""
+    from qdrant_client import models
 
-    kinds: dict[str, type[FirstStage]] = {"words": Lexical, "muvera": FixedDimensional, "mean": MeanPooled}
-    return [kinds[name]() for name in names] or None
+    from ..qdrant import FixedDimensional, Lexical, MeanPooled, QdrantBM25, QdrantStore
+
+    kinds: list[type[FirstStage]] = [Lexical, QdrantBM25, FixedDimensional, MeanPooled]
+    by_name = dict(zip(STAGES, kinds, strict=True))
+    stages = [by_name[name]() for name in arguments.first_stage] or None
+    datatype = {} if arguments.datatype is None else {"datatype": models.Datatype(arguments.datatype)}
+    return QdrantStore(client, collection, first_stage=stages, vector_options=datatype)
 
 
 @contextmanager
@@ -72,19 +81,12 @@ def opened(place: str, *, grpc: bool = False, must_exist: bool = False) -> Itera
         MissingExtraError: If it is a folder, and Qdrant Edge is not installed.
     """
     from ..errors import InputError
-    from ..qdrant import EdgeClient
+    from ..qdrant.clients import connect
 
-    client: Client
-    if place.startswith(("http://", "https://")):
-        from qdrant_client import QdrantClient
-
-        key = os.environ.get("QDRANT_API_KEY")
-        client = QdrantClient(url=place, api_key=key, prefer_grpc=grpc, timeout=_TIMEOUT)
-    else:
-        folder = Path(place).expanduser()
-        if must_exist and not folder.is_dir():
-            raise InputError(f"there is no folder {folder}. Index something first, or say where it is with --at.")
-        client = EdgeClient(folder)
+    server = place.startswith(("http://", "https://"))
+    if must_exist and not server and not Path(place).expanduser().is_dir():
+        raise InputError(f"there is no folder {place}. Index something first, or say where it is with --at.")
+    client = connect(place, grpc=grpc)
     try:
         yield client
     finally:

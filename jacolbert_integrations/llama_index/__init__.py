@@ -1,6 +1,53 @@
-"""JaColBERT in LlamaIndex: a retriever and a reranker."""
+"""JaColBERT in LlamaIndex: a vector store, a retriever, a reranker and a splitter, and nodes for a writer."""
 
-from .rerank import JaColBERTRerank
-from .retriever import JaColBERTRetriever
+from __future__ import annotations
 
-__all__ = ["JaColBERTRerank", "JaColBERTRetriever"]
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+# Loaded when first used: a process of an ingestion pipeline that embeds nothing itself need not import torch.
+_HOMES = {
+    "JaColBERTRerank": ".rerank",
+    "JaColBERTRetriever": ".retriever",
+    "JaColBERTSentenceSplitter": ".node_parser",
+    "JaColBERTVectorStore": ".vector_store",
+    "Provenance": ".provenance",
+    "ScoredNode": ".provenance",
+    "StoreSideEmbedding": ".embedding",
+    "VectorCache": ".vector_cache",
+    "payload_node_text": ".nodes",
+    "to_documents": ".nodes",
+}
+
+__all__ = [
+    "JaColBERTRerank",
+    "JaColBERTRetriever",
+    "JaColBERTSentenceSplitter",
+    "JaColBERTVectorStore",
+    "Provenance",
+    "ScoredNode",
+    "StoreSideEmbedding",
+    "VectorCache",
+    "payload_node_text",
+    "to_documents",
+]
+
+if TYPE_CHECKING:
+    from .embedding import StoreSideEmbedding
+    from .node_parser import JaColBERTSentenceSplitter
+    from .nodes import payload_node_text, to_documents
+    from .provenance import Provenance, ScoredNode
+    from .rerank import JaColBERTRerank
+    from .retriever import JaColBERTRetriever
+    from .vector_cache import VectorCache
+    from .vector_store import JaColBERTVectorStore
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name], __name__), name)
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

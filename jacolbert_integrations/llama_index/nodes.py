@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 from llama_index.core.schema import BaseNode, MetadataMode
 from llama_index.core.vector_stores.types import FilterCondition, FilterOperator, MetadataFilter, MetadataFilters
 from llama_index.core.vector_stores.utils import metadata_dict_to_node, node_to_metadata_dict
 
-from ..errors import InputError, StoreFileError, UnsupportedFilterError
-from ..types import Condition, Filter, Operator, Payload, Point, TokenVectors
+from ..errors import InputError, StoreFileError
+from ..types import Condition, Document, Filter, Operator, Payload, Point, TokenVectors
+from ..windows import SPAN_KEY
 
 _OPERATORS: dict[FilterOperator, Operator] = {
     FilterOperator.EQ: "==",
@@ -24,7 +26,13 @@ _OPERATORS: dict[FilterOperator, Operator] = {
     FilterOperator.ANY: "any",
     FilterOperator.ALL: "all",
     FilterOperator.IS_EMPTY: "is_empty",
+    FilterOperator.TEXT_MATCH: "text_match",
+    FilterOperator.TEXT_MATCH_INSENSITIVE: "text_match_insensitive",
 }
+
+
+REF_DOC_KEY = "doc_id"
+"""The payload key under which LlamaIndex keeps the id of the document that a node is of."""
 
 
 def node_text(node: BaseNode) -> str:
@@ -52,8 +60,47 @@ def check_nodes(nodes: Sequence[BaseNode]) -> list[str]:
 
 def to_point(node: BaseNode, vectors: TokenVectors) -> Point:
     """A node as a point, with LlamaIndex's own payload, so that its other readers understand it."""
-    payload = node_to_metadata_dict(node, remove_text=False, flat_metadata=False)
-    return Point(node.node_id, vectors, payload, node_text(node))
+    return Point(node.node_id, vectors, to_payload(node), node_text(node))
+
+
+def to_payload(node: BaseNode) -> dict[str, Any]:
+    """LlamaIndex's own payload of a node.
+
+    Its rules are LlamaIndex's, too: of what JSON does not have, dates become text, sets lists, and NaN is None.
+
+    Raises:
+        InputError: If its metadata hold something that cannot be written as JSON.
+    """
+    try:
+        return node_to_metadata_dict(node, remove_text=False, flat_metadata=False)
+    except (ValueError, TypeError) as error:
+        raise InputError(
+            f"the node {node.node_id!r} cannot be written as JSON: {error}. Change its metadata."
+        ) from None
+
+
+def to_documents(nodes: Iterable[BaseNode]) -> Iterator[Document]:
+    """Nodes as documents for a writer, one after the other, so that any number of them can be written.
+
+    What it writes is what :meth:`JaColBERTRetriever.insert_nodes` writes, and the retriever finds it.
+    """
+    for node in nodes:
+        yield Document(node.node_id, node_text(node), to_payload(node))
+
+
+def payload_node_text(payload: Payload) -> str:
+    """What of a stored node is embedded: for indexing a collection of nodes anew, metadata included.
+
+    Of a node that was split it is the window's part.
+
+    Raises:
+        InputError: If the payload holds no node.
+    """
+    try:
+        text = node_text(to_node(payload))
+    except StoreFileError as error:
+        raise InputError(str(error)) from None
+    return text[slice(*payload[SPAN_KEY])] if SPAN_KEY in payload else text
 
 
 def to_node(payload: Payload) -> BaseNode:
@@ -90,11 +137,10 @@ def _filter(filters: MetadataFilters) -> Filter:
             return Filter(conditions, "and")
 
 
-def _condition(metadata_filter: MetadataFilter) -> Condition:
-    operator = _OPERATORS.get(metadata_filter.operator)
-    if operator is None:
-        raise UnsupportedFilterError(
-            f"the filter operator {metadata_filter.operator.name} on {metadata_filter.key!r} is not supported; these "
-            f"are: {', '.join(known.name for known in _OPERATORS)}."
-        )
-    return Condition(metadata_filter.key, operator, metadata_filter.value)
+def _condition(metadata_filter: MetadataFilter) -> Condition | Filter:
+    key, value, operator = metadata_filter.key, metadata_filter.value, metadata_filter.operator
+    if operator is FilterOperator.IS_EMPTY:  # to LlamaIndex, a string without characters is empty, too
+        return Filter([Condition(key, "is_empty"), Condition(key, "==", "")], "or")
+    if value is None and operator in (FilterOperator.EQ, FilterOperator.NE):  # no value is None, and none is not
+        return Condition(key, "in" if operator is FilterOperator.EQ else "not in", [])
+    return Condition(key, _OPERATORS[operator], value)

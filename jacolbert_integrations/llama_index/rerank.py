@@ -2,29 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from llama_index.core.bridge.pydantic import Field, PrivateAttr
+from llama_index.core.bridge.pydantic import ConfigDict, Field, PrivateAttr
 from llama_index.core.callbacks import CBEventType, EventPayload
 from llama_index.core.instrumentation import get_dispatcher  # type: ignore[attr-defined]  # re-exported
 from llama_index.core.instrumentation.events.rerank import ReRankEndEvent, ReRankStartEvent
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
-from llama_index.core.schema import BaseNode, NodeWithScore, QueryBundle
+from llama_index.core.schema import BaseNode, NodeWithScore, QueryBundle, QueryType
 
 from ..encoder import JaColBERT
-from ..types import MultiVectorStore, TokenVectors
-from .nodes import node_text, to_node
+from ..errors import InputError
+from ..hub import BUNDLED_NAME
+from ..query_length import QueryLength
+from ..sources import ModelSource
+from ..types import MultiVectorStore
+from ..windows import Span
+from .events import query_events
+from .passages import PassageEncoder, best_windows
+from .provenance import Provenance, ScoredNode
+from .queries import as_bundles, query_strings
+from .stores import using_store
+from .vector_cache import Passage, VectorCache
 
 _dispatcher = get_dispatcher(__name__)
 _RETRIEVAL_SCORE = "retrieval_score"
+_CACHE_BYTES = 64 << 20
 
 
 class JaColBERTRerank(BaseNodePostprocessor):
     """Orders nodes by the exact MaxSim of their token vectors with the query's.
 
-    The nodes that come in are never changed; those that go out are new.
+    The nodes that come in are never changed; those that go out are new :class:`~.provenance.ScoredNode`, which also
+    say what scored them. A node longer than the model reads is scored by windows of whole sentences, each with the
+    metadata that the node embeds; the best window counts, and is reported in the node's provenance.
+
+    A reranker that was pickled, or described by ``to_dict`` and made again by ``from_dict``, loads the same model, or
+    fails if other weights are there now. It has no store and no callbacks, and its cache is empty.
 
     Args:
         model: A loaded model, or what :meth:`JaColBERT.from_pretrained` takes.
@@ -33,18 +50,41 @@ class JaColBERTRerank(BaseNodePostprocessor):
             ``retrieval_score``.
         store: A store that may hold the nodes: the vectors of those that it holds with the same
             text are taken from there instead of being computed again. It is bound to the model.
+        cache_bytes: Most bytes of document vectors that are kept for later queries; 0 keeps none.
+        cache: A cache that several rerankers share, instead of one of its own.
+        revision: Of the hub repository, where ``model`` is a hub id.
+        query_length: The query-length rule, where ``model`` is no loaded model.
+        pooling: How to pool documents, where ``model`` is no loaded model.
+        dtype: Of weights and computation, such as ``"float16"``, where ``model`` is no loaded model.
+        device: Where to compute, where ``model`` is no loaded model.
+        fingerprint: Of the weights that have to be found, where ``model`` is no loaded model.
+        **kwargs: As for LlamaIndex's ``BaseNodePostprocessor`` (``callback_manager``).
 
     Raises:
-        ModelMismatchError: If the store was filled by another model.
+        CheckpointError: If there is no such model.
+        ModelMismatchError: If the store was filled by another model, or other weights are found than expected.
+        InputError: If a loaded model is given together with what is for loading one.
     """
 
-    model: str = Field(description="Name of the ColBERT checkpoint.")
+    model_config = ConfigDict(extra="forbid", validate_assignment=True)
+
+    model: str = Field(frozen=True, description="Hub id or directory of the ColBERT checkpoint.")
     top_n: int = Field(default=2, ge=1, description="How many nodes to return.")
     keep_retrieval_score: bool = Field(
         default=False, description="Whether to keep the retrieval score in the node's metadata."
     )
+    cache_bytes: int = Field(
+        default=_CACHE_BYTES, ge=0, frozen=True, description="Most bytes of document vectors to keep."
+    )
+    revision: str | None = Field(default=None, frozen=True, description="Commit of the hub repository.")
+    query_length: QueryLength | None = Field(default=None, frozen=True, description="The query-length rule.")
+    pooling: str | None = Field(default=None, frozen=True, description="How documents are pooled.")
+    dtype: str | None = Field(default=None, frozen=True, description="Of weights and computation.")
+    device: str | None = Field(default=None, frozen=True, description="Where to compute.")
+    fingerprint: str | None = Field(default=None, frozen=True, description="SHA-256 over the weights.")
     _encoder: JaColBERT = PrivateAttr()
     _store: MultiVectorStore | None = PrivateAttr(default=None)
+    _cache: VectorCache = PrivateAttr()
 
     def __init__(
         self,
@@ -53,68 +93,163 @@ class JaColBERTRerank(BaseNodePostprocessor):
         *,
         keep_retrieval_score: bool = False,
         store: MultiVectorStore | None = None,
+        cache_bytes: int = _CACHE_BYTES,
+        cache: VectorCache | None = None,
+        revision: str | None = None,
+        query_length: QueryLength | None = None,
+        pooling: str | None = None,
+        dtype: str | None = None,
+        device: str | None = None,
+        fingerprint: str | None = None,
         **kwargs: Any,
     ) -> None:
-        encoder = model if isinstance(model, JaColBERT) else JaColBERT.from_pretrained(model)
-        fields: dict[str, Any] = {"model": encoder.name, "top_n": top_n, "keep_retrieval_score": keep_retrieval_score}
+        loading = {
+            "revision": revision,
+            "query_length": query_length,
+            "pooling": pooling,
+            "dtype": dtype,
+            "device": device,
+            "fingerprint": fingerprint,
+        }
+        encoder = _loaded(model, loading)
+        kwargs.pop("class_name", None)  # of a description that was made with model_dump
+        fields: dict[str, Any] = {
+            **ModelSource.of(encoder).to_dict(),
+            "device": device,
+            "top_n": top_n,
+            "keep_retrieval_score": keep_retrieval_score,
+            "cache_bytes": cache_bytes if cache is None else cache.max_bytes,
+        }
         super().__init__(**fields, **kwargs)
         self._encoder = encoder
+        self._cache = VectorCache(cache_bytes) if cache is None else cache
         self._store = store
         if store is not None:
-            store.bind(encoder.identity)
+            with using_store():
+                store.bind(encoder.identity)
 
     @classmethod
     def class_name(cls) -> str:
         """As LlamaIndex names it."""
         return "JaColBERTRerank"
 
+    @property
+    def cache(self) -> VectorCache:
+        """Document vectors that were computed before."""
+        return self._cache
+
+    def __reduce__(self) -> tuple[Callable[[dict[str, Any]], JaColBERTRerank], tuple[dict[str, Any]]]:
+        return type(self).from_dict, (self.to_dict(),)
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> JaColBERTRerank:
+        return self.model_copy()  # a model, a store and a cache are shared, not doubled
+
+    @_dispatcher.span
+    def postprocess_nodes_batch(
+        self, nodes: Sequence[list[NodeWithScore]], queries: Sequence[QueryType]
+    ) -> list[list[NodeWithScore]]:
+        """As ``postprocess_nodes`` for each query and its nodes, all of them encoded together, and each text once.
+
+        Args:
+            nodes: A list of nodes for each query.
+            queries: The queries.
+
+        Returns:
+            The best nodes of each query, in the order of the queries.
+
+        Raises:
+            InputError: If there are more queries than lists or the other way round, or a query or a node has no text.
+        """
+        bundles = as_bundles(queries)
+        if len(nodes) != len(bundles):
+            raise InputError(f"{len(bundles)} queries need as many lists of nodes, but there are {len(nodes)}.")
+        return self._rerank(nodes, bundles)
+
+    @_dispatcher.span
+    async def apostprocess_nodes_batch(
+        self, nodes: Sequence[list[NodeWithScore]], queries: Sequence[QueryType]
+    ) -> list[list[NodeWithScore]]:
+        """As :meth:`postprocess_nodes_batch`, in a thread.
+
+        Raises:
+            InputError: As :meth:`postprocess_nodes_batch`.
+        """
+        return await asyncio.to_thread(self.postprocess_nodes_batch, nodes, queries)
+
     def _postprocess_nodes(
         self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
     ) -> list[NodeWithScore]:
         if query_bundle is None:
-            raise ValueError("Missing query bundle: a reranker needs the query. Pass query_str or query_bundle.")
+            raise InputError("Missing query bundle: a reranker needs the query. Pass query_str or query_bundle.")
         if not nodes:
             return []
-        _dispatcher.event(ReRankStartEvent(query=query_bundle, nodes=nodes, top_n=self.top_n, model_name=self.model))
-        payload: dict[str, Any] = {
-            EventPayload.NODES: nodes,
-            EventPayload.MODEL_NAME: self.model,
-            EventPayload.QUERY_STR: query_bundle.query_str,
-            EventPayload.TOP_K: self.top_n,
-        }
-        with self.callback_manager.event(CBEventType.RERANKING, payload=payload) as event:
-            query = self._encoder.encode_query([query_bundle.query_str])
-            scores = self._encoder.score(query, self._vectors([n.node for n in nodes]))[0].tolist()
-            ranked = sorted(zip(nodes, scores, strict=True), key=lambda pair: -pair[1])[: self.top_n]
-            reranked = [NodeWithScore(node=self._outgoing(n), score=score) for n, score in ranked]
-            event.on_end(payload={EventPayload.NODES: reranked})
-        _dispatcher.event(ReRankEndEvent(nodes=reranked))
-        return reranked
+        return self._rerank([nodes], [query_bundle])[0]
 
-    def _vectors(self, nodes: Sequence[BaseNode]) -> list[TokenVectors]:
-        texts = [node_text(node) for node in nodes]
-        known = self._stored(nodes, texts)
-        missing = [text for node, text in zip(nodes, texts, strict=True) if node.node_id not in known]
-        encoded = iter(self._encoder.encode_document(missing))
-        return [known[node.node_id] if node.node_id in known else next(encoded) for node in nodes]
+    def _rerank(
+        self, nodes: Sequence[list[NodeWithScore]], bundles: Sequence[QueryBundle]
+    ) -> list[list[NodeWithScore]]:
+        """Reranks the nodes of each query, with the events and callbacks of each; none where there are no nodes."""
+        asked = [place for place, own in enumerate(nodes) if own]
+        results: list[list[NodeWithScore]] = [[] for _ in nodes]
+        for place in asked:
+            _dispatcher.event(
+                ReRankStartEvent(
+                    query=bundles[place], nodes=nodes[place], top_n=self.top_n, model_name=self._encoder.name
+                )
+            )
+        payloads: list[dict[str, Any]] = [
+            {
+                EventPayload.NODES: nodes[place],
+                EventPayload.MODEL_NAME: self._encoder.name,
+                EventPayload.QUERY_STR: bundles[place].query_str,
+                EventPayload.TOP_K: self.top_n,
+            }
+            for place in asked
+        ]
+        with query_events(self.callback_manager, CBEventType.RERANKING, payloads) as events:
+            fingerprint = self._encoder.fingerprint
+            queries = self._encoder.encode_query(query_strings([bundles[place] for place in asked]))
+            passages = iter(self._passages([node.node for place in asked for node in nodes[place]]))
+            for place, query in zip(asked, queries, strict=True):
+                scored = best_windows(self._encoder, query, [next(passages) for _ in nodes[place]])
+                ranked = sorted(zip(nodes[place], scored, strict=True), key=lambda pair: -pair[1][0])[: self.top_n]
+                results[place] = [self._outgoing(node, score, window, fingerprint) for node, (score, window) in ranked]
+            events.end([{EventPayload.NODES: results[place]} for place in asked])
+        for place in asked:
+            _dispatcher.event(ReRankEndEvent(nodes=results[place]))
+        return results
 
-    def _stored(self, nodes: Sequence[BaseNode], texts: Sequence[str]) -> dict[str, TokenVectors]:
-        """Stored vectors of the nodes whose stored text is still theirs."""
-        if self._store is None:
-            return {}
-        current = {node.node_id: text for node, text in zip(nodes, texts, strict=True)}
-        points = self._store.get(list(current))
-        return {
-            node_id: point.vectors
-            for node_id, point in points.items()
-            if "_node_content" in point.payload and node_text(to_node(point.payload)) == current[node_id]
-        }
+    def _passages(self, nodes: Sequence[BaseNode]) -> list[Passage]:
+        return PassageEncoder(self._encoder, self._cache, self._store).encode(nodes)
 
-    def _outgoing(self, node: NodeWithScore) -> BaseNode:
+    def _outgoing(self, node: NodeWithScore, score: float, window: Span | None, fingerprint: str) -> ScoredNode:
+        provenance = Provenance(
+            step="rerank",
+            score=score,
+            model=self._encoder.name,
+            fingerprint=fingerprint,
+            window=window,
+            previous=node.provenance if isinstance(node, ScoredNode) else None,
+            previous_score=node.score,
+        )
         copy = node.node.model_copy()
+        copy.metadata = dict(copy.metadata)  # what comes after may write into it
         if self.keep_retrieval_score:
-            copy.metadata = {**copy.metadata, _RETRIEVAL_SCORE: node.score}
+            copy.metadata[_RETRIEVAL_SCORE] = node.score
             # a number for the application, not words for the model
             copy.excluded_embed_metadata_keys = [*copy.excluded_embed_metadata_keys, _RETRIEVAL_SCORE]
             copy.excluded_llm_metadata_keys = [*copy.excluded_llm_metadata_keys, _RETRIEVAL_SCORE]
-        return copy
+        return ScoredNode(node=copy, score=score, provenance=provenance)
+
+
+def _loaded(model: JaColBERT | str | Path | None, loading: dict[str, Any]) -> JaColBERT:
+    given = [name for name, value in loading.items() if value is not None]
+    if not isinstance(model, JaColBERT):
+        name = str(BUNDLED_NAME if model is None else model)
+        return ModelSource(model=name, **loading).load()
+    if given:
+        raise InputError(
+            f"the model is loaded already, so {', '.join(given)} can no longer be chosen. Load it with what you want, "
+            "or give its name."
+        )
+    return model

@@ -3,34 +3,57 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import math
+import pickle
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from llama_index.core import Settings
 from llama_index.core.base.base_retriever import BaseRetriever
+from llama_index.core.callbacks import CallbackManager, CBEventType, EventPayload
 from llama_index.core.ingestion import run_transformations
-from llama_index.core.schema import BaseNode, Document, NodeWithScore, QueryBundle, TransformComponent
+from llama_index.core.instrumentation import get_dispatcher  # type: ignore[attr-defined]  # re-exported
+from llama_index.core.instrumentation.events.retrieval import RetrievalEndEvent, RetrievalStartEvent
+from llama_index.core.schema import BaseNode, Document, NodeWithScore, QueryBundle, QueryType, TransformComponent
+from llama_index.core.vector_stores.types import MetadataFilters
 
 from ..encoder import JaColBERT
+from ..errors import InputError, StoreError
 from ..memory import MemoryStore
-from ..types import MultiVectorStore
+from ..sources import ModelSource
+from ..types import Hit, Hits, MultiVectorStore, Query
 from ..vectors import check_top_k
+from ..windows import DOCUMENT_KEY, SPAN_KEY
+from .events import query_events
 from .nodes import check_nodes, to_node, to_point, to_store_filter
+from .passages import PassageText
+from .provenance import Provenance, ScoredNode
+from .queries import as_bundles, encode_queries
+from .stores import using_store
+
+_dispatcher = get_dispatcher(__name__)
 
 
 class JaColBERTRetriever(BaseRetriever):
     """Ranks the nodes of a store by exact MaxSim with the query.
+
+    What it returns are :class:`~.provenance.ScoredNode`: LlamaIndex's nodes with scores, which also say what scored
+    them. A query that a transform such as HyDE gave several texts is ranked by the mean over them. A node that was
+    written in windows comes once, with its best window.
 
     Args:
         store: Where the nodes are; it is bound to the model.
         model: The model that made, or will make, their vectors.
         similarity_top_k: How many nodes to return.
         filters: LlamaIndex's ``MetadataFilters``, or the store's own filter object.
+        score_threshold: The least MaxSim that is returned; None returns the best, however bad. A MaxSim is at most
+            the number of the query's tokens, [MASK] tokens included, so a threshold is of one model.
         **kwargs: As for LlamaIndex's ``BaseRetriever`` (``callback_manager``, ``objects``, ...).
 
     Raises:
         ModelMismatchError: If the store was filled by another model.
-        InputError: If ``similarity_top_k`` is below 1.
+        InputError: If ``similarity_top_k`` is below 1, or ``score_threshold`` no number.
     """
 
     def __init__(
@@ -40,14 +63,22 @@ class JaColBERTRetriever(BaseRetriever):
         *,
         similarity_top_k: int = 2,
         filters: object | None = None,
+        score_threshold: float | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.similarity_top_k = similarity_top_k
+        self.score_threshold = score_threshold
         self.filters = filters
         self._store = store
         self._model = model
-        store.bind(model.identity)
+        with using_store():
+            store.bind(model.identity)
+
+    @classmethod
+    def class_name(cls) -> str:
+        """As LlamaIndex names it."""
+        return "JaColBERTRetriever"
 
     @classmethod
     def from_nodes(
@@ -98,10 +129,86 @@ class JaColBERTRetriever(BaseRetriever):
         nodes = run_transformations(list(documents), steps, show_progress=bool(show_progress))
         return cls.from_nodes(nodes, model, show_progress=show_progress, **kwargs)
 
+    @classmethod
+    def from_dict(
+        cls, data: dict[str, Any], store: MultiVectorStore, *, model: JaColBERT | None = None, **kwargs: Any
+    ) -> JaColBERTRetriever:
+        """The retriever that :meth:`to_dict` described, over a store.
+
+        Args:
+            data: From :meth:`to_dict`.
+            store: Where the nodes are: a description holds no connection.
+            model: The model; None loads the one that is described.
+            **kwargs: As for LlamaIndex's ``BaseRetriever``.
+
+        Raises:
+            InputError: If something is missing from the description.
+            CheckpointError: If the model is no longer where it was.
+            ModelMismatchError: If other weights are there now, or the store was filled by another model.
+        """
+        try:
+            source, filters = ModelSource(**data["model"]), data["filters"]
+            options = {name: data[name] for name in ("similarity_top_k", "score_threshold")}
+        except (KeyError, TypeError) as error:
+            raise InputError(f"this is no description of a {cls.__name__}, as to_dict makes them: {error}.") from None
+        return cls(
+            store,
+            source.load() if model is None else model,
+            filters=None if filters is None else MetadataFilters.model_validate(filters),
+            **options,
+            **kwargs,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """What the retriever does, as JSON-serialisable values: no node, no connection and no key of one.
+
+        Raises:
+            InputError: If it has filters that are the store's own, or objects: neither can be described.
+        """
+        if not (self.filters is None or isinstance(self.filters, MetadataFilters)):
+            raise InputError(
+                f"filters is a {type(self.filters).__name__}, which only its store understands. Describe a retriever "
+                "with MetadataFilters, or without filters."
+            )
+        if self.object_map:
+            raise InputError(f"the retriever has {len(self.object_map)} objects, and objects cannot be described.")
+        return {
+            "class_name": self.class_name(),
+            "model": ModelSource.of(self._model).to_dict(),
+            "similarity_top_k": self.similarity_top_k,
+            "score_threshold": self.score_threshold,
+            "filters": None if self.filters is None else self.filters.model_dump(mode="json"),
+        }
+
+    def __getstate__(self) -> dict[str, Any]:
+        try:
+            store = pickle.dumps(self._store)
+        except Exception as error:
+            raise StoreError(
+                f"the retriever cannot be pickled, because its store cannot ({error}). Send retriever.to_dict() "
+                "instead, and call from_dict there with a store of that process."
+            ) from error
+        dropped = ("_model", "_store", "callback_manager")
+        state = {name: value for name, value in self.__dict__.items() if name not in dropped}
+        return {**state, "_source": ModelSource.of(self._model), "_pickled_store": store}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        state = dict(state)
+        self._model = state.pop("_source").load()
+        self._store = pickle.loads(state.pop("_pickled_store"))
+        self.callback_manager = CallbackManager()
+        self.__dict__.update(state)
+        self._store.bind(self._model.identity)
+
     @property
     def store(self) -> MultiVectorStore:
         """Where the nodes are."""
         return self._store
+
+    @property
+    def model(self) -> JaColBERT:
+        """What encodes nodes and queries."""
+        return self._model
 
     @property
     def similarity_top_k(self) -> int:
@@ -113,23 +220,133 @@ class JaColBERTRetriever(BaseRetriever):
         check_top_k(value)
         self._similarity_top_k = value
 
+    @property
+    def score_threshold(self) -> float | None:
+        """The least MaxSim that is returned."""
+        return self._score_threshold
+
+    @score_threshold.setter
+    def score_threshold(self, value: float | None) -> None:
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value)):
+            raise InputError(f"score_threshold is {value!r}, but it must be a number or None.")
+        self._score_threshold = value
+
     def insert_nodes(self, nodes: Sequence[BaseNode], *, show_progress: bool | None = None) -> None:
         """Adds nodes, replacing those of the same id.
 
         Raises:
             InputError: If a node has no text or an id comes twice; then nothing is stored.
+            StoreError: If the store has been closed.
         """
         texts = check_nodes(nodes)
         vectors = self._model.encode_document(texts, show_progress_bar=show_progress)
-        self._store.upsert([to_point(node, matrix) for node, matrix in zip(nodes, vectors, strict=True)])
+        with using_store():
+            self._store.upsert([to_point(node, matrix) for node, matrix in zip(nodes, vectors, strict=True)])
+
+    @_dispatcher.span
+    def retrieve_batch(self, queries: Sequence[QueryType]) -> list[list[NodeWithScore]]:
+        """As ``retrieve`` for each query: encoded together, and asked in one request where the store has that.
+
+        Returns:
+            The nodes of each query, in the order of the queries.
+
+        Raises:
+            InputError: If one of the queries has no text; then nothing is asked.
+            StoreError: If the store has been closed.
+        """
+        bundles = as_bundles(queries)
+        with self._announced(queries, bundles) as results:
+            for bundle, found in zip(bundles, self._search(bundles), strict=True):
+                results.append(self._handle_recursive_retrieval(bundle, found))
+        return results
+
+    @_dispatcher.span
+    async def aretrieve_batch(self, queries: Sequence[QueryType]) -> list[list[NodeWithScore]]:
+        """As :meth:`retrieve_batch`, in a thread.
+
+        Raises:
+            InputError: If one of the queries has no text; then nothing is asked.
+            StoreError: If the store has been closed.
+        """
+        bundles = as_bundles(queries)
+        with self._announced(queries, bundles) as results:
+            for bundle, found in zip(bundles, await asyncio.to_thread(self._search, bundles), strict=True):
+                results.append(await self._ahandle_recursive_retrieval(bundle, found))
+        return results
 
     def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
-        hits = self._store.search(
-            self._model.query(query_bundle.query_str),
-            top_k=self.similarity_top_k,
-            filter=to_store_filter(self.filters),
-        )
-        return [NodeWithScore(node=to_node(hit.payload), score=hit.score) for hit in hits]
+        return self._search([query_bundle])[0]
 
     async def _aretrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
         return await asyncio.to_thread(self._retrieve, query_bundle)
+
+    def _search(self, bundles: Sequence[QueryBundle]) -> list[list[NodeWithScore]]:
+        queries = encode_queries(self._model, bundles)
+        with using_store():
+            hits_of = self._hits([query for query, _ in queries])
+            found = [self._best_windows(query, hits) for (query, _), hits in zip(queries, hits_of, strict=True)]
+        return [self._nodes(hits, texts) for hits, (_, texts) in zip(found, queries, strict=True)]
+
+    def _hits(self, queries: Sequence[Query]) -> Sequence[Sequence[Hit]]:
+        condition = to_store_filter(self.filters)
+        search_batch = getattr(self._store, "search_batch", None)
+        if len(queries) > 1 and search_batch is not None:
+            hits: Sequence[Sequence[Hit]] = search_batch(queries, top_k=self.similarity_top_k, filter=condition)
+            return hits
+        return [self._store.search(query, top_k=self.similarity_top_k, filter=condition) for query in queries]
+
+    def _best_windows(self, query: Query, hits: Sequence[Hit]) -> Sequence[Hit]:
+        """Of each node the best of its windows; further hits are asked for until there are enough nodes."""
+        wanted = asked = self.similarity_top_k
+        while any(DOCUMENT_KEY in hit.payload for hit in hits):
+            best: dict[str, Hit] = {}
+            for hit in hits:
+                best.setdefault(hit.payload.get(DOCUMENT_KEY, hit.id), hit)
+            if len(best) >= wanted or len(hits) < asked:
+                return Hits(list(best.values())[:wanted], approximate=_is_approximate(hits))
+            asked *= 2
+            hits = self._store.search(query, top_k=asked, filter=to_store_filter(self.filters))
+        return hits
+
+    def _nodes(self, hits: Sequence[Hit], texts: int) -> list[NodeWithScore]:
+        fingerprint = self._model.fingerprint
+        nodes: list[NodeWithScore] = []
+        for hit in hits:
+            score = hit.score / texts
+            if self.score_threshold is not None and score < self.score_threshold:
+                break
+            node = to_node(hit.payload)
+            span = hit.payload.get(SPAN_KEY)
+            provenance = Provenance(
+                step="retrieve",
+                score=score,
+                model=self._model.name,
+                fingerprint=fingerprint,
+                collection=getattr(self._store, "collection", type(self._store).__name__),
+                approximate=_is_approximate(hits),
+                window=None if span is None else PassageText.of(node).in_node(span),
+            )
+            nodes.append(ScoredNode(node=node, score=score, provenance=provenance))
+        return nodes
+
+    @contextmanager
+    def _announced(
+        self, queries: Sequence[QueryType], bundles: Sequence[QueryBundle]
+    ) -> Iterator[list[list[NodeWithScore]]]:
+        """The events and callbacks of as many queries as LlamaIndex's ``retrieve`` has of one, around their answers."""
+        results: list[list[NodeWithScore]] = []
+        for query in queries:
+            _dispatcher.event(RetrievalStartEvent(str_or_query_bundle=query))
+        payloads: list[dict[str, Any]] = [{EventPayload.QUERY_STR: bundle.query_str} for bundle in bundles]
+        with (
+            self.callback_manager.as_trace("query"),
+            query_events(self.callback_manager, CBEventType.RETRIEVE, payloads) as events,
+        ):
+            yield results
+            events.end([{EventPayload.NODES: nodes} for nodes in results])
+        for query, nodes in zip(queries, results, strict=True):
+            _dispatcher.event(RetrievalEndEvent(str_or_query_bundle=query, nodes=nodes))
+
+
+def _is_approximate(hits: Sequence[Hit]) -> bool:
+    return bool(getattr(hits, "approximate", False))

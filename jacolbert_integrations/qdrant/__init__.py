@@ -8,7 +8,7 @@ from .reindexing import ReindexResult, move_alias, reindex
 from .retrying import Retries
 from .search import SearchOptions
 from .serving import AliasSearch
-from .stages import FirstStage, FixedDimensional, Lexical, MeanPooled
+from .stages import FirstStage, FixedDimensional, Lexical, MeanPooled, QdrantBM25
 from .store import QdrantStore
 from .writer import FailedDocument, QdrantWriter, WriteResult
 
@@ -26,6 +26,7 @@ __all__ = [
     "FixedDimensional",
     "Lexical",
     "MeanPooled",
+    "QdrantBM25",
     "QdrantStore",
     "QdrantWriter",
     "ReindexResult",

@@ -8,20 +8,19 @@ from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from qdrant_client import QdrantClient, models
 from tqdm import tqdm
 
 from ..binding import check_identity
 from ..errors import CollectionLayoutError, InputError, JaColBERTError
 from ..texts import TextReader, text_reader
-from ..types import ModelIdentity, Point
+from ..types import Point
 from ..vectors import check_points
 from .clients import uses_grpc
 from .points import VECTOR_NAME, batches, check_size, from_payload, to_vectors
 from .retrying import REJECTED, Retries, describe
 from .schema import METADATA_KEY, multivector_params, read_record, record_metadata
-from .stages import FirstStage, Lexical, check_recorded, check_stages, check_text
+from .stages import ByWords, FirstStage, check_recorded, check_stages, check_text
 from .writer import FailedDocument
 
 if TYPE_CHECKING:
@@ -91,7 +90,7 @@ def add_late_interaction(
     if not client.collection_exists(collection):
         raise InputError(f"there is no collection {collection!r}.")
     reader = text_reader(text)
-    stages = _prepare(client, collection, model.identity, stages, reader, vector_options or {}, batch)
+    stages = _prepare(client, collection, model, stages, reader, vector_options or {}, batch)
     without = models.Filter(must_not=models.HasVectorCondition(has_vector=VECTOR_NAME))
     total = client.count(collection, count_filter=without, exact=True).count
     written, failed = 0, list[FailedDocument]()
@@ -154,14 +153,14 @@ def _points(
 def _prepare(
     client: QdrantClient,
     collection: str,
-    identity: ModelIdentity,
+    model: JaColBERT,
     stages: tuple[FirstStage, ...],
     reader: TextReader,
     vector_options: dict[str, Any],
     batch: int,
 ) -> tuple[FirstStage, ...]:
     """Adds the vectors' names, then the record, unless an earlier run has."""
-    where = f"the Qdrant collection {collection!r}"
+    where, identity = f"the Qdrant collection {collection!r}", model.identity
     config = client.get_collection(collection).config
     metadata = dict(config.metadata or {})
     if METADATA_KEY in metadata:
@@ -176,10 +175,10 @@ def _prepare(
             f"{where} has shards of its own keys, and vectors cannot be added across them here. Index into a new "
             "collection with reindex."
         )
-    stages = tuple(stage.measured(_sample(client, collection, reader, batch)) if isinstance(stage, Lexical) else stage
-                   for stage in stages)  # fmt: skip
+    sample = _sample(client, collection, model, reader, batch) if stages else []
+    stages = tuple(stage.measured(sample) for stage in stages)
     wanted = {VECTOR_NAME: multivector_params(client, identity.dimension, vector_options)}
-    wanted |= {s.name: s.vector_params(identity.dimension) for s in stages if not isinstance(s, Lexical)}
+    wanted |= {s.name: s.vector_params(identity.dimension) for s in stages if not isinstance(s, ByWords)}
     there = config.params.vectors if isinstance(config.params.vectors, dict) else {}
     for name, params in wanted.items():
         if name not in there:
@@ -187,7 +186,7 @@ def _prepare(
         elif (there[name].size, there[name].multivector_config) != (params.size, params.multivector_config):
             raise CollectionLayoutError(f"{where} has a vector {name!r} already, which is another: {there[name]}.")
     for stage in stages:
-        if isinstance(stage, Lexical) and stage.name not in (config.params.sparse_vectors or {}):
+        if isinstance(stage, ByWords) and stage.name not in (config.params.sparse_vectors or {}):
             modifier = stage.sparse_params().modifier
             sparse = models.SparseVectorNameConfig(sparse=models.SparseVectorConfig(modifier=modifier))
             client.create_vector_name(collection, stage.name, sparse, wait=True)
@@ -215,12 +214,7 @@ def _add_dense(client: QdrantClient, collection: str, name: str, params: models.
     client.update_collection(collection, vectors_config={name: changed})
 
 
-def _sample(client: QdrantClient, collection: str, reader: TextReader, count: int) -> list[Point]:
-    """Some points with their texts, to count words in."""
-    found = []
-    for record in client.scroll(collection, limit=count, with_payload=True)[0]:
-        try:
-            found.append(Point(str(record.id), np.empty((0, 0), np.float32), text=reader(record.payload or {})))
-        except InputError:
-            continue
-    return found
+def _sample(client: QdrantClient, collection: str, model: JaColBERT, reader: TextReader, count: int) -> list[Point]:
+    """Some points as they will be, for the first stages to measure."""
+    records = client.scroll(collection, limit=count, with_payload=True)[0]
+    return _points(records, model, reader, ())[1]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from qdrant_client import QdrantClient
@@ -10,6 +12,11 @@ if TYPE_CHECKING:
     from .edge_client import EdgeClient
 
 Client: TypeAlias = "QdrantClient | EdgeClient"
+
+API_KEY = "QDRANT_API_KEY"
+"""The environment variable of a server's key."""
+
+_TIMEOUT = 60  # seconds; the client's own 5 are few for a request of some megabytes
 
 
 def is_local_mode(client: Client) -> bool:
@@ -33,3 +40,23 @@ def keeps_float16(client: Client) -> bool:
 def uses_grpc(client: Client) -> bool:
     """Whether vectors travel as binary numbers, rather than as JSON text."""
     return isinstance(client, QdrantClient) and bool(client.init_options.get("prefer_grpc"))
+
+
+def connect(place: str, *, grpc: bool = False) -> Client:
+    """A client of a place.
+
+    Args:
+        place: The address of a server, whose key is read from ``$QDRANT_API_KEY``; or a folder, in which Qdrant Edge
+            runs in this process.
+        grpc: Whether to talk gRPC with a server.
+
+    Raises:
+        MissingExtraError: If it is a folder, and Qdrant Edge is not installed.
+        EngineError: If the folder cannot be used.
+    """
+    if place.startswith(("http://", "https://")):
+        key = os.environ.get(API_KEY)
+        return QdrantClient(url=place, api_key=key, prefer_grpc=grpc, timeout=_TIMEOUT)
+    from .edge_client import EdgeClient
+
+    return EdgeClient(Path(place).expanduser())

@@ -6,24 +6,28 @@ import json
 import shutil
 import threading
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from qdrant_client import models
 from qdrant_client.http.models import QueryResponse
 
-from ..errors import EngineError, InputError, MissingExtraError
-from .edge_models import from_edge_vector, to_edge, to_edge_prefetch, to_edge_query, to_edge_vector
+from ..errors import EngineError, InputError
+from .edge_collection import (
+    BYTES_A_FLOAT,
+    CONFIG,
+    SHARD,
+    Collection,
+    edge_config,
+    engine,
+    floats_of,
+    plain_id,
+    to_record,
+    to_scored,
+)
+from .edge_models import edge, to_edge, to_edge_prefetch, to_edge_query, to_edge_vector
 
-try:
-    import qdrant_edge as edge
-except ImportError:
-    raise MissingExtraError("qdrant-edge-py", "edge") from None
-
-_CONFIG = "collection.json"
-_SHARD = "shard"
 _ALIASES = "aliases.json"
 _UNFINISHED = ".unfinished-"
 _FORBIDDEN = set('<>:"/\\|?*\0')  # in a collection's name, as in Qdrant
@@ -50,7 +54,7 @@ class EdgeClient:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        self._open: dict[str, _Collection] = {}
+        self._open: dict[str, Collection] = {}
         self._lock = threading.RLock()
         self._closed = False
         try:
@@ -82,7 +86,7 @@ class EdgeClient:
 
     def get_collections(self, **_: Any) -> models.CollectionsResponse:
         """The names of all collections."""
-        names = sorted(folder.name for folder in self.path.iterdir() if (folder / _CONFIG).is_file())
+        names = sorted(folder.name for folder in self.path.iterdir() if (folder / CONFIG).is_file())
         return models.CollectionsResponse(collections=[models.CollectionDescription(name=name) for name in names])
 
     def get_collection(self, collection_name: str, **_: Any) -> models.CollectionInfo:
@@ -125,10 +129,10 @@ class EdgeClient:
         folder = self._folder(collection_name)
         unfinished = self.path / f"{_UNFINISHED}{uuid.uuid4().hex[:12]}"
         try:
-            with _engine(f"make the collection {collection_name!r}"):
-                (unfinished / _SHARD).mkdir(parents=True)
-                edge.EdgeShard.create(str(unfinished / _SHARD), _edge_config(record)).close()
-                (unfinished / _CONFIG).write_text(json.dumps(record, ensure_ascii=False), encoding="utf-8")
+            with engine(f"make the collection {collection_name!r}"):
+                (unfinished / SHARD).mkdir(parents=True)
+                edge.EdgeShard.create(str(unfinished / SHARD), edge_config(record)).close()
+                (unfinished / CONFIG).write_text(json.dumps(record, ensure_ascii=False), encoding="utf-8")
                 unfinished.rename(folder)
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
@@ -145,7 +149,7 @@ class EdgeClient:
             if opened is not None:
                 opened.close()
             doomed = self.path / f"{_UNFINISHED}{uuid.uuid4().hex[:12]}"
-            with _engine(f"delete the collection {name!r}"):
+            with engine(f"delete the collection {name!r}"):
                 folder.rename(doomed)
                 shutil.rmtree(doomed)
             self._write_aliases({alias: target for alias, target in self._aliases().items() if target != name})
@@ -196,15 +200,21 @@ class EdgeClient:
     def optimize(self, collection_name: str) -> None:
         """Builds what makes searches fast over what was written: a server does this by itself."""
         collection = self._collection(collection_name)
-        with _engine(f"optimize {collection_name!r}"):
+        collection.check_space(collection.bytes_on_disk() // BYTES_A_FLOAT)
+        with engine(f"optimize {collection_name!r}"):
             collection.shard.optimize()
+            collection.shard.flush()  # lets go of the segments that were replaced, and of the log of what they hold
 
     # Points
 
     def upsert(self, collection_name: str, points: Sequence[models.PointStruct], **_: Any) -> None:
         """Writes points, replacing those of the same id."""
         found = [edge.Point(point.id, to_edge_vector(point.vector), point.payload) for point in points]
-        self._collection(collection_name).update(edge.UpdateOperation.upsert_points(found))
+        collection = self._collection(collection_name)
+        floats = sum(floats_of(point.vector) for point in points)
+        collection.check_space(floats)
+        collection.update(edge.UpdateOperation.upsert_points(found))
+        collection.flush_after(floats)
 
     def set_payload(self, collection_name: str, payload: Mapping[str, Any], points: Any, **_: Any) -> None:
         """Sets keys of the payload of points, by id or filter."""
@@ -225,9 +235,9 @@ class EdgeClient:
     ) -> list[models.Record]:
         """Points by id; unknown ones are left out."""
         collection = self._collection(collection_name)
-        with _engine(f"read {collection_name!r}"):
+        with engine(f"read {collection_name!r}"):
             found = collection.shard.retrieve(list(ids), with_payload, with_vectors)
-        return [_record(record) for record in found]
+        return [to_record(record) for record in found]
 
     def scroll(
         self,
@@ -248,16 +258,16 @@ class EdgeClient:
             with_vector=with_vectors,
         )
         collection = self._collection(collection_name)
-        with _engine(f"read {collection_name!r}"):
+        with engine(f"read {collection_name!r}"):
             found, following = collection.shard.scroll(request)
-        return [_record(record) for record in found], None if following is None else _plain_id(following)
+        return [to_record(record) for record in found], None if following is None else plain_id(following)
 
     def count(
         self, collection_name: str, count_filter: models.Filter | None = None, exact: bool = True, **_: Any
     ) -> models.CountResult:
         """How many points pass a filter."""
         collection = self._collection(collection_name)
-        with _engine(f"count in {collection_name!r}"):
+        with engine(f"count in {collection_name!r}"):
             count = collection.shard.count(edge.CountRequest(exact=exact, filter=to_edge(count_filter)))
         return models.CountResult(count=count)
 
@@ -289,9 +299,9 @@ class EdgeClient:
             params=to_edge(search_params),
         )
         collection = self._collection(collection_name)
-        with _engine(f"search {collection_name!r}"):
+        with engine(f"search {collection_name!r}"):
             found = collection.shard.query(request)
-        return QueryResponse.model_construct(points=[_scored(point) for point in found])
+        return QueryResponse.model_construct(points=[to_scored(point) for point in found])
 
     def query_batch_points(
         self, collection_name: str, requests: Sequence[models.QueryRequest], **_: Any
@@ -312,9 +322,9 @@ class EdgeClient:
             for request in requests
         ]
         collection = self._collection(collection_name)
-        with _engine(f"search {collection_name!r}"):
+        with engine(f"search {collection_name!r}"):
             found = collection.shard.query_batch(edge.QueryBatchRequest(batch))
-        return [QueryResponse.model_construct(points=[_scored(point) for point in points]) for points in found]
+        return [QueryResponse.model_construct(points=[to_scored(point) for point in points]) for points in found]
 
     def query_points_groups(
         self, collection_name: str, group_by: str, limit: int = 10, group_size: int = 3, **arguments: Any
@@ -349,7 +359,7 @@ class EdgeClient:
             )
         self._collection(collection_name).update(operation)
 
-    def _collection(self, name: str) -> _Collection:
+    def _collection(self, name: str) -> Collection:
         with self._lock:
             if self._closed:
                 raise EngineError(f"{self!r} has been closed. Open it again.")
@@ -358,7 +368,7 @@ class EdgeClient:
                 folder = self._folder(name)
                 if not folder.is_dir():
                     raise EngineError(f"there is no collection {name!r} in {self.path}.")
-                self._open[name] = _Collection(folder)
+                self._open[name] = Collection(folder)
             return self._open[name]
 
     def _folder(self, name: str) -> Path:
@@ -382,96 +392,6 @@ class EdgeClient:
 
     def _write_aliases(self, aliases: Mapping[str, str]) -> None:
         unfinished = self.path / f"{_ALIASES}.new"
-        with _engine("write the aliases"):
+        with engine("write the aliases"):
             unfinished.write_text(json.dumps(aliases, ensure_ascii=False), encoding="utf-8")
             unfinished.replace(self.path / _ALIASES)
-
-
-class _Collection:
-    """An open collection."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        try:
-            self.record: dict[str, Any] = json.loads((folder / _CONFIG).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise EngineError(f"{folder / _CONFIG} cannot be read: {error}.") from None
-        with _engine(f"open {folder}"):
-            self.shard = edge.EdgeShard.load(str(folder / _SHARD))
-
-    def update(self, operation: Any) -> None:
-        with _engine(f"write to {self.folder.name!r}"):
-            self.shard.update(operation)
-
-    def info(self) -> models.CollectionInfo:
-        with _engine(f"read {self.folder.name!r}"):
-            info = self.shard.info()
-        return models.CollectionInfo(
-            status=models.CollectionStatus.GREEN,
-            optimizer_status=models.OptimizersStatusOneOf.OK,
-            points_count=info.points_count,
-            indexed_vectors_count=info.indexed_vectors_count,
-            segments_count=info.segments_count,
-            config=models.CollectionConfig(
-                params=models.CollectionParams(**self.record["params"]),
-                hnsw_config=models.HnswConfig(m=16, ef_construct=100, full_scan_threshold=10_000),
-                optimizer_config=models.OptimizersConfig(default_segment_number=0, flush_interval_sec=5),
-                metadata=self.record["metadata"],
-            ),
-            payload_schema={},
-        )
-
-    def close(self) -> None:
-        with _engine(f"close {self.folder.name!r}"):
-            self.shard.close()
-
-
-@contextmanager
-def _engine(deed: str) -> Iterator[None]:
-    """Errors of the engine and of the file system as ours.
-
-    Edge raises bare exceptions, and where it panics, something that is no ``Exception`` at all.
-    """
-    try:
-        yield
-    except BaseException as error:
-        if isinstance(error, Exception) or type(error).__name__ == "PanicException":
-            if "WouldBlock" in str(error):
-                reason = "another client, in this process or another, has it open. Close that one first"
-            else:
-                reason = " ".join(str(error).split())
-            raise EngineError(f"Qdrant Edge could not {deed}: {reason}.") from error
-        raise
-
-
-def _edge_config(record: Mapping[str, Any]) -> Any:
-    params = models.CollectionParams(**record["params"])
-    hnsw = record.get("hnsw_config")
-    optimizers = record.get("optimizers_config")
-    return edge.EdgeConfig(
-        vectors=None if params.vectors is None else to_edge(params.vectors),
-        sparse_vectors=to_edge(params.sparse_vectors),
-        on_disk_payload=params.on_disk_payload,
-        hnsw_config=None if hnsw is None else to_edge(models.HnswConfigDiff(**hnsw)),
-        optimizers=None if optimizers is None else to_edge(models.OptimizersConfigDiff(**optimizers)),
-    )
-
-
-def _plain_id(point_id: Any) -> int | str:
-    return point_id if isinstance(point_id, int) else str(point_id)
-
-
-def _record(record: Any) -> models.Record:
-    return models.Record.model_construct(
-        id=_plain_id(record.id), payload=record.payload, vector=from_edge_vector(record.vector)
-    )
-
-
-def _scored(point: Any) -> models.ScoredPoint:
-    return models.ScoredPoint.model_construct(
-        id=_plain_id(point.id),
-        version=point.version,
-        score=point.score,
-        payload=point.payload,
-        vector=from_edge_vector(point.vector),
-    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import date
 from enum import Enum
 from typing import Any
 
@@ -11,11 +12,14 @@ from pydantic import BaseModel
 from qdrant_client import models
 
 from ..errors import InputError, MissingExtraError
+from .stages import BM25_MODEL
 
 try:
     import qdrant_edge as edge
 except ImportError:
     raise MissingExtraError("qdrant-edge-py", "edge") from None
+
+__all__ = ["edge", "from_edge_vector", "to_edge", "to_edge_prefetch", "to_edge_query", "to_edge_vector"]
 
 _HNSW_DEFAULTS = {"m": 16, "ef_construct": 100, "full_scan_threshold": 10_000}  # Qdrant's own; Edge wants all three
 
@@ -46,6 +50,8 @@ def to_edge(value: Any) -> Any:
         return _model(value) if special is None else special(value)
     if isinstance(value, Enum):
         return _enum(value)
+    if isinstance(value, date):
+        return value.isoformat()
     if isinstance(value, list | tuple):
         return [to_edge(item) for item in value]
     if isinstance(value, Mapping):
@@ -101,6 +107,10 @@ def _match_value(value: models.MatchValue) -> Any:
     return edge.MatchValue(wanted)
 
 
+def _match_except(value: models.MatchExcept) -> Any:
+    return edge.MatchExcept(value.except_)
+
+
 def _sparse(value: models.SparseVectorParams) -> Any:
     index = {} if value.index is None else {name: to_edge(field) for name, field in _fields(value.index).items()}
     modifier = None if value.modifier in (None, models.Modifier.NONE) else to_edge(value.modifier)
@@ -127,6 +137,7 @@ _SPECIAL: dict[type[BaseModel], Callable[[Any], Any]] = {
     models.Filter: _filter,
     models.FieldCondition: _field,
     models.MatchValue: _match_value,
+    models.MatchExcept: _match_except,
     models.IsEmptyCondition: lambda value: edge.IsEmptyCondition(value.is_empty.key),
     models.IsNullCondition: lambda value: edge.IsNullCondition(value.is_null.key),
     models.HasIdCondition: lambda value: edge.HasIdCondition(set(value.has_id)),
@@ -151,7 +162,16 @@ def to_edge_vector(vector: Any) -> Any:
         return {name: to_edge_vector(each) for name, each in vector.items()}
     if isinstance(vector, models.SparseVector):
         return edge.SparseVector(vector.indices, vector.values)
+    if isinstance(vector, models.Document):
+        return _bm25(vector).embed_document(vector.text)
     return vector.tolist() if isinstance(vector, np.ndarray) else vector
+
+
+def _bm25(document: models.Document) -> Any:
+    """What a server does with a text by itself, and Edge on request."""
+    if document.model != BM25_MODEL or not isinstance(document.options, models.Bm25Config):
+        raise InputError(f"Qdrant Edge makes vectors of texts by {BM25_MODEL} only, not by {document.model!r}.")
+    return edge.Bm25(edge.Bm25Config(**{name: to_edge(field) for name, field in _fields(document.options).items()}))
 
 
 def to_edge_query(query: Any, using: str | None) -> Any:
@@ -164,6 +184,8 @@ def to_edge_query(query: Any, using: str | None) -> Any:
         return to_edge(query)
     if isinstance(query, models.NearestQuery):
         query = query.nearest
+    if isinstance(query, models.Document):
+        return edge.Query.Nearest(_bm25(query).embed_query(query.text), using)
     if isinstance(query, np.ndarray | list | models.SparseVector):
         return edge.Query.Nearest(to_edge_vector(query), using)
     raise InputError(f"this client asks Qdrant Edge for vectors and fusions only, not for {query!r}.")

@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 from qdrant_client import models
 
 from ..errors import UnsupportedFilterError
-from ..types import Condition, Filter
+from ..filters import TEXT_OPERATORS, as_date, check_filter
+from ..types import Condition, Filter, WithIds
+from .points import native_id, qdrant_id
+
+FindText: TypeAlias = Callable[[Condition], models.Condition]
+"""Finds the points whose text matches, because Qdrant itself compares words only, and leaves parts of them."""
+
+_PLAIN = re.compile(r"[A-Za-z0-9_-]+(\[\d*\])*")
+_EXACT_FLOAT = 1 << 53  # whole numbers beyond have neighbours that are the same float
 
 
-def to_qdrant(filter: object | None) -> models.Filter | None:
+def to_qdrant(filter: object | None, find_text: FindText | None = None) -> models.Filter | None:
     """A filter of ours as Qdrant's; Qdrant's own pass through.
+
+    Args:
+        filter: The filter.
+        find_text: For conditions on a part of a string. None refuses them.
 
     Raises:
         UnsupportedFilterError: If it is neither, or compares with a value that Qdrant cannot.
@@ -19,15 +33,16 @@ def to_qdrant(filter: object | None) -> models.Filter | None:
     if filter is None or isinstance(filter, models.Filter):
         return filter
     if isinstance(filter, Filter):
-        return _filter(filter)
+        check_filter(filter)
+        return _filter(filter, find_text)
     raise UnsupportedFilterError(
         "this store filters with a qdrant_client.models.Filter or a jacolbert_integrations.types.Filter, but got a "
         f"{type(filter).__module__}.{type(filter).__name__}."
     )
 
 
-def _filter(filter: Filter) -> models.Filter:
-    conditions = [_filter(c) if isinstance(c, Filter) else _condition(c) for c in filter.conditions]
+def _filter(filter: Filter, find_text: FindText | None) -> models.Filter:
+    conditions = [_any(condition, find_text) for condition in filter.conditions]
     if not conditions:
         return models.Filter()
     if filter.how == "and":
@@ -37,8 +52,34 @@ def _filter(filter: Filter) -> models.Filter:
     return models.Filter(must_not=conditions)
 
 
+def _any(condition: Condition | WithIds | Filter, find_text: FindText | None) -> models.Condition:
+    if isinstance(condition, Filter):
+        return _filter(condition, find_text)
+    if isinstance(condition, WithIds):
+        # a collection has either native ids or ours, and no id of the one kind is one of the other
+        ids = dict.fromkeys(change(i) for i in condition.ids for change in (qdrant_id, native_id))
+        return models.HasIdCondition(has_id=list(ids))
+    if condition.operator in TEXT_OPERATORS:
+        if find_text is None:
+            raise UnsupportedFilterError(f"{condition.key} {condition.operator}: that is not possible here.")
+        return find_text(condition)
+    return _condition(condition)
+
+
+def payload_path(key: str) -> str:
+    """A key as Qdrant takes it. Its dots lead into nested payloads; what is no plain word between them is quoted.
+
+    Raises:
+        UnsupportedFilterError: If it holds a quotation mark, or nothing between two dots.
+    """
+    parts = key.split(".")
+    if '"' in key or not all(parts):
+        raise UnsupportedFilterError(f"the key {key!r} cannot be filtered by: Qdrant has no path for it.")
+    return ".".join(part if _PLAIN.fullmatch(part) else f'"{part}"' for part in parts)
+
+
 def _condition(condition: Condition) -> models.Condition:
-    key, value = condition.key, condition.value
+    key, value = payload_path(condition.key), condition.value
     match condition.operator:
         case "==" | "contains":
             return _equals(key, value)
@@ -54,17 +95,23 @@ def _condition(condition: Condition) -> models.Condition:
             return models.IsEmptyCondition(is_empty=models.PayloadField(key=key))
         case _:
             name = {">": "gt", ">=": "gte", "<": "lt", "<=": "lte"}[condition.operator]
-            if isinstance(value, bool) or not isinstance(value, int | float):
-                raise UnsupportedFilterError(f"{key} {condition.operator} {value!r}: Qdrant compares numbers only.")
+            if isinstance(value, str):
+                return models.FieldCondition(key=key, range=models.DatetimeRange(**{name: as_date(value)}))
             return models.FieldCondition(key=key, range=models.Range(**{name: value}))
 
 
-def _equals(key: str, value: Any) -> models.FieldCondition:
-    if isinstance(value, float):  # Qdrant matches no floats, but has ranges of them
-        return models.FieldCondition(key=key, range=models.Range(gte=value, lte=value))
-    if isinstance(value, str | int | bool):
-        return models.FieldCondition(key=key, match=models.MatchValue(value=value))
-    raise UnsupportedFilterError(f"{key} == {value!r}: Qdrant compares strings, numbers and booleans.")
+def _equals(key: str, value: Any) -> models.Condition:
+    same = models.FieldCondition(key=key, range=models.Range(gte=value, lte=value)) if _is_number(value) else None
+    if same is not None and isinstance(value, float):  # Qdrant matches no floats, but has ranges of them
+        return same
+    match = models.FieldCondition(key=key, match=models.MatchValue(value=value))
+    if same is not None and abs(value) <= _EXACT_FLOAT:  # a stored 1.0 is a 1
+        return models.Filter(should=[match, same])
+    return match
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _nothing() -> models.Filter:

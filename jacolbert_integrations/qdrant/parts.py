@@ -11,8 +11,8 @@ from typing import Any, Protocol
 from ..errors import InputError
 from ..texts import NODE_KEY
 from ..types import Document
-from ..windows import Span, windows
-from .points import DOCUMENT_KEY, SPAN_KEY, WINDOW
+from ..windows import DOCUMENT_KEY, SPAN_KEY, Span, windows
+from .points import WINDOW
 
 
 class LengthCounter(Protocol):
@@ -79,13 +79,14 @@ def _windows(document: Document, splitter: LengthCounter, text_key: str | None) 
         # Where it begins tells a window from all others of its document, also from those that were cut before.
         part_id = document.id if number == 0 else f"{whole}{WINDOW}{origin + start}"
         place = {DOCUMENT_KEY: whole, SPAN_KEY: [origin + start, origin + end]}
-        kept_track_of = None if is_window else document.id
-        yield _part(part_id, text[start:end], {**payload, **place}, text_key, kept_track_of)
+        # Where the payload has the text itself, it is to have the window's.
+        own = {key: text[start:end] if value == text else value for key, value in payload.items()}
+        yield _part(part_id, text[start:end], {**own, **place}, text_key, None if is_window else document.id)
 
 
 def _part(part_id: str, text: str, payload: dict[str, Any], text_key: str | None, document: str | None = None) -> Part:
     if text_key is not None and NODE_KEY not in payload:
-        if payload.get(text_key, text) != text and document is None:
+        if payload.get(text_key, text) != text:
             raise InputError(
                 f"its payload has something else under {text_key!r}, where the text is to be kept. Write with "
                 "text_key='another key', or text_key=None to keep no text."

@@ -12,7 +12,8 @@ from qdrant_client import models
 
 from ..errors import InputError, VectorError
 from ..types import Condition, Filter, Payload, Point
-from .stages import FirstStage, Lexical
+from ..windows import DOCUMENT_KEY
+from .stages import ByWords, FirstStage
 
 VECTOR_NAME = "colbert"
 """The named multivector of a document's token vectors."""
@@ -25,12 +26,6 @@ ID_KEY = "_jacolbert_id"
 
 HASH_KEY = "_jacolbert_hash"
 """The payload key of a hash of what a document was written from, where a writer left one."""
-
-DOCUMENT_KEY = "_jacolbert_document"
-"""The payload key of the document that a window is of, where a writer was to split documents."""
-
-SPAN_KEY = "_jacolbert_span"
-"""The payload key of where in its document a window begins and ends, in characters."""
 
 WINDOW = "#window-"
 """In the id of a window after the first: between the document's id and where the window begins."""
@@ -147,7 +142,7 @@ def batches(points: Sequence[Point], stages: Sequence[FirstStage] = (), *, grpc:
     """
     number = _GRPC_BYTES_PER_NUMBER if grpc else _JSON_BYTES_PER_NUMBER
     dense = 0 if not points else sum(_dense_size(stage, points[0].vectors.shape[1]) for stage in stages)
-    lexical = any(isinstance(stage, Lexical) for stage in stages)
+    lexical = any(isinstance(stage, ByWords) for stage in stages)
     batch: list[Point] = []
     size = 0.0
     for point in points:
@@ -165,7 +160,7 @@ def batches(points: Sequence[Point], stages: Sequence[FirstStage] = (), *, grpc:
 
 
 def _dense_size(stage: FirstStage, dimension: int) -> int:
-    return 0 if isinstance(stage, Lexical) else int(stage.vector_params(dimension).size)
+    return 0 if isinstance(stage, ByWords) else int(stage.vector_params(dimension).size)
 
 
 def from_payload(qdrant_point_id: object, payload: Payload | None) -> tuple[str, dict[str, Any]]:

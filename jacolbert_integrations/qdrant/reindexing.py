@@ -13,10 +13,10 @@ from qdrant_client import models
 from ..errors import InputError
 from ..texts import TextReader, text_reader
 from ..types import Document
-from ..windows import Span
+from ..windows import DOCUMENT_KEY, SPAN_KEY, Span
 from .clients import Client
 from .filters import to_qdrant
-from .points import DOCUMENT_KEY, ID_KEY, SPAN_KEY, from_payload, native_id, of_documents, qdrant_id
+from .points import ID_KEY, from_payload, native_id, of_documents, qdrant_id
 from .retrying import Retries
 from .store import QdrantStore
 from .writer import FailedDocument, QdrantWriter
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ..encoder import JaColBERT
 
 _PAGE = 256
+_MOST_ROUNDS = 10  # of a collection that others never stop writing to
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,7 @@ def reindex(
 
     Payloads are copied as they are, with the ids. The old collection is only read, and answers all the time. Then the
     alias is moved, in one step, if all that is in the old collection is in the new one. What is written to the old one
-    meanwhile is copied too, up to the moment before the alias moves.
+    meanwhile is copied in further rounds, until one finds nothing new, or after ten; what comes after that is not.
 
     A run that was killed is begun again with the same arguments, and encodes only what is missing.
 
@@ -116,7 +117,7 @@ def reindex(
     )
     copy = _Copy(source, collection, reader, batch, retries)
     written = unchanged = 0
-    while True:
+    for _ in range(_MOST_ROUNDS):
         result = writer.write(copy.documents())
         failed = (*copy.failed, *result.failed)
         if written == 0 and unchanged == 0:

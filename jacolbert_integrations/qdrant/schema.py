@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 from qdrant_client import models
 
 from ..binding import identity_from_dict
-from ..errors import CollectionLayoutError
+from ..errors import CollectionLayoutError, InputError
 from ..types import ModelIdentity
-from .clients import Client, keeps_float16
+from .clients import Client, is_local_mode, keeps_float16
 from .points import VECTOR_NAME
-from .stages import FirstStage, Lexical, stage_from_dict, stage_to_dict
+from .stages import ByWords, FirstStage, QdrantBM25, stage_from_dict, stage_to_dict
 
 METADATA_KEY = "jacolbert"
 """Where the collection's metadata says what made it."""
@@ -49,9 +49,9 @@ def read_record(client: Client, collection: str) -> Record | None:
     try:
         config = client.get_collection(collection).config
     except Exception:  # each kind of client has its own for a collection that is not there
-        if client.collection_exists(collection):
-            raise
-        return None
+        if not client.collection_exists(collection):
+            return None
+        config = client.get_collection(collection).config  # another process has just made it, or this fails again
     record = (config.metadata or {}).get(METADATA_KEY)
     vectors = config.params.vectors
     if not isinstance(record, dict) or not isinstance(vectors, dict) or VECTOR_NAME not in vectors:
@@ -119,10 +119,15 @@ def create_collection(
         stages: How candidates are found.
         vector_options: For the multivector's :class:`qdrant_client.models.VectorParams`, such as ``datatype``.
         **options: Passed on to :meth:`QdrantClient.create_collection`.
+
+    Raises:
+        InputError: If the engine cannot do what a first stage needs.
     """
+    if is_local_mode(client) and any(isinstance(stage, QdrantBM25) for stage in stages):
+        raise InputError("qdrant-client's local mode has no BM25 of Qdrant's. Use Lexical(), a server or EdgeStore.")
     vectors = {VECTOR_NAME: multivector_params(client, identity.dimension, vector_options)}
-    vectors |= {s.name: s.vector_params(identity.dimension) for s in stages if not isinstance(s, Lexical)}
-    sparse = {stage.name: stage.sparse_params() for stage in stages if isinstance(stage, Lexical)}
+    vectors |= {s.name: s.vector_params(identity.dimension) for s in stages if not isinstance(s, ByWords)}
+    sparse = {stage.name: stage.sparse_params() for stage in stages if isinstance(stage, ByWords)}
     metadata = {**(options.pop("metadata", None) or {}), **record_metadata(identity, stages)}
     client.create_collection(
         collection, vectors_config=vectors, sparse_vectors_config=sparse or None, metadata=metadata, **options

@@ -2,25 +2,72 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
-from typing import Any, ClassVar, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 from qdrant_client import models
 
-from ..errors import CollectionLayoutError, InputError, StoreFileError
+from ..errors import CollectionLayoutError, InputError, StoreFileError, UnsupportedModeError
 from ..lexical import LexicalEncoder, SparseVector
 from ..muvera import Muvera
 from ..tokenization import WordSplitter
-from ..types import Point, Query
+from ..types import Point, Query, TokenVectors
 
-Value: TypeAlias = models.SparseVector | list[float]
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+Value: TypeAlias = models.SparseVector | models.Document | list[float]
+
+BM25_MODEL = "qdrant/bm25"
+"""The name of Qdrant's own BM25, where it computes vectors by itself."""
+
+_QDRANT_WORDS = 0.44  # of its Japanese tokenizer for each of MeCab's, over JSQuAD's passages (46.2 to 105.0)
 
 
 @dataclass(frozen=True)
-class Lexical:
+class _ByWords:
+    """What finds candidates by the words that they share with the query.
+
+    Attributes:
+        average_words: Words of an average document. None counts those that are written first.
+        k1: How soon more of the same word stops counting.
+        b: How much long documents are held back.
+        options: For :class:`qdrant_client.models.SparseVectorParams`.
+    """
+
+    average_words: float | None = None
+    k1: float = 1.2
+    b: float = 0.75
+    options: Mapping[str, Any] = field(default_factory=dict, compare=False)
+
+    def measured(self, points: Sequence[Point]) -> Self:
+        """Itself with the average length of these documents, if none was given.
+
+        Raises:
+            InputError: If there are none.
+        """
+        if self.average_words is not None:
+            return self
+        if not points:
+            raise InputError(
+                f"{type(self).__name__} needs average_words, or documents to count the words of when it is made."
+            )
+        splitter = WordSplitter()
+        words = sum(len(splitter.split(point.text)) for point in points)
+        return replace(self, average_words=max(words / len(points), 1.0))
+
+    def sparse_params(self) -> models.SparseVectorParams:
+        """What Qdrant has to know of the vector."""
+        return models.SparseVectorParams(modifier=models.Modifier.IDF, **self.options)
+
+
+@dataclass(frozen=True)
+class Lexical(_ByWords):
     """Candidates by the words that they share with the query: BM25 over MeCab words, its IDF kept by Qdrant.
 
     Attributes:
@@ -32,29 +79,6 @@ class Lexical:
 
     name: ClassVar[str] = "lexical"
 
-    average_words: float | None = None
-    k1: float = 1.2
-    b: float = 0.75
-    options: Mapping[str, Any] = field(default_factory=dict, compare=False)
-
-    def measured(self, points: Sequence[Point]) -> Lexical:
-        """Itself with the average length of these documents, if none was given.
-
-        Raises:
-            InputError: If there are none.
-        """
-        if self.average_words is not None:
-            return self
-        if not points:
-            raise InputError("the lexical first stage needs average_words, or documents to count the words of.")
-        splitter = WordSplitter()
-        words = sum(len(splitter.split(point.text)) for point in points)
-        return replace(self, average_words=max(words / len(points), 1.0))
-
-    def sparse_params(self) -> models.SparseVectorParams:
-        """What Qdrant has to know of the vector."""
-        return models.SparseVectorParams(modifier=models.Modifier.IDF, **self.options)
-
     def encode_points(self, points: Sequence[Point]) -> list[Value]:
         """Of each point the sparse vector of its text."""
         return [_sparse(self._encoder.encode_document(point.text)) for point in points]
@@ -65,16 +89,53 @@ class Lexical:
         Raises:
             InputError: If it has no text.
         """
-        if not query.text.strip():
-            raise InputError(
-                "the query has no text, which the lexical first stage searches by. Give Query(text=...), or search "
-                "with exact=True."
-            )
-        return _sparse(self._encoder.encode_query(query.text))
+        return _sparse(self._encoder.encode_query(_text(query)))
 
     @cached_property
     def _encoder(self) -> LexicalEncoder:
         return LexicalEncoder(1.0 if self.average_words is None else self.average_words, self.k1, self.b)
+
+
+@dataclass(frozen=True)
+class QdrantBM25(_ByWords):
+    """Candidates by Qdrant's own BM25, on a server or in Edge: only the text is sent, and words are split there.
+
+    It suits collections that other programs search by words, too. :class:`Lexical` finds more of what MaxSim would
+    (``benchmarks/local_stores.py``). Texts are NFKC-normalised before, which Qdrant does not do. There is none in
+    local mode.
+
+    Attributes:
+        average_words: MeCab words of an average document; Qdrant itself counts .44 for each, because it leaves some
+            out. None counts those that are written first.
+        k1: How soon more of the same word stops counting.
+        b: How much long documents are held back.
+        options: For :class:`qdrant_client.models.SparseVectorParams`.
+    """
+
+    name: ClassVar[str] = "bm25"
+
+    def encode_points(self, points: Sequence[Point]) -> list[Value]:
+        """Of each point its text, for Qdrant."""
+        return [self._document(point.text) for point in points]
+
+    def encode_query(self, query: Query) -> Value:
+        """The query's text, for Qdrant.
+
+        Raises:
+            InputError: If it has none.
+        """
+        return self._document(_text(query))
+
+    def _document(self, text: str) -> models.Document:
+        average = _QDRANT_WORDS * (1.0 if self.average_words is None else self.average_words)
+        config = models.Bm25Config(
+            k=self.k1,
+            b=self.b,
+            avg_len=max(average, 1.0),
+            tokenizer=models.TokenizerType.MULTILINGUAL,
+            language="japanese",
+        )
+        return models.Document(text=unicodedata.normalize("NFKC", text), model=BM25_MODEL, options=config)
 
 
 @dataclass(frozen=True)
@@ -89,30 +150,39 @@ class MeanPooled:
 
     options: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
+    def measured(self, points: Sequence[Point]) -> MeanPooled:  # noqa: ARG002 - as the other stages
+        """Itself: there is nothing to measure."""
+        return self
+
     def vector_params(self, dimension: int) -> models.VectorParams:
         """What Qdrant has to know of the vector."""
         return models.VectorParams(**{"size": dimension, "distance": models.Distance.COSINE, **self.options})
 
     def encode_points(self, points: Sequence[Point]) -> list[Value]:
         """Of each point the mean of its token vectors."""
-        return [_mean(point.vectors) for point in points]
+        return [_mean(point.vectors).tolist() for point in points]
 
     def encode_query(self, query: Query) -> Value:
         """The mean of the query's token vectors."""
-        return _mean(query.vectors)
+        mean: list[float] = _mean(query.vectors).tolist()
+        return mean
 
 
 @dataclass(frozen=True)
 class FixedDimensional:
     """Candidates by fixed dimensional encodings, whose inner product estimates MaxSim (MUVERA), in an HNSW graph.
 
-    The defaults make encodings of 2,048 floats.
+    The defaults make encodings of 2,048 floats. Token vectors of a trained model have much in common: hyperplanes
+    through the origin have nearly all of them on one side, and tell little. So what they have in common, their mean,
+    is taken off first, of documents and queries alike, which the paper does not do.
 
     Attributes:
         hyperplanes: Of each repetition; they cut 2 to their number of cells.
         projection: Dimensions that are left of each cell.
         repetitions: How often it is done.
         seed: Decides hyperplanes and projections.
+        center: (dimension,) what is taken off. None takes the mean token vector of the documents that are written
+            first; an empty tuple takes off nothing, as in the paper.
         options: For :class:`qdrant_client.models.VectorParams`, such as ``quantization_config``.
     """
 
@@ -122,7 +192,21 @@ class FixedDimensional:
     projection: int = 8
     repetitions: int = 16
     seed: int = 42
+    center: tuple[float, ...] | None = None
     options: Mapping[str, Any] = field(default_factory=dict, compare=False)
+
+    def measured(self, points: Sequence[Point]) -> FixedDimensional:
+        """Itself with the mean token vector of these documents, if no center was given.
+
+        Raises:
+            InputError: If there are none.
+        """
+        if self.center is not None:
+            return self
+        if not points:
+            raise InputError("FixedDimensional needs a center, or documents to take the mean of when it is made.")
+        mean = _mean(np.concatenate([point.vectors for point in points]))
+        return replace(self, center=tuple(round(value, 5) for value in mean.tolist()))
 
     def vector_params(self, dimension: int) -> models.VectorParams:
         """What Qdrant has to know of the vector."""
@@ -134,12 +218,16 @@ class FixedDimensional:
         if not points:
             return []
         encode = self._muvera(points[0].vectors.shape[1]).encode_document
-        return list(encode([point.vectors for point in points]).tolist())
+        return list(encode([self._centered(point.vectors) for point in points]).tolist())
 
     def encode_query(self, query: Query) -> Value:
         """The encoding of the query's token vectors."""
-        encoding: list[float] = self._muvera(query.vectors.shape[1]).encode_query(query.vectors).tolist()
+        encode = self._muvera(query.vectors.shape[1]).encode_query
+        encoding: list[float] = encode(self._centered(query.vectors)).tolist()
         return encoding
+
+    def _centered(self, vectors: TokenVectors) -> TokenVectors:
+        return vectors - np.asarray(self.center, np.float32) if self.center else vectors
 
     def _muvera(self, dimension: int) -> Muvera:
         if dimension not in self._made:
@@ -151,9 +239,10 @@ class FixedDimensional:
         return {}
 
 
-FirstStage: TypeAlias = Lexical | MeanPooled | FixedDimensional
+FirstStage: TypeAlias = Lexical | QdrantBM25 | MeanPooled | FixedDimensional
+ByWords: TypeAlias = Lexical | QdrantBM25
 
-_KINDS: dict[str, type[FirstStage]] = {kind.name: kind for kind in (Lexical, MeanPooled, FixedDimensional)}
+_KINDS: dict[str, type[FirstStage]] = {kind.name: kind for kind in (Lexical, QdrantBM25, MeanPooled, FixedDimensional)}
 
 
 def check_stages(stages: Sequence[FirstStage]) -> tuple[FirstStage, ...]:
@@ -177,7 +266,7 @@ def check_text(point: Point, stages: Sequence[FirstStage]) -> None:
     Raises:
         InputError: If it has no text.
     """
-    if not point.text.strip() and any(isinstance(stage, Lexical) for stage in stages):
+    if not point.text.strip() and any(isinstance(stage, ByWords) for stage in stages):
         raise InputError(
             f"point {point.id!r} has no text, which the lexical first stage finds it by. Give Point(text=...), "
             "or make the collection without that stage."
@@ -190,18 +279,54 @@ def check_recorded(recorded: Sequence[FirstStage], asked: Sequence[FirstStage], 
     Raises:
         CollectionLayoutError: If they differ.
     """
-    lexical = next((stage for stage in recorded if isinstance(stage, Lexical)), None)
-    if lexical is not None:  # an average that was not given is the one that was measured
-        average = lexical.average_words
-        asked = [
-            replace(s, average_words=average) if isinstance(s, Lexical) and s.average_words is None else s
-            for s in asked
-        ]
+    by_name = {stage.name: stage for stage in recorded}
+    asked = [_as_measured(stage, by_name.get(stage.name)) for stage in asked]
     if sorted(recorded, key=lambda s: s.name) != sorted(asked, key=lambda s: s.name):
         raise CollectionLayoutError(
             f"{where} finds candidates by {list(recorded) or 'no first stage'}, not by {list(asked) or 'none'}. Open "
             "it with first_stage=None, or index into a new collection."
         )
+
+
+def _as_measured(asked: FirstStage, recorded: FirstStage | None) -> FirstStage:
+    """What was not given is what was measured when the collection was made."""
+    if isinstance(asked, ByWords) and isinstance(recorded, ByWords) and asked.average_words is None:
+        return replace(asked, average_words=recorded.average_words)
+    if isinstance(asked, FixedDimensional) and isinstance(recorded, FixedDimensional) and asked.center is None:
+        return replace(asked, center=recorded.center)
+    return asked
+
+
+def stages_of_names(names: Sequence[str]) -> list[FirstStage]:
+    """First stages with their defaults, by name.
+
+    Raises:
+        InputError: If there is none of a name.
+    """
+    if isinstance(names, str) or (unknown := [name for name in names if name not in _KINDS]):
+        wrong = names if isinstance(names, str) else unknown
+        raise InputError(f"first_stage names {wrong!r}, but expected is a list of some of {', '.join(_KINDS)}.")
+    return [_KINDS[name]() for name in names]
+
+
+def encode_words(stages: Sequence[FirstStage], text: str, where: str) -> tuple[str, Value | None]:
+    """A text as a query for the lexical first stage alone.
+
+    Returns:
+        The stage's name, and the value to ask it for; None if the text holds no word.
+
+    Raises:
+        UnsupportedModeError: If no stage is lexical.
+        InputError: If there is no text.
+    """
+    stage = next((stage for stage in stages if isinstance(stage, ByWords)), None)
+    if stage is None:
+        raise UnsupportedModeError(
+            f"{where} cannot be searched by words: it finds candidates by {[s.name for s in stages] or 'nothing'}. "
+            "Index into a new collection that has a lexical first stage, such as Lexical()."
+        )
+    value = stage.encode_query(Query(np.empty((0, 0), np.float32), text))
+    return stage.name, None if isinstance(value, models.SparseVector) and not value.indices else value
 
 
 def stage_to_dict(stage: FirstStage) -> dict[str, Any]:
@@ -216,15 +341,25 @@ def stage_from_dict(values: Mapping[str, Any], where: str) -> FirstStage:
         StoreFileError: If there is no such kind, or its parameters are not those of this release.
     """
     try:
-        return _KINDS[values["kind"]](**{name: value for name, value in values.items() if name != "kind"})
+        given: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in values.items() if n != "kind"}
+        return _KINDS[values["kind"]](**given)
     except (KeyError, TypeError) as error:
         raise StoreFileError(
             f"{where} has a first stage that this release cannot read ({error!r}): {values}."
         ) from None
 
 
-def _mean(vectors: Any) -> list[float]:
-    mean: list[float] = np.asarray(vectors, np.float32).mean(axis=0).tolist()
+def _text(query: Query) -> str:
+    if not query.text.strip():
+        raise InputError(
+            "the query has no text, which the lexical first stage searches by. Give Query(text=...), or search "
+            "with exact=True."
+        )
+    return query.text
+
+
+def _mean(vectors: TokenVectors) -> NDArray[np.float32]:
+    mean: NDArray[np.float32] = np.asarray(vectors, np.float32).mean(axis=0)
     return mean
 
 

@@ -13,8 +13,8 @@ from tqdm import tqdm
 
 from ..binding import check_identity, check_vectors
 from ..errors import InputError, StoreNotBoundError
-from ..types import Hit, Hits, ModelIdentity, Point, Query
-from ..vectors import check_points, json_copy
+from ..types import Condition, Hit, Hits, ModelIdentity, Point, Query
+from ..vectors import check_points, check_top_k, json_copy
 from .clients import Client, is_in_process, uses_grpc
 from .cluster import create_indexes, create_shard_keys
 from .filters import to_qdrant
@@ -33,7 +33,8 @@ from .points import (
 from .retrying import REJECTED, Retries
 from .schema import create_collection, read_record
 from .search import SearchOptions, checked_search
-from .stages import FirstStage, Lexical, check_recorded, check_stages, check_text
+from .stages import FirstStage, check_recorded, check_stages, check_text, encode_words
+from .text_match import text_matches
 
 _FIRST_PAGE = 16
 _PAGE_FLOATS = 2_000_000  # some 40 MB as JSON text
@@ -164,7 +165,7 @@ class QdrantStore:
         """Makes the collection, unless it is there, and what it needs for this store (:meth:`prepare`).
 
         Args:
-            points: Checked points, from whose texts a lexical first stage takes the average length, if it has none.
+            points: Checked points, in which the first stages measure what they were not told.
 
         Raises:
             ModelMismatchError: If another process has made it meanwhile, for another model.
@@ -175,7 +176,7 @@ class QdrantStore:
             self.prepare()
             return
         self._prepared = False
-        stages = tuple(stage.measured(points) if isinstance(stage, Lexical) else stage for stage in self._stages)
+        stages = tuple(stage.measured(points) for stage in self._stages)
         try:
             create_collection(
                 self.client, self.collection, identity, stages, self.vector_options, **self.collection_options
@@ -259,7 +260,7 @@ class QdrantStore:
         identity = self._require_bound()
         options = self.search_options if options is None else options
         exists = self._look()
-        search = checked_search(query, top_k, filter, options, self._stages, identity.dimension)
+        search = checked_search(query, top_k, self.condition(filter), options, self._stages, identity.dimension)
         if not exists:
             return Hits()
         limit = search.wanted + 1
@@ -286,7 +287,8 @@ class QdrantStore:
         identity = self._require_bound()
         options = self.search_options if options is None else options
         exists = self._look()
-        searches = [checked_search(q, top_k, filter, options, self._stages, identity.dimension) for q in queries]
+        condition = self.condition(filter)
+        searches = [checked_search(q, top_k, condition, options, self._stages, identity.dimension) for q in queries]
         if not searches or not exists:
             return [Hits() for _ in searches]
         requests = []
@@ -336,7 +338,7 @@ class QdrantStore:
         if options.offset:
             raise InputError(f"offset is {options.offset}, but Qdrant pages through no groups. Raise top_k.")
         exists = self._look()
-        search = checked_search(query, top_k, filter, options, self._stages, identity.dimension)
+        search = checked_search(query, top_k, self.condition(filter), options, self._stages, identity.dimension)
         if not exists:
             return Hits()
         arguments = search.arguments(search.wanted)
@@ -344,6 +346,31 @@ class QdrantStore:
             self.collection, group_by=group_by, group_size=1, **arguments, **self.read_options
         )
         return Hits(_hits([group.hits[0] for group in found.groups]), approximate=bool(search.stages))
+
+    def search_words(self, text: str, *, top_k: int, filter: object | None = None) -> Hits:
+        """The documents that share words with a text, highest BM25 first; token vectors have no part in it.
+
+        Args:
+            text: The query.
+            top_k: How many to return at most; at least 1.
+            filter: Which documents.
+
+        Raises:
+            UnsupportedModeError: If the collection has no lexical first stage.
+            InputError: If ``top_k`` is below 1, or there is no text.
+            UnsupportedFilterError: If the filter is none that Qdrant can apply.
+        """
+        self._require_bound()
+        check_top_k(top_k)
+        exists = self._look()
+        name, words = encode_words(self._stages, text, f"the Qdrant collection {self.collection!r}")
+        condition = self.condition(filter)
+        if not exists or words is None:
+            return Hits()
+        found = self.client.query_points(
+            self.collection, query=words, using=name, query_filter=condition, limit=top_k, **self.read_options
+        )
+        return Hits(_hits(found.points))
 
     def delete(self, ids: Iterable[str] | None = None, *, filter: object | None = None) -> None:
         """Removes points: by id, or all that pass a filter. Unknown ids are ignored.
@@ -389,10 +416,23 @@ class QdrantStore:
         if (ids is None) == (filter is None):
             raise InputError("give either ids or a filter, to say which points are meant.")
         if ids is None:
-            condition = to_qdrant(filter)
+            condition = self.condition(filter)
             return None if condition is None else models.FilterSelector(filter=condition)
         points = self.qdrant_ids(list(ids))  # as a filter: to name a point that is not there is an error elsewhere
         return models.FilterSelector(filter=models.Filter(must=models.HasIdCondition(has_id=points)))
+
+    def condition(self, filter: object | None) -> models.Filter | None:
+        """A filter as Qdrant's own. For parts of strings, values of the collection are read.
+
+        Raises:
+            UnsupportedFilterError: If it is none that Qdrant can apply.
+        """
+        return to_qdrant(filter, self._find_text)
+
+    def _find_text(self, condition: Condition) -> models.HasIdCondition:
+        if not self.exists():
+            return models.HasIdCondition(has_id=[])
+        return text_matches(self.client, self.collection, condition, **self.read_options)
 
     def qdrant_ids(self, ids: Sequence[str]) -> list[models.ExtendedPointId]:
         """The ids that points have in Qdrant."""
@@ -405,7 +445,7 @@ class QdrantStore:
             UnsupportedFilterError: If the filter is none that Qdrant can apply.
         """
         self._require_bound()
-        condition = to_qdrant(filter)
+        condition = self.condition(filter)
         if not self.exists():
             return 0
         return self.client.count(self.collection, count_filter=condition, exact=True, **self.write_options).count
@@ -451,7 +491,7 @@ class QdrantStore:
         self._require_bound()
         if not isinstance(batch, int) or isinstance(batch, bool) or batch < 1:
             raise InputError(f"batch is {batch!r}, but it must be an integer of at least 1.")
-        condition = to_qdrant(filter)
+        condition = self.condition(filter)
         return self._pages(condition, batch) if self._look() else iter(())
 
     def _pages(self, condition: models.Filter | None, batch: int) -> Iterator[Point]:

@@ -18,10 +18,11 @@ from tqdm import tqdm
 from ..errors import AccessError, EngineError, GaveUpError, InputError, JaColBERTError, WriteError
 from ..texts import TEXT_KEY
 from ..types import Document, Point
+from ..windows import DOCUMENT_KEY
 from .clients import is_in_process
 from .filters import to_qdrant
 from .parts import Part, parts
-from .points import DOCUMENT_KEY, HASH_KEY, of_documents
+from .points import HASH_KEY, of_documents
 from .retrying import REJECTED, Retries, describe
 from .store import QdrantStore
 
@@ -84,7 +85,7 @@ class QdrantWriter:
         batch: Documents that are encoded at a time.
         too_long: What becomes of a document of more tokens than the model reads: ``refuse`` it, ``split`` it into
             windows of whole sentences, each a point that counts by itself and knows its document
-            (:data:`~.points.DOCUMENT_KEY`), or ``cut`` it.
+            (:data:`~jacolbert_integrations.windows.DOCUMENT_KEY`), or ``cut`` it.
         text_key: Where in the payload the text is kept, for those who search, and for indexing anew with another
             model; None keeps none. A LlamaIndex node's payload has its text already.
         pool: Encodes in several processes, or on several GPUs, in place of the model itself. A larger ``batch``
@@ -208,7 +209,10 @@ class _Run:
                 uploader.finish()
             bar.close()
         if self.written and self.fatal is None:
-            self.store.optimize()
+            try:
+                self.store.optimize()
+            except EngineError as error:
+                self.stop(f"all is written, but searches will be slow: {error}", error)
         if self.fatal is not None:
             if isinstance(self.fatal, WriteError):
                 raise WriteError(f"{self.fatal} Until then: {self.result()}.", self.result()) from self.fatal.__cause__

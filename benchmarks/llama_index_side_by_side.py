@@ -1,0 +1,168 @@
+"""LlamaIndex's own BM25 retriever and ColBERT reranker beside ours: quality and time over JSQuAD.
+
+The same questions go through (a) ``BM25Retriever`` over the words that fugashi finds, (b) ``ColbertRerank`` over its
+candidates, (c) ``JaColBERTRerank`` over the same candidates, and (d) ``JaColBERTRetriever`` over an ``EdgeStore``. Both
+rerankers have the same checkpoint, the bundled one unless another is named. Each question is asked of all of them in
+turn, so that a machine whose speed drifts is fair to all; a reranker's time includes that of the BM25 before it.
+
+The two packages of LlamaIndex's go, without what they require, into a folder under ``build/benchmarks``: all that they
+require is in this package's environment already, in versions that they allow, but for PyStemmer, which goes with them.
+
+Run it as ``python benchmarks/llama_index_side_by_side.py``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+
+import bm25s
+import torch
+from llama_index.core.base.base_retriever import BaseRetriever
+from llama_index.core.postprocessor.types import BaseNodePostprocessor
+from llama_index.core.schema import NodeWithScore, TextNode
+from llama_index.core.vector_stores.utils import node_to_metadata_dict
+
+from jacolbert_integrations import EdgeStore, JaColBERT, JaColBERTRerank, JaColBERTRetriever
+from jacolbert_integrations.evaluation.jsquad import load_jsquad
+from jacolbert_integrations.evaluation.metrics import rank_in, retrieval_metrics
+from jacolbert_integrations.squad import Question
+from jacolbert_integrations.tokenization import WordSplitter
+
+FOLDER = Path(__file__).resolve().parent.parent / "build" / "benchmarks" / "llama_index"
+REQUIREMENTS = (
+    "llama-index-postprocessor-colbert-rerank==0.6.0",
+    "llama-index-retrievers-bm25==0.8.0",
+    "PyStemmer==2.2.0.3",
+)
+RANKED = 10
+
+Answer = Callable[[Question], Sequence[NodeWithScore]]
+
+
+@dataclass
+class Row:
+    """A way to answer questions, and how it went.
+
+    Attributes:
+        name: What it is called in the table.
+        answer: Finds passages for a question.
+        seconds: Of each question.
+        ranks: Of each question's passage.
+    """
+
+    name: str
+    answer: Answer
+    seconds: list[float] = field(default_factory=list)
+    ranks: list[int] = field(default_factory=list)
+
+    def ask(self, question: Question) -> None:
+        """Answers a question, and notes down how well and in what time."""
+        begun = perf_counter()
+        found = self.answer(question)
+        self.seconds.append(perf_counter() - begun)
+        self.ranks.append(rank_in([node.node_id for node in found], question.passage_id))
+
+    def __str__(self) -> str:
+        metrics = retrieval_metrics(self.ranks, (1, RANKED))
+        return (
+            f"{self.name:52}{metrics.recall[1]:8.3f}{metrics.mrr_at_10:10.3f}{1000 * median(self.seconds):12.1f}"
+            f"{1000 * sum(self.seconds) / len(self.seconds):10.1f}"
+        )
+
+
+def install() -> None:
+    """Puts LlamaIndex's packages into their folder, once, and the folder at the end of the import path."""
+    wanted = "\n".join(REQUIREMENTS)
+    ready = FOLDER / "ready"
+    if not ready.exists() or ready.read_text() != wanted:
+        command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--upgrade", "--target", str(FOLDER)]
+        subprocess.run([*command, *REQUIREMENTS], check=True)
+        ready.write_text(wanted)
+    sys.path.append(str(FOLDER))
+
+
+def bm25_retriever(nodes: Sequence[TextNode], splitter: WordSplitter, top_k: int) -> BaseRetriever:
+    """LlamaIndex's retriever over an index of fugashi's words; it takes a query as words with spaces between."""
+    words = [[word.lower() for word in splitter.split(node.text)] for node in nodes]
+    index = bm25s.BM25(corpus=[node_to_metadata_dict(node) | {"node_id": node.node_id} for node in nodes])
+    index.index(words, show_progress=False)
+    module = import_module("llama_index.retrievers.bm25")
+    retriever: BaseRetriever = module.BM25Retriever(
+        existing_bm25=index, similarity_top_k=top_k, skip_stemming=True, token_pattern=r"\S+"
+    )
+    return retriever
+
+
+def their_reranker(model: JaColBERT) -> BaseNodePostprocessor:
+    """LlamaIndex's reranker over the same checkpoint."""
+    assert model.checkpoint is not None
+    checkpoint = str(model.checkpoint.path)
+    module = import_module("llama_index.postprocessor.colbert_rerank")
+    device = str(model.model.device)
+    reranker: BaseNodePostprocessor = module.ColbertRerank(
+        top_n=RANKED, model=checkpoint, tokenizer=checkpoint, device=device
+    )
+    return reranker
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--model", help="hub id or directory; the bundled model unless given")
+    parser.add_argument("--questions", type=int, default=500)
+    parser.add_argument("--candidates", type=int, default=20, help="that BM25 hands to a reranker")
+    arguments = parser.parse_args()
+    install()
+
+    model = JaColBERT.from_pretrained(arguments.model)
+    question_set, splitter = load_jsquad(), WordSplitter()
+    asked = random.Random(0).sample(question_set.questions, arguments.questions)
+    nodes = [TextNode(id_=passage.id, text=passage.text) for passage in question_set.passages]
+    bm25 = bm25_retriever(nodes, splitter, arguments.candidates)
+
+    def candidates(question: Question) -> list[NodeWithScore]:
+        return bm25.retrieve(" ".join(splitter.split(question.text)))
+
+    def reranked(reranker: BaseNodePostprocessor) -> Answer:
+        return lambda question: reranker.postprocess_nodes(candidates(question), query_str=question.text)
+
+    with tempfile.TemporaryDirectory() as folder, EdgeStore(folder) as store:
+        begun = perf_counter()
+        retriever = JaColBERTRetriever.from_nodes(nodes, model, store=store, similarity_top_k=RANKED)
+        written = perf_counter() - begun
+        stored = JaColBERTRerank(model, RANKED, store=store, cache_bytes=0)
+        rows = [
+            Row("(a) BM25Retriever, fugashi's words", candidates),
+            Row("(b) then ColbertRerank", reranked(their_reranker(model))),
+            Row("(c) then JaColBERTRerank, nothing kept", reranked(JaColBERTRerank(model, RANKED, cache_bytes=0))),
+            Row("(c) then JaColBERTRerank, its cache", reranked(JaColBERTRerank(model, RANKED))),
+            Row("(c) then JaColBERTRerank, the store's vectors", reranked(stored)),
+            Row("(d) JaColBERTRetriever, EdgeStore, all passages", lambda question: retriever.retrieve(question.text)),
+        ]
+        for row in rows:  # what is done first is slower: not counted
+            row.answer(question_set.questions[0])
+        for question in asked:
+            for row in rows:
+                row.ask(question)
+
+    print(
+        f"{len(asked)} questions of JSQuAD (seed 0) over {len(nodes):,} passages, {model.name}, {model.model.device}, "
+        f"{torch.get_num_threads()} threads\n(b) and (c) rerank {arguments.candidates} candidates of (a); indexing for "
+        f"(d) took {written:.1f} s\n"
+    )
+    print(f"{'':52}{'R@1':>8}{'MRR@10':>10}{'ms, median':>12}{'mean':>10}")
+    for row in rows:
+        print(row)
+
+
+if __name__ == "__main__":
+    main()

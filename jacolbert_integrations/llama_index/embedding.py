@@ -1,0 +1,41 @@
+"""What stands where LlamaIndex asks for an embedding model, and the vector store encodes."""
+
+from __future__ import annotations
+
+from llama_index.core.base.embeddings.base import BaseEmbedding, Embedding
+
+from ..errors import UnsupportedModeError
+
+_NAME = "encoded-by-the-vector-store"
+
+
+class StoreSideEmbedding(BaseEmbedding):
+    """Gives every text an embedding of no numbers, and leaves the work to a :class:`~.JaColBERTVectorStore`.
+
+    A document of late interaction is a matrix, which no node of LlamaIndex can hold, so that the vector store encodes
+    nodes when they are added. But ``VectorStoreIndex`` wants an embedding model, and loads OpenAI's if it gets none;
+    and ``IngestionPipeline`` writes only nodes that have an embedding. An empty one is all that they need: nothing is
+    encoded twice, processes of ``num_workers`` load no model, and what an ingestion cache keeps can never be out of
+    date.
+
+    It is no embedding model for anything else: it refuses queries, and no other vector store takes its embeddings.
+    """
+
+    model_name: str = _NAME
+
+    @classmethod
+    def class_name(cls) -> str:
+        """As LlamaIndex names it."""
+        return "StoreSideEmbedding"
+
+    def _get_text_embedding(self, text: str) -> Embedding:  # noqa: ARG002 - as LlamaIndex calls it
+        return []
+
+    def _get_query_embedding(self, query: str) -> Embedding:
+        raise UnsupportedModeError(
+            f"a single vector of the query {query!r:.60} was asked for, but late interaction has none. Use this "
+            "embedding with a JaColBERTVectorStore, which takes queries as text."
+        )
+
+    async def _aget_query_embedding(self, query: str) -> Embedding:
+        return self._get_query_embedding(query)

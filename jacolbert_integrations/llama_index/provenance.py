@@ -1,0 +1,71 @@
+"""Where a node's score comes from, beside the node and never in its text."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from llama_index.core.bridge.pydantic import BaseModel, ConfigDict, Field, field_validator
+from llama_index.core.schema import NodeWithScore
+from llama_index.core.vector_stores.utils import metadata_dict_to_node
+
+
+class Provenance(BaseModel):
+    """What gave a node its score.
+
+    Attributes:
+        step: Whether the node was retrieved or reranked.
+        score: The MaxSim, which stays here when a later step, such as a fusion, puts another number into its place.
+        score_kind: What kind of number that is.
+        model: The model's name.
+        fingerprint: SHA-256 over its weights.
+        collection: Where the node was found; None after a reranker.
+        approximate: Whether a first stage chose the candidates, so that a better node may have been missed.
+        window: Of a node that was read in windows, where in its text its best one begins and ends, in characters;
+            None if all of it was read at once.
+        previous: What had given it the score that it came with, if that is known.
+        previous_score: The score that it came with.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    step: Literal["retrieve", "rerank"]
+    score: float
+    score_kind: Literal["maxsim"] = "maxsim"
+    model: str
+    fingerprint: str
+    collection: str | None = None
+    approximate: bool = False
+    window: tuple[int, int] | None = None
+    previous: Provenance | None = None
+    previous_score: float | None = None
+
+
+class ScoredNode(NodeWithScore):
+    """LlamaIndex's node with a score, and what gave it the score.
+
+    The node itself is as it was stored. A provenance in its metadata would change its hash, by which
+    ``QueryFusionRetriever`` knows what two retrievers have both found, and could reach the language model.
+    """
+
+    provenance: Provenance = Field(description="What gave the node its score.")
+
+    @classmethod
+    def class_name(cls) -> str:
+        """As LlamaIndex names it."""
+        return "ScoredNode"
+
+    @field_validator("node", mode="before")
+    @classmethod
+    def _of_its_class(cls, value: Any) -> Any:
+        # a dump says which class of node it is of; the field's own type is abstract
+        if not isinstance(value, Mapping):
+            return value
+        return metadata_dict_to_node({"_node_content": json.dumps(value), "_node_type": value.get("class_name")})
+
+    @property
+    def best_window(self) -> str:
+        """The part of the node's text that its score comes from: its best window, or all of it."""
+        text = self.node.get_content()
+        return text if self.provenance.window is None else text[slice(*self.provenance.window)]

@@ -1,0 +1,544 @@
+"""Late interaction as a LlamaIndex vector store."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from threading import RLock
+from typing import Any, Literal
+
+import fsspec
+from llama_index.core import VectorStoreIndex
+from llama_index.core.bridge.pydantic import ConfigDict, Field, PrivateAttr
+from llama_index.core.schema import BaseNode
+from llama_index.core.vector_stores.types import (
+    DEFAULT_PERSIST_DIR,
+    BasePydanticVectorStore,
+    MetadataFilters,
+    VectorStoreQuery,
+    VectorStoreQueryResult,
+)
+
+from ..encoder import JaColBERT
+from ..errors import InputError, StoreError, StoreFileError
+from ..hub import BUNDLED_NAME
+from ..memory import MemoryStore
+from ..places import MEMORY, check_place, open_store
+from ..query_length import QueryLength
+from ..sources import ModelSource
+from ..types import Condition, Filter, MultiVectorStore, Point, WithIds
+from .embedding import StoreSideEmbedding
+from .modes import answer
+from .nodes import REF_DOC_KEY, check_nodes, payload_node_text, to_node, to_point, to_store_filter
+from .stores import using_store
+from .undo import RecentlyDeleted
+
+GIVEN = ":given:"
+"""The place of a store that was handed in, which nothing written down can open again."""
+
+_RESTORED_KEY = "_jacolbert_restored"
+"""The payload key of nodes whose document has been deleted, and whose new version could not be encoded."""
+
+_DESCRIPTION = "vector_store.json"
+_FOLDER_SUFFIX = ".jacolbert"
+_UNDO_BYTES = 1 << 30
+
+
+class JaColBERTVectorStore(BasePydanticVectorStore):
+    """Keeps nodes as token vectors and ranks them by exact MaxSim, for all that LlamaIndex does with vector stores.
+
+    It encodes nodes when they are added, and queries when they are asked: no embedding model is needed beside, and an
+    embedding that a node comes with is not looked at. Where LlamaIndex insists on a model, take :attr:`embed_model`;
+    :meth:`as_index` does that by itself.
+
+    Query modes: ``default`` (MaxSim), ``mmr`` (diversity over MaxSim similarities), and in a Qdrant collection with a
+    lexical first stage ``text_search`` and ``sparse`` (BM25 alone) and ``hybrid``. ``hybrid`` takes the best
+    ``similarity_top_k`` by MaxSim and the best ``sparse_top_k`` by BM25, and of them the best ``hybrid_top_k`` by
+    ``alpha * MaxSim + (1 - alpha) * BM25``, both brought to 0 to 1 over these nodes; without ``alpha``, by reciprocal
+    rank fusion.
+
+    Model and store are opened when they are first needed, and opened anew where the vector store was pickled to or
+    described (``to_dict``). What is in memory travels with a pickle, but not with a description.
+
+    ``IngestionPipeline`` and ``update_ref_doc`` delete the old version of a document before the new one is encoded. So
+    documents that :meth:`delete` removes are held in memory until the next :meth:`add` has succeeded; if it fails for
+    a document among them, its old nodes are put back, and the first success removes them for good.
+
+    Args:
+        model: A loaded model, or what :meth:`JaColBERT.from_pretrained` takes; None is the bundled mini model.
+        store: A ready store of token vectors, instead of a place.
+        place: ``":memory:"``; a folder, in which Qdrant Edge runs in this process; or the address of a Qdrant server,
+            whose key is read from ``$QDRANT_API_KEY``.
+        collection: The collection's name at that place.
+        first_stage: How a new collection finds candidates for MaxSim: some of ``"lexical"``, ``"bm25"``, ``"muvera"``,
+            ``"mean"``. None takes what a collection has, and makes a new one without.
+        grpc: Whether to talk gRPC with a server.
+        undo_bytes: Most bytes of token vectors of deleted documents that are held; 0 holds none.
+        revision: Of the hub repository, where ``model`` is a hub id.
+        query_length: The query-length rule, where ``model`` is no loaded model.
+        pooling: How to pool nodes, where ``model`` is no loaded model.
+        dtype: Of weights and computation, such as ``"float16"``, where ``model`` is no loaded model.
+        device: Where to compute, where ``model`` is no loaded model.
+        fingerprint: Of the weights that have to be found, where ``model`` is no loaded model.
+        **kwargs: None but what a description holds beside.
+
+    Raises:
+        InputError: If a place is none or holds a secret; if a store is given with a place; if a loaded model is given
+            together with what is for loading one; or if there is no such argument.
+        ModelMismatchError: If a given store was filled by another model than a loaded one that is given.
+    """
+
+    model_config = ConfigDict(validate_assignment=True)
+
+    stores_text: Literal[True] = True
+    is_embedding_query: Literal[False] = False
+    model: str = Field(frozen=True, description="Hub id or directory of the ColBERT checkpoint.")
+    place: str = Field(frozen=True, description="Where the collection is.")
+    collection: str = Field(default="nodes", frozen=True, description="The collection's name.")
+    first_stage: list[str] | None = Field(default=None, frozen=True, description="How candidates are found.")
+    grpc: bool = Field(default=False, frozen=True, description="Whether to talk gRPC with a server.")
+    undo_bytes: int = Field(default=_UNDO_BYTES, ge=0, frozen=True, description="Most bytes of deleted documents held.")
+    revision: str | None = Field(default=None, frozen=True, description="Commit of the hub repository.")
+    query_length: QueryLength | None = Field(default=None, frozen=True, description="The query-length rule.")
+    pooling: str | None = Field(default=None, frozen=True, description="How nodes are pooled.")
+    dtype: str | None = Field(default=None, frozen=True, description="Of weights and computation.")
+    device: str | None = Field(default=None, frozen=True, description="Where to compute.")
+    fingerprint: str | None = Field(default=None, frozen=True, description="SHA-256 over the weights.")
+    _encoder: JaColBERT | None = PrivateAttr(default=None)
+    _store: MultiVectorStore | None = PrivateAttr(default=None)
+    _bound: bool = PrivateAttr(default=False)
+    _deleted: RecentlyDeleted = PrivateAttr()
+    _opening: Any = PrivateAttr(default_factory=RLock)
+
+    def __init__(
+        self,
+        model: JaColBERT | str | Path | None = None,
+        store: MultiVectorStore | None = None,
+        *,
+        place: str | None = None,
+        collection: str = "nodes",
+        first_stage: Sequence[str] | None = None,
+        grpc: bool = False,
+        undo_bytes: int = _UNDO_BYTES,
+        revision: str | None = None,
+        query_length: QueryLength | None = None,
+        pooling: str | None = None,
+        dtype: str | None = None,
+        device: str | None = None,
+        fingerprint: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        loading: dict[str, Any] = {
+            "revision": revision,
+            "query_length": query_length,
+            "pooling": pooling,
+            "dtype": dtype,
+            "device": device,
+            "fingerprint": fingerprint,
+        }
+        if unknown := kwargs.keys() - {"class_name", "stores_text", "is_embedding_query"}:
+            raise InputError(f"JaColBERTVectorStore takes no {', '.join(sorted(unknown))}.")
+        kwargs.pop("class_name", None)
+        fields: dict[str, Any] = {
+            "place": _place(place, store),
+            "collection": collection,
+            "first_stage": None if first_stage is None else list(first_stage),
+            "grpc": grpc,
+            "undo_bytes": undo_bytes,
+            **_source(model, loading).to_dict(),
+        }
+        super().__init__(**fields, **kwargs)
+        self._encoder = model if isinstance(model, JaColBERT) else None
+        self._store = store
+        self._deleted = RecentlyDeleted(undo_bytes)
+        if store is not None and self._encoder is not None:
+            self._bind()
+
+    @classmethod
+    def class_name(cls) -> str:
+        """As LlamaIndex names it."""
+        return "JaColBERTVectorStore"
+
+    @property
+    def encoder(self) -> JaColBERT:
+        """The model, loaded if need be.
+
+        Raises:
+            CheckpointError: If it is not there.
+            ModelMismatchError: If other weights are there now than its description says.
+        """
+        with self._opening:
+            if self._encoder is None:
+                fields = ModelSource.__dataclass_fields__
+                self._encoder = ModelSource(**{name: getattr(self, name) for name in fields}).load()
+            return self._encoder
+
+    @property
+    def store(self) -> MultiVectorStore:
+        """Where the nodes are, opened and bound to the model if need be.
+
+        Raises:
+            ModelMismatchError: If it was filled by another model.
+            StoreError: If it cannot be opened.
+        """
+        with self._opening:
+            if self._store is None:
+                if self.place == GIVEN:
+                    raise StoreError(
+                        "this vector store was made over a store that was handed in, and a description or a pickle "
+                        "cannot hold that. Make it anew with from_dict(description, store=...)."
+                    )
+                self._store = open_store(
+                    self.place, self.collection, self.first_stage, keywords=[REF_DOC_KEY], grpc=self.grpc
+                )
+            self._bind()
+            return self._store
+
+    @property
+    def client(self) -> Any:
+        """The client of the store's library, or the store itself if there is none."""
+        return getattr(self.store, "client", self.store)
+
+    @property
+    def embed_model(self) -> StoreSideEmbedding:
+        """What to give LlamaIndex where it asks for an embedding model."""
+        return StoreSideEmbedding()
+
+    def as_index(self, **kwargs: Any) -> VectorStoreIndex:
+        """An index over what is stored, to ask and to insert into.
+
+        Args:
+            **kwargs: As for LlamaIndex's ``VectorStoreIndex.from_vector_store`` (``transformations``, ...).
+        """
+        return VectorStoreIndex.from_vector_store(self, **{"embed_model": self.embed_model, **kwargs})
+
+    def close(self) -> None:
+        """Lets go of the place, which can then be opened elsewhere. A store that was handed in is left alone."""
+        with self._opening:
+            opened, self._store, self._bound = self._store, None, False
+            if self.place in (GIVEN, MEMORY):
+                self._store = opened
+            elif opened is not None:
+                getattr(opened, "client").close()  # noqa: B009 - what kind of client is not known here
+
+    def add(self, nodes: Sequence[BaseNode], **add_kwargs: Any) -> list[str]:
+        """Encodes nodes and adds them, replacing those of the same id. All are encoded before the first is written.
+
+        Returns:
+            The ids of the nodes.
+
+        Raises:
+            InputError: If a node has no text, an id comes twice, metadata cannot be JSON, or there are
+                ``add_kwargs``.
+            StoreError: If the store cannot be written.
+        """
+        _refuse(add_kwargs, "add")
+        if not nodes:
+            return []
+        try:
+            self._write(nodes)
+        except BaseException:
+            self._put_back(nodes)
+            raise
+        self._drop_restored(nodes)
+        self._deleted.clear()
+        return [node.node_id for node in nodes]
+
+    async def async_add(self, nodes: Sequence[BaseNode], **kwargs: Any) -> list[str]:
+        """As :meth:`add`, in a thread.
+
+        Raises:
+            InputError: As :meth:`add`.
+            StoreError: As :meth:`add`.
+        """
+        return await asyncio.to_thread(self.add, nodes, **kwargs)
+
+    def delete(self, ref_doc_id: str, **delete_kwargs: Any) -> None:
+        """Removes the nodes of a document, at once.
+
+        They are held in memory until the next :meth:`add`, which may have to put them back.
+
+        Raises:
+            InputError: If there are ``delete_kwargs``.
+        """
+        _refuse(delete_kwargs, "delete")
+        of_document = Filter([Condition(REF_DOC_KEY, "==", ref_doc_id)])
+        with using_store():
+            if not self.undo_bytes:
+                self.store.delete(filter=of_document)
+                return
+            points = list(self.store.points(filter=of_document))
+            self._deleted.keep(ref_doc_id, points)
+            self.store.delete([point.id for point in points])
+
+    async def adelete(self, ref_doc_id: str, **delete_kwargs: Any) -> None:
+        """As :meth:`delete`, in a thread.
+
+        Raises:
+            InputError: As :meth:`delete`.
+        """
+        await asyncio.to_thread(self.delete, ref_doc_id, **delete_kwargs)
+
+    def delete_nodes(
+        self, node_ids: list[str] | None = None, filters: MetadataFilters | None = None, **delete_kwargs: Any
+    ) -> None:
+        """Removes nodes: by id, those that pass filters, or, with both, those of the ids that pass.
+
+        Raises:
+            InputError: If there are neither ids nor filters, which would remove everything (:meth:`clear` does that);
+                or if there are ``delete_kwargs``.
+            UnsupportedFilterError: If the store cannot apply the filters.
+        """
+        _refuse(delete_kwargs, "delete_nodes")
+        if node_ids is None and (filters is None or not filters.filters):
+            raise InputError("delete_nodes needs node_ids or filters. To remove every node, call clear().")
+        with using_store():
+            if filters is None:
+                self.store.delete(node_ids)
+            else:
+                self.store.delete(filter=_chosen(node_ids, filters))
+
+    async def adelete_nodes(
+        self, node_ids: list[str] | None = None, filters: MetadataFilters | None = None, **delete_kwargs: Any
+    ) -> None:
+        """As :meth:`delete_nodes`, in a thread.
+
+        Raises:
+            InputError: As :meth:`delete_nodes`.
+            UnsupportedFilterError: As :meth:`delete_nodes`.
+        """
+        await asyncio.to_thread(self.delete_nodes, node_ids, filters, **delete_kwargs)
+
+    def get_nodes(self, node_ids: list[str] | None = None, filters: MetadataFilters | None = None) -> list[BaseNode]:
+        """The stored nodes: by id, those that pass filters, those of the ids that pass, or, with neither, all.
+
+        Returns:
+            The nodes in the order of the ids; unknown ids are left out. Without ids, in any order.
+
+        Raises:
+            UnsupportedFilterError: If the store cannot apply the filters.
+        """
+        with using_store():
+            if node_ids is None:
+                return [to_node(p.payload) for p in self.store.points(filter=_chosen(None, filters))]
+            if filters is None:
+                return [to_node(p.payload) for p in self.store.get(node_ids).values()]
+            found = {p.id: p for p in self.store.points(filter=_chosen(node_ids, filters))}
+            return [to_node(found[i].payload) for i in dict.fromkeys(node_ids) if i in found]
+
+    async def aget_nodes(
+        self, node_ids: list[str] | None = None, filters: MetadataFilters | None = None
+    ) -> list[BaseNode]:
+        """As :meth:`get_nodes`, in a thread.
+
+        Raises:
+            UnsupportedFilterError: As :meth:`get_nodes`.
+        """
+        return await asyncio.to_thread(self.get_nodes, node_ids, filters)
+
+    def clear(self) -> None:
+        """Removes every node. The collection stays, for the same model."""
+        with using_store():
+            self.store.delete(filter=Filter([]))
+        self._deleted.clear()
+
+    async def aclear(self) -> None:
+        """As :meth:`clear`, in a thread."""
+        await asyncio.to_thread(self.clear)
+
+    def query(self, query: VectorStoreQuery, **kwargs: Any) -> VectorStoreQueryResult:
+        """The nodes that a query asks for, best first.
+
+        What the similarities are depends on the mode: MaxSim in ``default``, BM25 in ``text_search`` and ``sparse``,
+        the fused score in ``hybrid``, what a node was chosen for in ``mmr``.
+
+        Args:
+            query: The query, as text.
+            **kwargs: ``mmr_threshold``, and ``mmr_prefetch_k`` or ``mmr_prefetch_factor``.
+
+        Raises:
+            InputError: If there is no text, or a number is out of its range, or there is no such option.
+            UnsupportedModeError: If there is no such mode, or the store cannot search by words.
+            UnsupportedFilterError: If the store cannot apply the filter.
+        """
+        with using_store():
+            hits = answer(self.store, self.encoder, query, **kwargs)
+        return VectorStoreQueryResult(
+            nodes=[to_node(hit.payload) for hit in hits],
+            similarities=[hit.score for hit in hits],
+            ids=[hit.id for hit in hits],
+        )
+
+    async def aquery(self, query: VectorStoreQuery, **kwargs: Any) -> VectorStoreQueryResult:
+        """As :meth:`query`, in a thread.
+
+        Raises:
+            InputError: As :meth:`query`.
+            UnsupportedModeError: As :meth:`query`.
+            UnsupportedFilterError: As :meth:`query`.
+        """
+        return await asyncio.to_thread(self.query, query, **kwargs)
+
+    def persist(self, persist_path: str, fs: fsspec.AbstractFileSystem | None = None) -> None:
+        """Writes a folder beside ``persist_path`` that :meth:`from_persist_path` reads.
+
+        It holds what the vector store is, and, if it is in memory, all of its nodes. A collection in a folder or on a
+        server is where it is anyway.
+
+        Args:
+            persist_path: As ``StorageContext.persist`` gives it.
+            fs: Where; None is the local disk.
+        """
+        disk = fsspec.filesystem("file") if fs is None else fs
+        folder = _persist_folder(persist_path)
+        disk.makedirs(folder, exist_ok=True)
+        if self.place == MEMORY and isinstance(self.store, MemoryStore):
+            if fs is None:
+                self.store.save(folder)
+            else:
+                with TemporaryDirectory() as copy:
+                    self.store.save(copy)
+                    disk.put(f"{copy}/", f"{folder}/", recursive=True)
+        with disk.open(f"{folder}/{_DESCRIPTION}", "w", encoding="utf-8") as file:
+            json.dump(self.to_dict(), file, ensure_ascii=False, indent=1)
+
+    @classmethod
+    def from_persist_path(
+        cls, persist_path: str, fs: fsspec.AbstractFileSystem | None = None, **kwargs: Any
+    ) -> JaColBERTVectorStore:
+        """The vector store that :meth:`persist` wrote.
+
+        Args:
+            persist_path: As it was given there.
+            fs: As it was given there.
+            **kwargs: What is to be other than written, such as ``store`` for one that was handed in.
+
+        Raises:
+            StoreFileError: If there is none, or it cannot be read.
+        """
+        disk = fsspec.filesystem("file") if fs is None else fs
+        folder = _persist_folder(persist_path)
+        file_path = f"{folder}/{_DESCRIPTION}"
+        if not disk.exists(file_path):
+            raise StoreFileError(f"there is no vector store of ours at {persist_path}: there is no {file_path}.")
+        with disk.open(file_path, "r", encoding="utf-8") as file:
+            description = json.load(file)
+        opened = cls.from_dict(description, **kwargs)
+        if opened.place == MEMORY:
+            if fs is None:
+                opened._store = MemoryStore.open(folder)
+            else:
+                with TemporaryDirectory() as copy:
+                    disk.get(f"{folder}/", f"{copy}/", recursive=True)
+                    opened._store = MemoryStore.open(copy)
+        return opened
+
+    @classmethod
+    def from_persist_dir(
+        cls,
+        persist_dir: str | Path = DEFAULT_PERSIST_DIR,
+        namespace: str = "default",
+        fs: fsspec.AbstractFileSystem | None = None,
+        **kwargs: Any,
+    ) -> JaColBERTVectorStore:
+        """The vector store that ``StorageContext.persist(persist_dir)`` wrote.
+
+        Args:
+            persist_dir: The folder.
+            namespace: The vector store's name in the context.
+            fs: As it was given there.
+            **kwargs: As for :meth:`from_persist_path`.
+
+        Raises:
+            StoreFileError: If there is none, or it cannot be read.
+        """
+        return cls.from_persist_path(f"{persist_dir}/{namespace}__{_DESCRIPTION}", fs=fs, **kwargs)
+
+    def __reduce__(self) -> tuple[Callable[..., JaColBERTVectorStore], tuple[dict[str, Any], MemoryStore | None]]:
+        memory = self._store if self.place == MEMORY and isinstance(self._store, MemoryStore) else None
+        return _unpickled, (self.to_dict(), memory)
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> JaColBERTVectorStore:
+        return self.model_copy()  # model and store are shared, not doubled
+
+    def _bind(self) -> None:
+        if not self._bound and self._store is not None:
+            with using_store():
+                self._store.bind(self.encoder.identity)
+            self._bound = True
+
+    def _write(self, nodes: Sequence[BaseNode]) -> None:
+        vectors = self.encoder.encode_document(check_nodes(nodes))
+        with using_store():
+            self.store.upsert([to_point(node, matrix) for node, matrix in zip(nodes, vectors, strict=True)])
+
+    def _put_back(self, nodes: Iterable[BaseNode]) -> None:
+        """Restores the old versions of the nodes' documents, marked as such."""
+        points = [
+            Point(p.id, p.vectors, {**p.payload, _RESTORED_KEY: True}, payload_node_text(p.payload))
+            for p in self._deleted.of(_documents(nodes))
+        ]
+        if points:
+            with using_store():
+                self.store.upsert(points)
+
+    def _drop_restored(self, nodes: Sequence[BaseNode]) -> None:
+        """Removes what was restored of the nodes' documents, now that there is something new.
+
+        LlamaIndex does not do it: its docstore has forgotten the old version, and sees a new document.
+        """
+        documents = list(_documents(nodes))
+        if not documents:
+            return
+        restored = Filter([Condition(_RESTORED_KEY, "==", True), Condition(REF_DOC_KEY, "in", documents)])
+        with using_store():
+            self.store.delete(filter=restored)
+
+
+def _unpickled(description: dict[str, Any], memory: MemoryStore | None) -> JaColBERTVectorStore:
+    made = JaColBERTVectorStore.from_dict(description)
+    made._store = memory
+    return made
+
+
+def _place(place: str | None, store: MultiVectorStore | None) -> str:
+    if store is None:
+        return GIVEN if place == GIVEN else check_place(MEMORY if place is None else place)
+    if place not in (None, GIVEN):
+        raise InputError(f"place is {place!r}, but a store is given as well. Give one of the two.")
+    return GIVEN
+
+
+def _source(model: JaColBERT | str | Path | None, loading: dict[str, Any]) -> ModelSource:
+    if not isinstance(model, JaColBERT):
+        return ModelSource(model=BUNDLED_NAME if model is None else str(model), **loading)
+    if given := [name for name, value in loading.items() if value is not None]:
+        raise InputError(
+            f"the model is loaded already, so {', '.join(given)} can no longer be chosen. Load it with what you want, "
+            "or give its name."
+        )
+    return ModelSource.of(model)
+
+
+def _documents(nodes: Iterable[BaseNode]) -> Iterable[str]:
+    return dict.fromkeys(node.ref_doc_id for node in nodes if node.ref_doc_id is not None)
+
+
+def _chosen(node_ids: Sequence[str] | None, filters: MetadataFilters | None) -> object | None:
+    condition = to_store_filter(filters)
+    if node_ids is None:
+        return condition
+    these = WithIds(frozenset(node_ids))
+    return Filter([these, condition] if isinstance(condition, Filter) else [these])
+
+
+def _persist_folder(persist_path: str) -> str:
+    return str(persist_path).removesuffix(".json") + _FOLDER_SUFFIX
+
+
+def _refuse(kwargs: dict[str, Any], method: str) -> None:
+    if kwargs:
+        raise InputError(f"{method} takes no {', '.join(sorted(kwargs))}.")

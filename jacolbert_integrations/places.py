@@ -1,0 +1,72 @@
+"""Where documents are kept, named by a string, so that it can be written down and opened again elsewhere.
+
+This is the one module of the core that knows of an adapter, and only when a place is opened: whoever holds a name needs
+no word of the library behind it, and two adapters go on meeting through the protocol.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from urllib.parse import urlsplit
+
+from .errors import InputError
+from .memory import MemoryStore
+from .types import MultiVectorStore
+
+MEMORY = ":memory:"
+"""The place of a :class:`~jacolbert_integrations.memory.MemoryStore`."""
+
+
+def check_place(place: str) -> str:
+    """Refuses what is no place, and an address with a secret in it, because places are written down.
+
+    Raises:
+        InputError: If it is empty, or the address holds a user, a password or a query.
+    """
+    if not isinstance(place, str) or not place.strip():
+        raise InputError(f"place is {place!r}, but it is {MEMORY!r}, a folder, or the address of a Qdrant server.")
+    if place.startswith(("http://", "https://")):
+        parts = urlsplit(place)
+        if "@" in parts.netloc or parts.query:
+            raise InputError(
+                f"the address of {parts.hostname} holds a user, a password or a query. Leave it out: the key of a "
+                "server is read from $QDRANT_API_KEY."
+            )
+    return place
+
+
+def open_store(
+    place: str,
+    collection: str,
+    first_stage: Sequence[str] | None = None,
+    *,
+    keywords: Sequence[str] = (),
+    grpc: bool = False,
+) -> MultiVectorStore:
+    """Opens what is at a place. It has to be bound to its model before use.
+
+    Args:
+        place: ``":memory:"``; a folder, in which Qdrant Edge runs in this process; or the address of a Qdrant server,
+            whose key is read from ``$QDRANT_API_KEY``.
+        collection: The collection's name. Memory has but one.
+        first_stage: How a new collection finds candidates for MaxSim, by name: ``"lexical"``, ``"bm25"``, ``"muvera"``,
+            ``"mean"``. None takes what a collection has, and makes a new one without.
+        keywords: Payload keys by which it will be filtered often, as strings.
+        grpc: Whether to talk gRPC with a server.
+
+    Raises:
+        InputError: If it is no place, or there is no such first stage.
+        MissingExtraError: If it is a folder, and Qdrant Edge is not installed.
+        EngineError: If the folder cannot be used.
+    """
+    check_place(place)
+    if place == MEMORY:
+        if first_stage:
+            raise InputError(
+                f"first_stage is {list(first_stage)}, but every search in memory is exact. Give a folder or the "
+                "address of a Qdrant server as the place, or leave first_stage out."
+            )
+        return MemoryStore()
+    from .qdrant.opening import open_collection
+
+    return open_collection(place, collection, first_stage, keywords=keywords, grpc=grpc)

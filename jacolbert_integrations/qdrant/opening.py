@@ -1,0 +1,38 @@
+"""A collection at a place that is named by a string."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from qdrant_client import models
+
+from .clients import connect
+from .stages import stages_of_names
+from .store import QdrantStore
+
+
+def open_collection(
+    place: str,
+    collection: str,
+    first_stage: Sequence[str] | None = None,
+    *,
+    keywords: Sequence[str] = (),
+    grpc: bool = False,
+) -> QdrantStore:
+    """A collection that is there, or that will be made.
+
+    Args:
+        place: As :func:`~.clients.connect` takes it.
+        collection: Its name.
+        first_stage: Names of first stages; None takes what the collection has.
+        keywords: Payload keys by which it will be filtered often, as strings.
+        grpc: As :func:`~.clients.connect`.
+
+    Raises:
+        InputError: If there is no first stage of a name.
+        MissingExtraError: As :func:`~.clients.connect`.
+        EngineError: As :func:`~.clients.connect`.
+    """
+    stages = None if first_stage is None else stages_of_names(first_stage)
+    indexes = dict.fromkeys(keywords, models.PayloadSchemaType.KEYWORD)
+    return QdrantStore(connect(place, grpc=grpc), collection, first_stage=stages, indexes=indexes)

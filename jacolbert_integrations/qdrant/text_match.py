@@ -1,0 +1,47 @@
+"""Parts of stored strings. Qdrant compares words only: their values are read, and the points named that match."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from qdrant_client import models
+
+from ..filters import holds, value_at
+from ..types import Condition
+from .clients import Client
+from .filters import payload_path
+from .retrying import Retries
+
+_PAGE = 1000
+
+
+def text_matches(client: Client, collection: str, condition: Condition, **read_options: Any) -> models.HasIdCondition:
+    """The points of a collection whose text matches, as a condition on ids.
+
+    That key of all points that have it is read, but neither their vectors nor the rest of their payloads.
+
+    Args:
+        client: Any client.
+        collection: A collection that exists.
+        condition: ``text_match`` or ``text_match_insensitive``.
+        **read_options: For each request.
+    """
+    path = payload_path(condition.key)
+    empty = models.IsEmptyCondition(is_empty=models.PayloadField(key=path))
+    read = partial(
+        client.scroll,
+        collection,
+        models.Filter(must_not=[empty]),
+        limit=_PAGE,
+        with_payload=[path],
+        with_vectors=False,
+        **read_options,
+    )
+    found: list[models.ExtendedPointId] = []
+    offset: Any = None
+    while True:
+        records, offset = Retries().call(partial(read, offset=offset))
+        found += [r.id for r in records if holds(condition, value_at(r.payload or {}, condition.key))]
+        if offset is None:
+            return models.HasIdCondition(has_id=found)

@@ -1,0 +1,215 @@
+"""LlamaIndex's metadata filters, by every store, as LlamaIndex itself means them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from llama_index.core.schema import TextNode
+from llama_index.core.vector_stores.types import FilterCondition, FilterOperator, MetadataFilter, MetadataFilters
+from llama_index.core.vector_stores.utils import build_metadata_filter_fn
+from qdrant_client import QdrantClient, models
+
+from jacolbert_integrations import (
+    Condition,
+    EdgeStore,
+    Filter,
+    MemoryStore,
+    MultiVectorStore,
+    Point,
+    QdrantStore,
+    Query,
+)
+from jacolbert_integrations.errors import InputError, UnsupportedFilterError
+from jacolbert_integrations.filters import as_date
+from jacolbert_integrations.llama_index.nodes import to_point, to_store_filter
+from jacolbert_integrations.types import ModelIdentity, TokenVectors, WithIds
+
+IDENTITY = ModelIdentity("made-up", "f" * 64, 8, 300)
+WORDS = ["京都", "東京", "東京都", "Tokyo Tower", "tokyo", "", "c++ 言語"]
+TAGS = [word for word in WORDS if word]  # a list that holds an empty string is empty to us, and not to LlamaIndex
+DAYS = ["2024-05-01", "2024-05-02", "2023-12-31"]
+OP = FilterOperator
+ORDER = [OP.GT, OP.GTE, OP.LT, OP.LTE]
+
+
+def metadata(seed: int) -> dict[str, Any]:
+    """Random metadata; of each kind of value something, or nothing."""
+    rng = np.random.default_rng(seed)
+    full = {
+        "year": int(rng.integers(0, 4)),
+        "price": [1.0, 2.5, 3, 0.1][rng.integers(0, 4)],
+        "name": WORDS[rng.integers(0, len(WORDS))],
+        "day": DAYS[rng.integers(0, len(DAYS))],
+        "tags": [TAGS[i] for i in rng.integers(0, len(TAGS), rng.integers(0, 3))],
+        "marks": [int(i) for i in rng.integers(0, 4, rng.integers(0, 3))],
+        "題 名": WORDS[rng.integers(0, len(WORDS))],
+    }
+    return {key: None if rng.random() < 0.1 else value for key, value in full.items() if rng.random() < 0.75}
+
+
+NODES = {f"n{i}": metadata(i) for i in range(40)}
+
+
+def vectors(seed: int) -> TokenVectors:
+    return np.random.default_rng(seed).standard_normal((2, 8)).astype(np.float32)
+
+
+QUERY = Query(vectors(999))
+
+
+@pytest.fixture(scope="module")
+def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, MultiVectorStore]]:
+    client = QdrantClient(":memory:")
+    with EdgeStore(Path(tmp_path_factory.mktemp("edge"))) as edge:
+        every: dict[str, MultiVectorStore] = {"memory": MemoryStore(), "local": QdrantStore(client, "c"), "edge": edge}
+        for store in every.values():
+            store.bind(IDENTITY)
+            nodes = [TextNode(id_=name, text="本文", metadata=values) for name, values in NODES.items()]
+            store.upsert([to_point(node, vectors(i)) for i, node in enumerate(nodes)])
+        yield every
+    client.close()
+
+
+def leaf(keys: list[str], operators: list[FilterOperator], values: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return st.builds(MetadataFilter, key=st.sampled_from(keys), operator=st.sampled_from(operators), value=values)
+
+
+NUMBER = st.integers(0, 4) | st.sampled_from([0.1, 1.0, 2.5])
+NUMBERS = st.lists(st.integers(0, 4), max_size=3) | st.lists(st.sampled_from([0.1, 1.0, 2.5]), max_size=3)
+WORD = st.sampled_from(WORDS)
+LEAVES = st.one_of(
+    leaf(["year", "price"], [OP.EQ, OP.NE, *ORDER], NUMBER),
+    leaf(["year", "price"], [OP.IN, OP.NIN], NUMBERS),
+    leaf(["name", "題 名"], [OP.EQ, OP.NE], WORD),
+    leaf(["name", "題 名"], [OP.IN, OP.NIN], st.lists(WORD, max_size=3)),
+    leaf(["name", "題 名"], [OP.TEXT_MATCH, OP.TEXT_MATCH_INSENSITIVE],
+         st.sampled_from(["京", "Tokyo", "TOKYO", "o T", "kyo", "++", "無い"])),
+    leaf(["day"], ORDER, st.sampled_from(DAYS)),
+    leaf(["tags"], [OP.CONTAINS], WORD),
+    leaf(["marks"], [OP.CONTAINS], st.integers(0, 4)),
+    leaf(["tags"], [OP.ANY, OP.ALL], st.lists(WORD, min_size=1, max_size=3)),
+    leaf(["marks"], [OP.ANY, OP.ALL], st.lists(st.integers(0, 4), min_size=1, max_size=3)),
+    leaf(["year", "name", "tags", "題 名", "no such key"], [OP.IS_EMPTY], st.none()),
+    leaf(["year", "name"], [OP.EQ, OP.NE], st.none()),
+)  # fmt: skip
+CONDITIONS = st.sampled_from([*FilterCondition, None])
+FILTERS = st.recursive(
+    st.builds(MetadataFilters, filters=st.lists(LEAVES, max_size=3), condition=CONDITIONS),
+    lambda inner: st.builds(MetadataFilters, filters=st.lists(inner | LEAVES, max_size=3), condition=CONDITIONS),
+    max_leaves=4,
+)
+
+
+def passes(filters: MetadataFilters | MetadataFilter, values: dict[str, Any]) -> bool:
+    """LlamaIndex's own evaluation of each filter; it has none of nested ones."""
+    if isinstance(filters, MetadataFilter):
+        return build_metadata_filter_fn(lambda _: values, MetadataFilters(filters=[filters]))("any")
+    results = [passes(each, values) for each in filters.filters]
+    match filters.condition:
+        case FilterCondition.OR:
+            return any(results) or not results
+        case FilterCondition.NOT:
+            return not any(results)
+        case _:
+            return all(results)
+
+
+@settings(max_examples=150, deadline=None)
+@given(filters=FILTERS)
+def test_every_store_filters_as_llama_index_does(stores: dict[str, MultiVectorStore], filters: MetadataFilters) -> None:
+    expected = {name for name, values in NODES.items() if passes(filters, values)}
+    condition = to_store_filter(filters)
+    found = {
+        name: {hit.id for hit in store.search(QUERY, top_k=100, filter=condition)} for name, store in stores.items()
+    }
+    assert found == dict.fromkeys(stores, expected)
+
+
+def test_every_operator_is_among_them() -> None:
+    assert {condition.value for condition in FilterCondition} == {"and", "or", "not"}
+    for operator in FilterOperator:
+        value: Any = {"in": ["a"], "nin": ["a"], "any": ["a"], "all": ["a"]}.get(operator.value, "2024-05-01")
+        filters = MetadataFilters(filters=[MetadataFilter(key="name", value=value, operator=operator)])
+        assert isinstance(to_store_filter(filters), Filter), operator
+
+
+@pytest.mark.parametrize(
+    ("operator", "value", "expected"),
+    [
+        (OP.GT, "京都", "a number, or a date"),
+        (OP.LTE, "2024-13-01", "a number, or a date"),
+        (OP.IN, "京都", "a list of"),
+        (OP.ANY, 1, "a list of"),
+        (OP.TEXT_MATCH, 1, "a string"),
+        (OP.EQ, ["a"], "a string, a number or a boolean"),
+        (OP.GT, None, "a number, or a date"),
+    ],
+)
+def test_values_that_cannot_be_compared(
+    stores: dict[str, MultiVectorStore], operator: FilterOperator, value: Any, expected: str
+) -> None:
+    filters = MetadataFilters(filters=[MetadataFilter(key="name", value=value, operator=operator)])
+    for store in stores.values():
+        with pytest.raises(UnsupportedFilterError, match=f"name .*: the value must be {expected}"):
+            store.search(QUERY, top_k=1, filter=to_store_filter(MetadataFilters(filters=[filters])))
+
+
+@pytest.mark.parametrize(
+    ("text", "same"),
+    [
+        ("2024-05-01", "2024-05-01T00:00:00Z"),
+        ("2024-05-01 09:30", "2024-05-01T09:30:00+00:00"),
+        ("2024-05-01T09:30:00+09:00", "2024-05-01T00:30:00Z"),
+        ("2024-05-01T09:30:00.5Z", "2024-05-01T09:30:00.500000+00:00"),
+    ],
+)
+def test_dates(text: str, same: str) -> None:
+    assert as_date(text) == as_date(same) is not None
+
+
+@pytest.mark.parametrize(
+    "value", ["", "2024", "2024-02-30", "２０２４-05-01", "2024-05-01T25:00", "昨日", 20240501, None]
+)
+def test_no_dates(value: object) -> None:
+    assert as_date(value) is None
+
+
+def test_points_by_their_ids(stores: dict[str, MultiVectorStore]) -> None:
+    both = Filter([WithIds(["n1", "n2", "no such id"]), Filter([WithIds(["n2"])], "not")])
+    for store in stores.values():
+        assert {hit.id for hit in store.search(QUERY, top_k=100, filter=both)} == {"n1"}
+        assert store.count(filter=Filter([WithIds([])])) == 0
+        assert store.count(filter=Filter([WithIds(["n1"])], "not")) == len(NODES) - 1
+
+
+def test_keys_with_dots_reach_into_nested_metadata(stores: dict[str, MultiVectorStore]) -> None:
+    filter = Filter([Condition("a.b", "==", 1)])
+    for store in stores.values():
+        store.upsert([Point("nested", vectors(1), {"a": {"b": 1}}), Point("other", vectors(2), {"a": {"b": 2}})])
+        assert [hit.id for hit in store.search(QUERY, top_k=9, filter=filter)] == ["nested"]
+        text = Filter([Condition("a.c", "text_match", "京")])
+        store.upsert([Point("nested", vectors(1), {"a": {"c": "京都"}})])
+        assert [hit.id for hit in store.search(QUERY, top_k=9, filter=text)] == ["nested"]
+        store.delete(filter=Filter([WithIds(["nested", "other"])]))
+        assert store.count() == len(NODES)
+
+
+def test_deleting_by_filter_wants_one_or_the_other(stores: dict[str, MultiVectorStore]) -> None:
+    for store in stores.values():
+        with pytest.raises(InputError, match="either ids or a filter"):
+            store.delete()
+        with pytest.raises(InputError, match="either ids or a filter"):
+            store.delete(["n1"], filter=Filter([]))
+
+
+def test_native_filters_know_no_more(stores: dict[str, MultiVectorStore]) -> None:
+    native = models.Filter(must=[models.FieldCondition(key="year", match=models.MatchValue(value=1))])
+    expected = {name for name, values in NODES.items() if values.get("year") == 1}
+    for name in ("local", "edge"):
+        assert {hit.id for hit in stores[name].search(QUERY, top_k=100, filter=native)} == expected

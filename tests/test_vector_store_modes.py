@@ -1,0 +1,270 @@
+"""The query modes of the vector store: what ranks, and what each number limits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from llama_index.core.schema import MetadataMode, TextNode
+from llama_index.core.vector_stores.types import (
+    MetadataFilter,
+    MetadataFilters,
+    VectorStoreQuery,
+    VectorStoreQueryMode,
+    VectorStoreQueryResult,
+)
+from qdrant_client import QdrantClient
+
+from jacolbert_integrations import EdgeStore, JaColBERT, JaColBERTVectorStore, QdrantStore
+from jacolbert_integrations.errors import InputError, UnsupportedFilterError, UnsupportedModeError
+from jacolbert_integrations.llama_index.diversity import diverse
+from jacolbert_integrations.llama_index.hybrid import reciprocal_ranks, weighted
+from jacolbert_integrations.qdrant import Lexical, QdrantBM25
+from jacolbert_integrations.types import TokenVectors
+
+TEXTS = {
+    "tokyo": "東京は日本の首都であり、人口は約千四百万人である。",
+    "tokyo2": "東京は日本の首都であり、人口は約千四百万人を数える。",
+    "fuji": "富士山は静岡県と山梨県にまたがる日本で一番高い山である。",
+    "kyoto": "京都は平安京が置かれた古い都である。",
+    "cat": "猫は魚や肉を食べる小さな動物である。",
+}
+QUESTION = "日本の首都はどこですか。"
+MODE = VectorStoreQueryMode
+
+
+def nodes() -> list[TextNode]:
+    return [
+        TextNode(id_=name, text=text, metadata={"kind": "animal" if name == "cat" else "place"})
+        for name, text in TEXTS.items()
+    ]
+
+
+@pytest.fixture(params=["local", "edge", "edge-bm25"])
+def store(request: pytest.FixtureRequest, tmp_path: Path, mini: JaColBERT) -> Iterator[JaColBERTVectorStore]:
+    """A collection that can be searched by words."""
+    if request.param == "local":
+        client = QdrantClient(":memory:")
+        store = JaColBERTVectorStore(mini, QdrantStore(client, "c", first_stage=Lexical()))
+        store.add(nodes())
+        yield store
+        client.close()
+        return
+    stage = Lexical() if request.param == "edge" else QdrantBM25()
+    with EdgeStore(tmp_path, first_stage=stage) as edge:
+        store = JaColBERTVectorStore(mini, edge)
+        store.add(nodes())
+        yield store
+
+
+@pytest.fixture
+def memory(mini: JaColBERT) -> JaColBERTVectorStore:
+    store = JaColBERTVectorStore(mini)
+    store.add(nodes())
+    return store
+
+
+def ask(store: JaColBERTVectorStore, text: str = QUESTION, *, options: Any = None, **query: Any) -> list[str]:
+    result = store.query(VectorStoreQuery(query_str=text, **query), **(options or {}))
+    assert result.ids == [node.node_id for node in result.nodes or []]
+    return result.ids
+
+
+def scores(result: VectorStoreQueryResult) -> dict[str, float]:
+    return dict(zip(result.ids or [], result.similarities or [], strict=True))
+
+
+def maxsim(mini: JaColBERT, question: str = QUESTION) -> dict[str, float]:
+    texts = {node.node_id: node.get_content(metadata_mode=MetadataMode.EMBED) for node in nodes()}
+    return dict(zip(texts, mini.score([question], list(texts.values()))[0].tolist(), strict=True))
+
+
+def test_default_is_maxsim(memory: JaColBERTVectorStore, store: JaColBERTVectorStore, mini: JaColBERT) -> None:
+    expected = maxsim(mini)
+    order = sorted(expected, key=lambda name: -expected[name])
+    found = scores(memory.query(VectorStoreQuery(query_str=QUESTION, similarity_top_k=5)))
+    assert list(found) == order
+    np.testing.assert_allclose(list(found.values()), [expected[name] for name in order], atol=1e-4)
+    approximate = scores(store.query(VectorStoreQuery(query_str=QUESTION, similarity_top_k=2)))
+    np.testing.assert_allclose([approximate[n] for n in approximate], [expected[n] for n in approximate], atol=1e-2)
+
+
+@pytest.mark.parametrize("mode", [MODE.TEXT_SEARCH, MODE.SPARSE])
+def test_text_search_is_bm25(store: JaColBERTVectorStore, mode: VectorStoreQueryMode) -> None:
+    result = store.query(VectorStoreQuery(query_str="富士山", mode=mode, similarity_top_k=5))
+    assert result.ids == ["fuji"]
+    assert ask(store, "人口", mode=mode, similarity_top_k=1) in (["tokyo"], ["tokyo2"])
+    assert ask(store, "無関係", mode=mode, similarity_top_k=5) == []
+    assert ask(store, "猫", mode=mode, similarity_top_k=5, node_ids=["fuji"]) == []
+
+
+def test_bm25_by_hand(mini: JaColBERT) -> None:
+    """Two texts of three words: BM25's term weight is 1 for a word that occurs once, so that its IDF is the score."""
+    client = QdrantClient(":memory:")
+    store = JaColBERTVectorStore(mini, QdrantStore(client, "c", first_stage=Lexical(average_words=3)))
+    store.add([TextNode(id_="a", text="猫 犬 鳥"), TextNode(id_="b", text="猫 魚 山")])
+    result = store.query(VectorStoreQuery(query_str="犬", mode=MODE.TEXT_SEARCH, similarity_top_k=5))
+    assert result.ids == ["a"]
+    np.testing.assert_allclose(result.similarities or [], [np.log(1 + (2 - 1 + 0.5) / (1 + 0.5))], atol=1e-5)
+    client.close()
+
+
+def test_hybrid_with_alpha(store: JaColBERTVectorStore, mini: JaColBERT) -> None:
+    """Alpha 1 is MaxSim alone, 0 is BM25 alone, and what is between is their weighted mean by hand."""
+    query: dict[str, Any] = {"mode": MODE.HYBRID, "similarity_top_k": 5}
+    words = scores(store.query(VectorStoreQuery(query_str=QUESTION, mode=MODE.TEXT_SEARCH, similarity_top_k=5)))
+    dense = scores(store.query(VectorStoreQuery(query_str=QUESTION, similarity_top_k=5)))
+    assert ask(store, alpha=1.0, **query)[: len(dense)] == list(dense)
+    assert ask(store, alpha=0.0, **query)[: len(words)] == list(words)
+    half = scores(store.query(VectorStoreQuery(query_str=QUESTION, alpha=0.5, **query)))
+    low, high, most = min(dense.values()), max(dense.values()), max(words.values())
+    for name, score in half.items():
+        near = (dense[name] - low) / (high - low) if name in dense else 0.0
+        np.testing.assert_allclose(score, 0.5 * near + 0.5 * words.get(name, 0.0) / most, atol=1e-4)
+
+
+def test_hybrid_without_alpha_is_reciprocal_rank_fusion(store: JaColBERTVectorStore) -> None:
+    dense = ask(store, similarity_top_k=3)
+    words = ask(store, mode=MODE.TEXT_SEARCH, similarity_top_k=2)
+    query = VectorStoreQuery(query_str=QUESTION, mode=MODE.HYBRID, similarity_top_k=3, sparse_top_k=2, hybrid_top_k=4)
+    found = scores(store.query(query))
+    assert set(found) == set(dense) | set(words)
+    for name, score in found.items():
+        ranks = [ranking.index(name) + 1 for ranking in (dense, words) if name in ranking]
+        np.testing.assert_allclose(score, sum(1 / (60 + rank) for rank in ranks))
+
+
+def test_hybrid_numbers(store: JaColBERTVectorStore) -> None:
+    query: dict[str, Any] = {"mode": MODE.HYBRID, "alpha": 0.5}
+    assert len(ask(store, similarity_top_k=2, hybrid_top_k=1, **query)) == 1
+    # the best by MaxSim, and the best by words of another text
+    both = ask(store, "富士山 猫", similarity_top_k=1, sparse_top_k=2, hybrid_top_k=5, **query)
+    assert set(both) == {"fuji", "cat"}
+    assert ask(store, similarity_top_k=3, filters=of_kind("animal"), **query) in (["cat"], [])
+
+
+def test_weighted_scores() -> None:
+    assert weighted({"a": 10.0, "b": 20.0}, {"b": 1.0, "c": 4.0}, 0.25) == {
+        "a": 0.0,
+        "b": 0.25 + 0.75 * 0.25,
+        "c": 0.75,
+    }
+    assert weighted({"a": 3.0}, {}, 0.5) == {"a": 0.5}
+    assert weighted({}, {}, 0.5) == {}
+    assert reciprocal_ranks(["a", "b"], ["b"]) == {"a": 1 / 61, "b": 1 / 62 + 1 / 61}
+
+
+def unit(*rows: tuple[float, ...]) -> TokenVectors:
+    matrix = np.array(rows, np.float32)
+    return np.asarray(matrix / np.linalg.norm(matrix, axis=1, keepdims=True), np.float32)
+
+
+def test_mmr_by_hand() -> None:
+    """Two documents that are the same, and one less relevant: half and half, the other one comes second."""
+    query = unit((1, 0, 0), (0, 1, 0))
+    twins, other = unit((1, 0, 0)), unit((0, 1, 1))
+    half = np.sqrt(0.5)
+    chosen = diverse(query, [twins, twins, other], 3, 0.5)
+    assert [place for place, _ in chosen] == [0, 2, 1]
+    # relevance: one of the two query tokens, wholly or by half; the twins are all the same, the other is orthogonal
+    expected = [0.5 / 2, 0.5 * half / 2, 0.5 / 2 - 0.5]
+    np.testing.assert_allclose([score for _, score in chosen], expected, atol=1e-6)
+    assert [place for place, _ in diverse(query, [other, twins, twins], 3, 1.0)] == [1, 2, 0]
+    assert [place for place, _ in diverse(query, [twins, twins, other], 2, 0.0)] == [0, 2]
+
+
+def test_mmr_leaves_out_what_is_said_already(memory: JaColBERTVectorStore) -> None:
+    plain = ask(memory, similarity_top_k=2)
+    assert set(plain) == {"tokyo", "tokyo2"}
+    diverse_ids = ask(memory, mode=MODE.MMR, similarity_top_k=2)
+    assert diverse_ids[0] == plain[0]
+    assert diverse_ids[1] not in plain
+    assert ask(memory, mode=MODE.MMR, similarity_top_k=2, mmr_threshold=1.0) == plain
+    assert ask(memory, mode=MODE.MMR, similarity_top_k=2, options={"mmr_threshold": 1}) == plain
+    # a query's own threshold of 0.0 is a threshold
+    avoiding = ask(memory, mode=MODE.MMR, similarity_top_k=2, mmr_threshold=0.0, options={"mmr_threshold": 1.0})
+    assert avoiding[1] not in plain
+    assert ask(memory, mode=MODE.MMR, similarity_top_k=2, options={"mmr_prefetch_k": 2}) == plain
+    assert ask(memory, mode=MODE.MMR, similarity_top_k=2, options={"mmr_prefetch_factor": 1.0}) == plain
+
+
+def of_kind(kind: str) -> MetadataFilters:
+    return MetadataFilters(filters=[MetadataFilter(key="kind", value=kind)])
+
+
+@pytest.mark.parametrize("mode", [MODE.DEFAULT, MODE.MMR])
+def test_what_limits_a_query(memory: JaColBERTVectorStore, mode: VectorStoreQueryMode) -> None:
+    query: dict[str, Any] = {"mode": mode, "similarity_top_k": 10}
+    assert len(ask(memory, **query)) == 5
+    assert ask(memory, filters=of_kind("animal"), **query) == ["cat"]
+    assert set(ask(memory, node_ids=["cat", "fuji", "no such id"], **query)) == {"cat", "fuji"}
+    assert ask(memory, node_ids=["cat", "fuji"], filters=of_kind("place"), **query) == ["fuji"]
+    assert ask(memory, doc_ids=["no such document"], **query) == []
+    assert len(ask(memory, node_ids=[], doc_ids=[], **query)) == 5
+    assert ask(memory, filters=of_kind("none"), **query) == []
+
+
+def test_native_filters(memory: JaColBERTVectorStore) -> None:
+    native: Any = lambda payload: payload["kind"] == "animal"  # noqa: E731
+    assert ask(memory, filters=native) == ["cat"]
+    with pytest.raises(UnsupportedFilterError, match="cannot be joined with doc_ids or node_ids"):
+        ask(memory, filters=native, node_ids=["cat"])
+
+
+@pytest.mark.parametrize("mode", [MODE.SVM, MODE.LOGISTIC_REGRESSION, MODE.LINEAR_REGRESSION, MODE.SEMANTIC_HYBRID])
+def test_modes_that_there_are_not(memory: JaColBERTVectorStore, mode: VectorStoreQueryMode) -> None:
+    with pytest.raises(UnsupportedModeError, match=f"'{mode.value}' is not one of late interaction"):
+        ask(memory, mode=mode)
+
+
+@pytest.mark.parametrize("mode", [MODE.TEXT_SEARCH, MODE.SPARSE, MODE.HYBRID])
+def test_words_want_a_lexical_collection(
+    memory: JaColBERTVectorStore, mini: JaColBERT, mode: VectorStoreQueryMode
+) -> None:
+    with pytest.raises(UnsupportedModeError, match=r"searches by words, which MemoryStore\(5 points\) cannot"):
+        ask(memory, mode=mode)
+    client = QdrantClient(":memory:")
+    store = JaColBERTVectorStore(mini, QdrantStore(client, "c"))
+    store.add(nodes())
+    with pytest.raises(UnsupportedModeError, match="'c' cannot be searched by words"):
+        ask(store, mode=mode)
+    client.close()
+
+
+@pytest.mark.parametrize(
+    ("query", "options", "message"),
+    [
+        ({"query_str": None}, {}, "the query has no text"),
+        ({"query_str": " \n"}, {}, "the query has no text"),
+        ({"similarity_top_k": 0}, {}, "top_k is 0"),
+        ({"similarity_top_k": -1}, {}, "top_k is -1"),
+        ({"hybrid_top_k": 0}, {}, "top_k is 0"),
+        ({"sparse_top_k": 0}, {}, "top_k is 0"),
+        ({"alpha": 1.5}, {}, r"alpha is 1\.5"),
+        ({"mode": MODE.MMR, "mmr_threshold": 2}, {}, "mmr_threshold is 2"),
+        ({}, {"mmr_prefetch_k": 0}, "top_k is 0"),
+        ({}, {"mmr_prefetch_factor": 0.5}, r"mmr_prefetch_factor is 0\.5"),
+        ({}, {"mmr_prefetch_factor": 2, "mmr_prefetch_k": 4}, "either mmr_prefetch_k or mmr_prefetch_factor"),
+        ({}, {"qdrant_filters": None}, r"no option \['qdrant_filters'\]"),
+    ],
+)
+def test_bad_queries(
+    memory: JaColBERTVectorStore, query: dict[str, Any], options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        memory.query(VectorStoreQuery(**{"query_str": QUESTION, **query}), **options)
+
+
+def test_an_empty_store_answers_nothing(mini: JaColBERT) -> None:
+    for mode in (MODE.DEFAULT, MODE.MMR):
+        result = JaColBERTVectorStore(mini).query(VectorStoreQuery(query_str=QUESTION, mode=mode))
+        assert (result.ids, result.nodes, result.similarities) == ([], [], [])
+    client = QdrantClient(":memory:")
+    store = JaColBERTVectorStore(mini, QdrantStore(client, "c", first_stage=Lexical()))
+    for mode in (MODE.DEFAULT, MODE.MMR, MODE.HYBRID, MODE.TEXT_SEARCH):
+        for alpha in (None, 0.5):
+            assert ask(store, mode=mode, alpha=alpha) == []
+    client.close()
