@@ -29,6 +29,7 @@ benchmarks: $(READY)
 	$(BIN)/python benchmarks/scoring.py
 	$(BIN)/python benchmarks/muvera.py
 	$(BIN)/python benchmarks/writing.py
+	$(BIN)/python benchmarks/local_stores.py
 
 # Exports, loaded by colbert-ai, PyLate and sentence-transformers in environments of their own.
 interop: $(READY)

@@ -30,7 +30,7 @@ from jacolbert_integrations.qdrant import (
 from jacolbert_integrations.squad import QuestionSet, read_squad
 from jacolbert_integrations.types import Document, Hits
 
-CANDIDATES = (50, 100, 200, 500)
+CANDIDATES = (100, 200, 500, 1000, 2000)
 STAGES: dict[str, tuple[FirstStage, ...]] = {
     "words": (Lexical(),),
     "MUVERA": (FixedDimensional(),),

@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 from .errors import InputError
 from .types import Payload
+from .windows import SPAN_KEY
 
 TextReader: TypeAlias = Callable[[Payload], str]
 """Finds the text in a payload."""
@@ -25,9 +26,15 @@ def payload_text(payload: Payload) -> str:
     """The text, where this package, LlamaIndex, LangChain or qdrant-client's fastembed keeps it.
 
     Raises:
-        InputError: If it is in none of these places.
+        InputError: If it is in none of these places, or the payload is that of a window of a LlamaIndex node, which
+            has the text of all of the node.
     """
     node = payload.get(NODE_KEY)
+    if node is not None and SPAN_KEY in payload:
+        raise InputError(
+            "the payload is of a window of a LlamaIndex node. Read it with payload_node_text, of "
+            "jacolbert_integrations.llama_index."
+        )
     if isinstance(node, str):
         try:
             text = json.loads(node).get("text")

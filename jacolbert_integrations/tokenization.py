@@ -11,9 +11,9 @@ text here, so that nobody can put a marker into a query.
 from __future__ import annotations
 
 import json
-import threading
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol
@@ -36,10 +36,17 @@ class TextTokenizer(Protocol):
         ...
 
 
+_FREE_TAGGERS: dict[str, list[fugashi.GenericTagger]] = {}
+"""MeCabs that nobody uses at the moment, by their options.
+
+Each maps the dictionary, and does not let go of it when it is dropped, so that they are kept for whoever comes next. A
+list's pop and append are one step each to other threads."""
+
+
 class WordSplitter:
     """Splits Japanese text into words with MeCab and unidic-lite, after NFKC normalisation.
 
-    Safe in threads (each has its own MeCab) and in worker processes (picklable, and rebuilt there).
+    Safe in threads (no two use one MeCab at a time) and in worker processes (picklable, and rebuilt there).
 
     Args:
         normalize: Apply NFKC first, which folds full- and half-width forms.
@@ -49,7 +56,6 @@ class WordSplitter:
     def __init__(self, *, normalize: bool = True, mecab_option: str = "") -> None:
         self.normalize = normalize
         self.mecab_option = mecab_option
-        self._local = threading.local()
 
     def __getstate__(self) -> dict[str, Any]:
         return {"normalize": self.normalize, "mecab_option": self.mecab_option}
@@ -68,7 +74,8 @@ class WordSplitter:
         try:
             # MeCab's own separator is one space, and its words hold no space; str.split also cuts
             # at the few other characters (U+001C, U+0085 ...) that WordPiece regards as space.
-            words: str = self._mecab().parse(text)
+            with self._mecab() as tagger:
+                words: str = tagger.parse(text)
         except UnicodeEncodeError as error:
             raise InputError(
                 f"the text holds a lone surrogate ({text[error.start]!r} at character {error.start}), "
@@ -77,13 +84,19 @@ class WordSplitter:
             ) from None
         return words.split()
 
-    def _mecab(self) -> fugashi.GenericTagger:
-        tagger = getattr(self._local, "tagger", None)
-        if tagger is None:
-            directory = unidic_lite.DICDIR
-            options = f'-d "{directory}" -r "{Path(directory, "mecabrc")}" -Owakati {self.mecab_option}'
-            tagger = self._local.tagger = fugashi.GenericTagger(options)
-        return tagger
+    @contextmanager
+    def _mecab(self) -> Iterator[fugashi.GenericTagger]:
+        directory = unidic_lite.DICDIR
+        options = f'-d "{directory}" -r "{Path(directory, "mecabrc")}" -Owakati {self.mecab_option}'
+        free = _FREE_TAGGERS.setdefault(options, [])
+        try:
+            tagger = free.pop()
+        except IndexError:
+            tagger = fugashi.GenericTagger(options)
+        try:
+            yield tagger
+        finally:
+            free.append(tagger)
 
 
 class _Pieces(dict[str, list[int]]):

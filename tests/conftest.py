@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -17,6 +18,9 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 from jacolbert_integrations import JaColBERT
 from jacolbert_integrations.types import TokenVectors
+
+# Processes of tests begin with what they import loaded already, whichever test starts the first of them.
+multiprocessing.set_forkserver_preload(["tests.test_writer", "tests.test_edge"])
 
 DATA = Path(__file__).parent / "data"
 STANFORD = DATA / "reference" / "stanford"

@@ -77,13 +77,14 @@ def test_from_files_to_answers(rows: list[dict[str, str]], capsys: pytest.Captur
 
 def test_reindex_behind_an_alias(rows: list[dict[str, str]], capsys: pytest.CaptureFixture[str]) -> None:
     run(capsys, "index", "passages.jsonl", "--collection", "v1")
-    out = run(capsys, "reindex", "v1", "v2", "--alias", "live", "--pooling", "hierarchical-2", "--first-stage", "words")
+    out = run(capsys, "reindex", "v1", "v2", "--alias", "live", "--pooling", "hierarchical-2", "--first-stage", "words",
+              "--datatype", "turbo8")  # fmt: skip
     assert "20 points written" in out
     assert "the alias points at it now" in out
     assert hits(capsys, rows[7]["text"][:25], "--collection", "live", "--top-k", "1") == [rows[7]["id"]]
     stats = json.loads(run(capsys, "stats", "--json"))
     assert stats["v2"]["aliases"] == ["live"]
-    assert stats["v2"]["pooling"] == "hierarchical-2"
+    assert (stats["v2"]["pooling"], stats["v2"]["datatype"]) == ("hierarchical-2", "turbo8")
     assert stats["v2"]["vectors_a_point"] == pytest.approx(stats["v1"]["vectors_a_point"] / 2, rel=0.05)
 
 

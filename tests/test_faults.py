@@ -172,9 +172,7 @@ def test_what_may_pass() -> None:
 
 def real_processes() -> ForkServerContext:
     """Children of a process that has imported what is slow to import."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.test_writer"])
-    return context
+    return multiprocessing.get_context("forkserver")
 
 
 def write_part(url: str, first: int, last: int, ready: Any) -> None:

@@ -96,7 +96,10 @@ def test_candidates_are_those_of_the_first_stage(client: Client, fusion: Any) ->
     query = QUERY.vectors.mean(axis=0)
     means = np.array([query @ (mean := p.vectors.mean(axis=0)) / np.linalg.norm(mean) for p in given])
     muvera = Muvera(DIMENSION)
-    encodings = muvera.encode_document([p.vectors for p in given]) @ muvera.encode_query(QUERY.vectors)
+    center = np.concatenate([p.vectors for p in given]).mean(axis=0).round(5)
+    encodings = muvera.encode_document([p.vectors - center for p in given]) @ muvera.encode_query(
+        QUERY.vectors - center
+    )
     best = {given[i].id for scores in (means, encodings) for i in np.argsort(-scores)[:12]}
     options = SearchOptions(candidates=12, fusion=fusion)
     hits = store.search(QUERY, top_k=8, options=options)
@@ -149,12 +152,13 @@ def test_the_collection_records_its_first_stages(client: Client) -> None:
     store.upsert(texts(12))
     record = (client.get_collection("c").config.metadata or {})["jacolbert"]["first_stage"]
     average = sum(len(Lexical().measured([p])._encoder.words(p.text)) for p in texts(12)) / 12
+    center = np.concatenate([p.vectors for p in texts(12)]).mean(axis=0).astype(float).round(5).tolist()
     assert record == [
         {"kind": "lexical", "average_words": average, "k1": 0.9, "b": 0.75},
-        {"kind": "muvera", "hyperplanes": 4, "projection": 8, "repetitions": 4, "seed": 42},
+        {"kind": "muvera", "hyperplanes": 4, "projection": 8, "repetitions": 4, "seed": 42, "center": center},
     ]
     again = opened(client, None)
-    assert again.first_stage == (Lexical(average, 0.9), FixedDimensional(repetitions=4))
+    assert again.first_stage == (Lexical(average, 0.9), FixedDimensional(repetitions=4, center=tuple(center)))
     assert [h.id for h in again.search(QUERY, top_k=5)] == [h.id for h in store.search(QUERY, top_k=5)]
     assert opened(client, [FixedDimensional(repetitions=4), Lexical(k1=0.9)]).first_stage == again.first_stage
     others: list[list[FirstStage]] = [[], [Lexical()], [Lexical(k1=0.9), FixedDimensional(repetitions=5)]]
@@ -223,7 +227,7 @@ def test_the_best_passage_of_each_document(client: Client) -> None:
 
 
 def test_bad_input(client: Client) -> None:
-    with pytest.raises(InputError, match=r"'lexical' is no first stage\. There are Lexical, MeanPooled"):
+    with pytest.raises(InputError, match=r"'lexical' is no first stage\. There are Lexical, QdrantBM25"):
         QdrantStore(client, "c", first_stage=["lexical"])  # type: ignore[list-item]
     with pytest.raises(InputError, match="one first stage of a kind"):
         QdrantStore(client, "c", first_stage=[Lexical(), Lexical(10)])

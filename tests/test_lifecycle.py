@@ -207,6 +207,7 @@ def test_windows_stay_windows_and_are_cut_again(client: Client) -> None:
     assert [p["_jacolbert_span"] for p in found if p["_jacolbert_document"] == "長"] == [
         [0, 24], [24, 48], [48, 72], [72, 96]
     ]  # fmt: skip
+    assert "".join(p["text"] for p in found if p["_jacolbert_document"] == "長") == text
     writer(client, too_long="split").write([Document("長", text[:24]), Document("短", "短い文。")])
     assert reindex(client, "documents", new, as_model(Short()), too_long="split").removed == 3
     assert sorted(payloads(new)) == ["短", "長"]

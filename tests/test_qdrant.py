@@ -155,3 +155,21 @@ def test_local_mode_is_recognised(tmp_path: Path) -> None:
     remote = QdrantClient("http://127.0.0.1:9", check_compatibility=False)
     assert not is_local_mode(remote)
     remote.close()
+
+
+def test_a_collection_that_appears_while_it_is_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another process makes it between the question that found nothing and the next."""
+    client = QdrantClient(":memory:")
+    store = QdrantStore(client, "c")
+    store.bind(IDENTITY)
+    store.upsert(points(2))
+    real, answers = client.get_collection, iter([ValueError("Collection c not found")])
+
+    def late(name: str) -> models.CollectionInfo:
+        for error in answers:
+            raise error
+        return real(name)
+
+    monkeypatch.setattr(client, "get_collection", late)
+    assert store.identity() == IDENTITY
+    client.close()

@@ -18,7 +18,8 @@ from jacolbert_integrations.cli.main import main, parser
 ROOT = Path(__file__).parent.parent
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
 FAST = {"jacolbert demo": ["--sample", "5", "--show", "1"], "jacolbert evaluate": ["--sample", "20"]}
-PARSED = ("train", "negatives", "teach", "merge")  # run by examples/post_training.sh, on small data
+PARSED = ("train", "negatives", "teach", "merge",  # run by examples/post_training.sh, on small data
+          "index", "search", "reindex", "stats", "export", "import")  # and by test_cli_collections.py  # fmt: skip
 
 
 def test_there_is_no_block_that_nobody_runs() -> None:

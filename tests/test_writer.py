@@ -326,7 +326,6 @@ def write_all(url: str, count: int) -> None:
 
 def test_killed_again_and_again_it_ends_with_the_right_points(server: QdrantClient, backend: Backend) -> None:
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.test_writer"])
     url, count, kills, rng = str(server._client.rest_uri), 2_000, 0, random.Random(1)  # type: ignore[attr-defined]
     before = 0
     while kills < 20:

@@ -10,6 +10,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from .. import texts
 from ..binding import check_identity
 from ..errors import InputError, JaColBERTError, StoreError, WriteError
 from ..types import ModelIdentity, MultiVectorStore, Payload, Point
@@ -35,9 +36,11 @@ class ImportResult:
 
 
 def payload_text(payload: Payload) -> str:
-    """What a payload keeps under ``text``; nothing if that is no string."""
-    text = payload.get("text", "")
-    return text if isinstance(text, str) else ""
+    """The text that a payload keeps, where texts are usually kept; nothing if it keeps none."""
+    try:
+        return texts.payload_text(payload)
+    except InputError:
+        return ""
 
 
 def export_points(

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from .place import add_collection, add_first_stage, add_place, first_stages, opened
+from .place import add_collection, add_new_collection, add_place, opened, store_in
 
 
 def add_command(commands: Any) -> None:
@@ -20,16 +20,15 @@ def add_command(commands: Any) -> None:
     parser.add_argument("file", type=Path)
     add_place(parser)
     add_collection(parser)
-    add_first_stage(parser)
+    add_new_collection(parser)
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Runs the command."""
     from ..archive import import_points
-    from ..qdrant import QdrantStore
 
     with opened(arguments.at, grpc=arguments.grpc) as client:
-        store = QdrantStore(client, arguments.collection, first_stage=first_stages(arguments.first_stage))
+        store = store_in(client, arguments.collection, arguments)
         result = import_points(arguments.file, store)
         print(f"{arguments.collection} in {arguments.at}: {result}, made by {result.manifest.model.name}")

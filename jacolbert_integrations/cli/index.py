@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from .place import add_collection, add_first_stage, add_place, first_stages, opened
+from .place import add_collection, add_new_collection, add_place, opened, store_in
 
 
 def add_command(commands: Any) -> None:
@@ -21,7 +21,7 @@ def add_command(commands: Any) -> None:
     parser.add_argument("files", nargs="+", type=Path, help="files and folders")
     add_place(parser)
     add_collection(parser)
-    add_first_stage(parser)
+    add_new_collection(parser)
     parser.add_argument("--model", help="a checkpoint's directory or hub id (default: the bundled mini model)")
     parser.add_argument("--pooling", help="fewer vectors a document, such as hierarchical-2 for half of them")
     parser.add_argument(
@@ -42,14 +42,14 @@ def run(arguments: argparse.Namespace) -> None:
     from ..documents import read_documents
     from ..encoder import JaColBERT
     from ..parallel import EncoderPool
-    from ..qdrant import QdrantStore, QdrantWriter
+    from ..qdrant import QdrantWriter
     from .report import failures
 
     model = JaColBERT.from_pretrained(arguments.model, pooling=arguments.pooling)
     devices = ["cpu"] * arguments.processes if model.model.device.type == "cpu" else None
     pool = EncoderPool(model, devices) if arguments.processes else nullcontext()
     with opened(arguments.at, grpc=arguments.grpc) as client, pool as encoders:
-        store = QdrantStore(client, arguments.collection, first_stage=first_stages(arguments.first_stage))
+        store = store_in(client, arguments.collection, arguments)
         writer = QdrantWriter(store, model, batch=arguments.batch, too_long=arguments.too_long, pool=encoders)
         result = writer.write(read_documents(arguments.files))
         print(f"{arguments.collection} in {arguments.at}: {result}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from .place import add_first_stage, add_place, first_stages, opened
+from .place import add_new_collection, add_place, opened, store_in
 
 if TYPE_CHECKING:
     from ..encoder import JaColBERT
@@ -25,7 +25,7 @@ def add_command(commands: Any) -> None:
     parser.add_argument("--beside", action="store_true", help="add token vectors to the collection itself")
     parser.add_argument("--alias", help="point this alias at the new collection when all is in it")
     add_place(parser)
-    add_first_stage(parser)
+    add_new_collection(parser)
     parser.add_argument("--model", help="a checkpoint's directory or hub id (default: the bundled mini model)")
     parser.add_argument("--pooling", help="fewer vectors a document, such as hierarchical-2 for half of them")
     parser.add_argument("--text-key", help="the payload's key of the text (default: where it is usually kept)")
@@ -58,14 +58,21 @@ def _add(client: Client, model: JaColBERT, arguments: argparse.Namespace) -> Any
 
     if not isinstance(client, QdrantClient):
         raise InputError("--beside is for a collection on a server. Name a new collection instead.")
-    stages = first_stages(arguments.first_stage) or []
-    return add_late_interaction(client, arguments.collection, model, text=arguments.text_key, first_stage=stages)
+    new = store_in(client, arguments.collection, arguments)
+    return add_late_interaction(
+        client,
+        arguments.collection,
+        model,
+        text=arguments.text_key,
+        first_stage=new.first_stage,
+        vector_options=new.vector_options,
+    )
 
 
 def _anew(client: Client, model: JaColBERT, arguments: argparse.Namespace) -> Any:
-    from ..qdrant import QdrantStore, reindex
+    from ..qdrant import reindex
 
-    target = QdrantStore(client, arguments.target, first_stage=first_stages(arguments.first_stage))
+    target = store_in(client, arguments.target, arguments)
     return reindex(
         client,
         arguments.collection,
