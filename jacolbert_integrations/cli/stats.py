@@ -48,8 +48,11 @@ def run(arguments: argparse.Namespace) -> None:
                 if arguments.collections:
                     raise
                 rows[name] = {"points": client.count(name, exact=True).count, "model": None}
-            if not arguments.at.startswith("http"):
-                rows[name]["bytes_on_disk"] = bytes_on_disk(Path(arguments.at).expanduser() / name)
+            folder = Path(arguments.at).expanduser() / name
+            if folder.is_dir():
+                from ..qdrant.edge_collection import bytes_on_disk
+
+                rows[name]["bytes_on_disk"] = bytes_on_disk(folder)
     if arguments.json:
         print(json.dumps(rows, ensure_ascii=False, indent=2))
         return
@@ -94,11 +97,6 @@ def describe(client: Client, collection: str, aliases: list[str]) -> dict[str, A
         "vectors_a_point": sum(lengths) / len(lengths) if lengths else None,
         "aliases": aliases,
     }
-
-
-def bytes_on_disk(folder: Path) -> int:
-    """Bytes of all files in a folder, holes in them left out."""
-    return sum(file.stat().st_blocks * 512 for file in folder.rglob("*") if file.is_file())
 
 
 def show(name: str, row: Mapping[str, Any]) -> None:

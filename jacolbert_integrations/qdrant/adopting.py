@@ -63,6 +63,9 @@ def add_late_interaction(
     gets this package's record, and :class:`~.store.QdrantStore` opens it from then on. Points keep Qdrant's own ids,
     whole numbers too.
 
+    Texts that are longer than the model reads are cut, with a warning, because a point stays one point. To split them,
+    use ``reindex`` with ``too_long="split"``.
+
     A run that was killed is begun again with the same arguments: points that have token vectors are not encoded again.
     To do it into a new collection instead, see :func:`~.reindexing.reindex`.
 
@@ -83,6 +86,9 @@ def add_late_interaction(
         CollectionLayoutError: If it has other vectors of the names that are needed.
         ModelMismatchError: If it has token vectors of another model.
         GaveUpError: If the server does not answer.
+
+    Warns:
+        TruncationWarning: If texts were cut.
     """
     begun = perf_counter()
     retries = Retries() if retries is None else retries

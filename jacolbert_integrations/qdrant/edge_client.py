@@ -19,6 +19,7 @@ from .edge_collection import (
     CONFIG,
     SHARD,
     Collection,
+    bytes_on_disk,
     edge_config,
     engine,
     floats_of,
@@ -86,7 +87,8 @@ class EdgeClient:
 
     def get_collections(self, **_: Any) -> models.CollectionsResponse:
         """The names of all collections."""
-        names = sorted(folder.name for folder in self.path.iterdir() if (folder / CONFIG).is_file())
+        whole = (folder for folder in self.path.iterdir() if not folder.name.startswith(_UNFINISHED))
+        names = sorted(folder.name for folder in whole if (folder / CONFIG).is_file())
         return models.CollectionsResponse(collections=[models.CollectionDescription(name=name) for name in names])
 
     def get_collection(self, collection_name: str, **_: Any) -> models.CollectionInfo:
@@ -200,7 +202,7 @@ class EdgeClient:
     def optimize(self, collection_name: str) -> None:
         """Builds what makes searches fast over what was written: a server does this by itself."""
         collection = self._collection(collection_name)
-        collection.check_space(collection.bytes_on_disk() // BYTES_A_FLOAT)
+        collection.check_space(bytes_on_disk(collection.folder / SHARD / "segments") // BYTES_A_FLOAT)
         with engine(f"optimize {collection_name!r}"):
             collection.shard.optimize()
             collection.shard.flush()  # lets go of the segments that were replaced, and of the log of what they hold

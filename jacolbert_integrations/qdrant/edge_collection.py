@@ -28,6 +28,12 @@ _SPARE_BYTES = 128 << 20  # for files that grow by 32 MiB at a time
 _FLUSHED_FLOATS = 64 << 20  # 256 MiB as float32
 
 
+def bytes_on_disk(folder: Path) -> int:
+    """Bytes of all files in a folder; holes in them are left out where the operating system tells of them."""
+    stats = [file.stat() for file in folder.rglob("*") if file.is_file()]
+    return sum(stat.st_blocks * 512 if hasattr(stat, "st_blocks") else stat.st_size for stat in stats)
+
+
 class Collection:
     """An open collection."""
 
@@ -64,11 +70,6 @@ class Collection:
                 f"{self.folder} has {free / 2**20:.0f} MiB left on its disk, and Qdrant Edge wants "
                 f"{_SPARE_BYTES / 2**20:.0f} MiB to spare. Make room, and write again."
             )
-
-    def bytes_on_disk(self) -> int:
-        """Bytes of the segments."""
-        files = (self.folder / SHARD / "segments").rglob("*")
-        return sum(file.stat().st_blocks * 512 for file in files if file.is_file())
 
     def flush_after(self, floats: int) -> None:
         """Empties the write-ahead log now and then, which else has everything that was ever written."""
