@@ -171,7 +171,11 @@ def test_several_collections_and_aliases(tmp_path: Path) -> None:
         renamed = models.RenameAlias(old_alias_name="live", new_alias_name="now")
         client.update_collection_aliases([models.RenameAliasOperation(rename_alias=renamed)])
         assert [(a.alias_name, a.collection_name) for a in client.get_aliases().aliases] == [("now", "一")]
+        killed = tmp_path / ".unfinished-0123456789ab"  # as a kill while a collection is made leaves it
+        killed.mkdir()
+        (killed / "collection.json").write_text("{}")
         assert [c.name for c in client.get_collections().collections] == ["一", "二"]
+        shutil.rmtree(killed)
         with pytest.raises(EngineError, match="there is no collection '三' to give an alias to"):
             client.update_collection_aliases(
                 [models.CreateAliasOperation(create_alias=models.CreateAlias(collection_name="三", alias_name="x"))]
