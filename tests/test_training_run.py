@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -472,7 +473,7 @@ print("weights", result.model.fingerprint, flush=True)
     begun = time.monotonic()
     done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr[-3000:]
-    weights = [line.split()[1] for line in done.stdout.splitlines() if line.startswith("weights")]
+    weights = re.findall("weights ([0-9a-f]{64})", done.stdout)  # two write at once: lines may run into each other
     assert len(weights) == 2
     assert len(set(weights)) == 1
     assert JaColBERT.from_pretrained(tmp_path / "run" / "model").fingerprint == weights[0]
