@@ -90,7 +90,7 @@ class JaColBERT:
         Args:
             name_or_path: A directory, or a hub id such as ``"answerdotai/JaColBERTv2.5"``. None loads
                 the bundled mini model, which is for trying and testing.
-            query_length: ``"fixed"``, ``"released"`` or ``"paper"``
+            query_length: ``"fixed"``, ``"released"``, ``"paper"`` or ``"unpadded"``
                 (:func:`~jacolbert_integrations.query_length.padded_query_length`). None takes what the
                 checkpoint records; where it records nothing, ``"released"`` for a Japanese
                 checkpoint and ``"fixed"``, as colbert-ai does it, for any other.

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -60,6 +61,23 @@ def test_queries_have_masks_and_documents_no_punctuation(model: JaColBERT) -> No
     with_punctuation, without = model.encode_document(["猫!犬(鳥)", "猫犬鳥"])
     assert len(with_punctuation) == len(without) == 3 + 3
     assert len(model.encode_document(["。、「」"])[0]) == 3 + 4  # Japanese punctuation is kept
+
+
+def test_unpadded_queries_are_the_padded_ones_without_masks(mini: JaColBERT, tmp_path: Path) -> None:
+    unpadded = JaColBERT.from_pretrained(query_length="unpadded")
+    queries = ["山", "日本で一番高い山は？", "富士山の高さは" * 40]
+    for query, padded, length in zip(
+        unpadded.encode_query(queries), mini.encode_query(queries), (4, 10, 243), strict=True
+    ):
+        assert len(query) == length < len(padded)
+        np.testing.assert_allclose(query, padded[:length], atol=1e-5)
+    documents = ["富士山は日本で一番高い山である。", "猫は魚を食べる。"]
+    vectors = unpadded.encode_document(documents)
+    expected = (unpadded.encode_query([queries[1]])[0] @ vectors[0].T).max(axis=1).sum()
+    assert unpadded.score([queries[1]], documents)[0, 0] == pytest.approx(float(expected), abs=1e-4)
+    unpadded.save_pretrained(tmp_path / "saved")
+    assert JaColBERT.from_pretrained(tmp_path / "saved").query_length == "unpadded"
+    assert unpadded.fingerprint == mini.fingerprint
 
 
 def test_control_tokens_in_text_change_nothing_but_words(model: JaColBERT) -> None:

@@ -43,5 +43,5 @@ def test_fixed_is_what_the_checkpoint_says(length: int, query_maxlen: int) -> No
 
 def test_an_unknown_rule_names_the_known_ones() -> None:
     assert [check_query_length(rule) for rule in QUERY_LENGTHS] == list(QUERY_LENGTHS)
-    with pytest.raises(InputError, match="'dynamic', but the rules are 'fixed', 'released', 'paper'"):
+    with pytest.raises(InputError, match="'dynamic', but the rules are 'fixed', 'released', 'paper', 'unpadded'"):
         check_query_length("dynamic")

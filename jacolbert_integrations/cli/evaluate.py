@@ -8,6 +8,8 @@ import random
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from ..query_length import QUERY_LENGTHS
+
 if TYPE_CHECKING:
     from ..squad import Question, QuestionSet
 
@@ -20,7 +22,7 @@ def add_command(commands: Any) -> None:
         description="Ranks all passages of JSQuAD valid for all of its questions by exact MaxSim, beside BM25.",
     )
     parser.add_argument("model", nargs="?", help="a directory or hub id (default: the bundled mini model)")
-    parser.add_argument("--query-length", choices=("fixed", "released", "paper"), help="another rule than its own")
+    parser.add_argument("--query-length", choices=QUERY_LENGTHS, help="another rule than its own")
     parser.add_argument("--sample", type=int, metavar="N", help="ask only N questions, chosen at random (seed 0)")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)
