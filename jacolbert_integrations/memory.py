@@ -149,12 +149,12 @@ class MemoryStore:
         """Whether the store has ever been written for a model."""
         return self._identity is not None
 
-    def get(self, ids: Sequence[str]) -> dict[str, Point]:
-        """The stored points by id; unknown ids are left out."""
+    def get(self, ids: Sequence[str], *, with_vectors: bool = True) -> dict[str, Point]:
+        """The stored points by id, with or without their vectors; unknown ids are left out."""
         self._require_bound()
         with self._lock:
             found = [self._points[i] for i in ids if i in self._points]
-            return {p.id: Point(p.id, p.vectors, deepcopy(p.payload)) for p in found}
+            return {p.id: _copy(p, with_vectors) for p in found}
 
     def contains(self, ids: Sequence[str]) -> set[str]:
         """Which of the ids are stored."""
@@ -162,7 +162,7 @@ class MemoryStore:
         with self._lock:
             return {i for i in ids if i in self._points}
 
-    def points(self, *, filter: object | None = None) -> Iterator[Point]:
+    def points(self, *, filter: object | None = None, with_vectors: bool = True) -> Iterator[Point]:
         """All points, or those that pass the filter, as they are now: later writes change nothing about them.
 
         Raises:
@@ -172,7 +172,7 @@ class MemoryStore:
         predicate = None if filter is None else as_predicate(filter)
         with self._lock:
             now = [p for p in self._points.values() if predicate is None or predicate(p)]
-        return (Point(p.id, p.vectors, deepcopy(p.payload)) for p in now)
+        return (_copy(p, with_vectors) for p in now)
 
     def save(self, path: str | Path) -> None:
         """Writes the store to a folder: one safetensors file and one JSON file.
@@ -259,3 +259,7 @@ def _read_index(folder: Path) -> dict[str, Any]:
     if missing := {"model", "vectors", "points"} - record.keys():
         raise StoreFileError(f"{file} lacks {', '.join(sorted(missing))}.")
     return record
+
+
+def _copy(point: Point, with_vectors: bool) -> Point:
+    return Point(point.id, point.vectors if with_vectors else point.vectors[:0], deepcopy(point.payload))

@@ -53,6 +53,26 @@ class ModelSource:
             fingerprint=encoder.fingerprint,
         )
 
+    @classmethod
+    def given(cls, model: JaColBERT | str | Path | None, **loading: Any) -> ModelSource:
+        """Where a model that somebody gives is loaded from.
+
+        Args:
+            model: A loaded model, a hub id or a directory; None is the bundled mini model.
+            **loading: What is to be chosen when it is loaded, by the names of the attributes; None chooses nothing.
+
+        Raises:
+            InputError: If it is loaded already, and something is to be chosen.
+        """
+        if not isinstance(model, JaColBERT):
+            return cls(model=BUNDLED_NAME if model is None else str(model), **loading)
+        if chosen := [name for name, value in loading.items() if value is not None]:
+            raise InputError(
+                f"the model is loaded already, so {', '.join(chosen)} can no longer be chosen. Load it with what you "
+                "want, or give its name."
+            )
+        return cls.of(model)
+
     def load(self) -> JaColBERT:
         """Loads the model.
 

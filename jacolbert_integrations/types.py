@@ -233,21 +233,27 @@ class MultiVectorStore(Protocol):
         """Whether anything has been created for this store yet."""
         ...
 
-    def get(self, ids: Sequence[str]) -> dict[str, Point]:
-        """The stored points by id; unknown ids are left out."""
+    def get(self, ids: Sequence[str], *, with_vectors: bool = True) -> dict[str, Point]:
+        """The stored points by id; unknown ids are left out.
+
+        Args:
+            ids: Of the points.
+            with_vectors: False reads none, which is quicker: each point then has a matrix without rows.
+        """
         ...
 
     def contains(self, ids: Sequence[str]) -> set[str]:
         """Which of the ids are stored; no vectors are read."""
         ...
 
-    def points(self, *, filter: object | None = None) -> Iterator[Point]:
-        """All points, or those that pass the filter, with their vectors; some are in memory at a time.
+    def points(self, *, filter: object | None = None, with_vectors: bool = True) -> Iterator[Point]:
+        """All points, or those that pass the filter; some are in memory at a time.
 
         They come in any order, and each exactly once if nothing is written meanwhile.
 
         Args:
             filter: A :class:`Filter`, or the host's own filter object.
+            with_vectors: False reads none, which is quicker: each point then has a matrix without rows.
         """
         ...
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeAlias
 
 from .errors import InputError
+from .sentences import Span as Span
+from .sentences import Units, clauses, middle, quotations, sentences
 
 DOCUMENT_KEY = "_jacolbert_document"
 """The payload key of the document that a window is of, where documents were to be split."""
@@ -14,24 +15,18 @@ DOCUMENT_KEY = "_jacolbert_document"
 SPAN_KEY = "_jacolbert_span"
 """The payload key of where in its document a window begins and ends, in characters."""
 
-Span: TypeAlias = tuple[int, int]
-"""Where in a text something begins and ends, in characters."""
-
 Lengths: TypeAlias = Callable[[Sequence[str]], list[int]]
 """Tokens of each of some texts, control tokens included, such as ``JaColBERT.document_lengths``."""
 
-_CLOSING = "」』）)】］\\]〉》\"'”’"
-_UNITS = (
-    re.compile(f"[^。！？!?\n]*(?:[。！？!?]+[{_CLOSING}]*|\n+)|[^。！？!?\n]+"),  # sentences
-    re.compile("[^、，,；;：:・\\s]*[、，,；;：:・\\s]+|[^、，,；;：:・\\s]+"),  # clauses
-)
+_UNITS: tuple[Units, ...] = (quotations, sentences, clauses)
 
 
 def windows(text: str, lengths: Lengths, limit: int, overlap: int = 0) -> list[Span]:
     """Cuts a text into windows of at most so many tokens.
 
-    A window ends where a sentence ends (。！？ with the brackets that close after them, or a line's end). A sentence
-    that is too long by itself is cut between clauses, and a clause between characters.
+    A window ends where a sentence ends (。！？ with the brackets that close after them, a full stop of English, or a
+    line's end), and not between the sentences of a quotation, if that is short enough. A sentence that is too long by
+    itself is cut between clauses, and a clause between characters.
 
     Args:
         text: Any text.
@@ -88,11 +83,11 @@ def windows(text: str, lengths: Lengths, limit: int, overlap: int = 0) -> list[S
 
 
 def _fitting(text: str, span: Span, lengths: Lengths, limit: int, level: int) -> Iterator[Span]:
-    """Units of a text that are short enough: sentences where they are, clauses, or pieces of them."""
+    """Units of a text that are short enough: quotations and sentences where they are, clauses, or pieces of them."""
     if level == len(_UNITS):
         yield from _halves(text, span, lengths, limit)
         return
-    units = [match.span() for match in _UNITS[level].finditer(text, *span)]
+    units = list(_UNITS[level](text, *span))
     for unit, count in zip(units, lengths([text[start:end] for start, end in units]), strict=True):
         if count <= limit:
             yield unit
@@ -107,6 +102,6 @@ def _halves(text: str, span: Span, lengths: Lengths, limit: int) -> Iterator[Spa
     elif end - start == 1:
         raise InputError(f"{text[start:end]!r} alone has more than the {limit} tokens of a window.")
     else:
-        middle = (start + end) // 2
-        yield from _halves(text, (start, middle), lengths, limit)
-        yield from _halves(text, (middle, end), lengths, limit)
+        half = middle(text, start, end)
+        yield from _halves(text, (start, half), lengths, limit)
+        yield from _halves(text, (half, end), lengths, limit)

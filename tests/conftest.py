@@ -62,6 +62,24 @@ def reference_arrays() -> dict[str, TokenVectors]:
 
 
 @pytest.fixture
+def events() -> Iterator[list[Any]]:
+    """LlamaIndex's events of the test."""
+    from .llama_index_events import recorded_events  # here, as most tests need no LlamaIndex
+
+    with recorded_events() as events:
+        yield events
+
+
+@pytest.fixture
+def trace() -> Iterator[list[str]]:
+    """LlamaIndex's events and spans of the test, by name, in their order."""
+    from .llama_index_events import recorded_trace
+
+    with recorded_trace() as trace:
+        yield trace
+
+
+@pytest.fixture
 def stanford_copy(tmp_path: Path) -> Path:
     """A copy of the reference checkpoint, to break."""
     return Path(shutil.copytree(STANFORD, tmp_path / "checkpoint"))

@@ -266,8 +266,8 @@ class Lost(MemoryStore):
 
     error: type[Exception] | None = ConnectionError
 
-    def points(self, *, filter: object | None = None) -> Iterator[Point]:
-        for place, point in enumerate(super().points(filter=filter)):
+    def points(self, *, filter: object | None = None, with_vectors: bool = True) -> Iterator[Point]:
+        for place, point in enumerate(super().points(filter=filter, with_vectors=with_vectors)):
             if place == 5:
                 if self.error is not None:
                     raise self.error("reset by peer")

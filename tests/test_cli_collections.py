@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+from llama_index.core.schema import TextNode
 
-from jacolbert_integrations import MemoryStore
+from jacolbert_integrations import EdgeStore, JaColBERT, JaColBERTVectorStore, MemoryStore
 from jacolbert_integrations.archive import import_points
 from jacolbert_integrations.cli.main import main
 from jacolbert_integrations.documents import read_documents
@@ -86,6 +88,19 @@ def test_reindex_behind_an_alias(rows: list[dict[str, str]], capsys: pytest.Capt
     assert stats["v2"]["aliases"] == ["live"]
     assert (stats["v2"]["pooling"], stats["v2"]["datatype"]) == ("hierarchical-2", "turbo8")
     assert stats["v2"]["vectors_a_point"] == pytest.approx(stats["v1"]["vectors_a_point"] / 2, rel=0.05)
+
+
+def test_nodes_of_llama_index_keep_their_embedded_metadata(
+    mini: JaColBERT, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    vector_store = JaColBERTVectorStore(mini, place=str(folder / "here"), collection="nodes")
+    vector_store.add([TextNode(id_="n", text="日本一の山である。", metadata={"題名": "富士山"})])
+    before = vector_store.store.get(["n"])["n"].vectors
+    vector_store.close()
+    assert "1 points written" in run(capsys, "reindex", "nodes", "again", "--at", "here")
+    with EdgeStore(folder / "here", "again") as again:
+        again.bind(mini.identity)
+        np.testing.assert_array_equal(again.get(["n"])["n"].vectors, before)
 
 
 def test_export_and_import(rows: list[dict[str, str]], capsys: pytest.CaptureFixture[str], folder: Path) -> None:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-import llama_index.core.instrumentation as instrument
 import numpy as np
 import pytest
 from llama_index.core import QueryBundle
 from llama_index.core.base.base_retriever import BaseRetriever
 from llama_index.core.callbacks import CallbackManager, CBEventType, LlamaDebugHandler
-from llama_index.core.instrumentation.event_handlers import BaseEventHandler
 from llama_index.core.instrumentation.events import BaseEvent
 from llama_index.core.instrumentation.events.rerank import ReRankEndEvent, ReRankStartEvent
 from llama_index.core.instrumentation.events.retrieval import RetrievalEndEvent, RetrievalStartEvent
@@ -68,25 +66,6 @@ def store(request: pytest.FixtureRequest) -> Iterator[MultiVectorStore]:
 @pytest.fixture
 def retriever(store: MultiVectorStore, mini: JaColBERT) -> JaColBERTRetriever:
     return JaColBERTRetriever.from_nodes(make_nodes(), mini, store=store, similarity_top_k=3)
-
-
-class Recorder(BaseEventHandler):
-    events: list[BaseEvent] = []  # noqa: RUF012 - a pydantic field
-
-    @classmethod
-    def class_name(cls) -> str:
-        return "Recorder"
-
-    def handle(self, event: BaseEvent, **kwargs: Any) -> None:
-        self.events.append(event)
-
-
-@pytest.fixture
-def events() -> Iterator[list[BaseEvent]]:
-    recorder, root = Recorder(), instrument.get_dispatcher()  # type: ignore[attr-defined]
-    root.add_event_handler(recorder)
-    yield recorder.events
-    root.event_handlers.remove(recorder)
 
 
 def test_hierarchy() -> None:
@@ -166,13 +145,13 @@ def test_native_and_unsupported_filters(retriever: JaColBERTRetriever) -> None:
 
 
 def test_async_gives_the_same_and_leaves_the_loop_free(retriever: JaColBERTRetriever) -> None:
-    real = retriever._retrieve
+    real = retriever._search
 
-    def slow(bundle: QueryBundle) -> list[NodeWithScore]:
+    def slow(bundles: Sequence[QueryBundle]) -> list[list[NodeWithScore]]:
         time.sleep(0.2)
-        return real(bundle)
+        return real(bundles)
 
-    retriever._retrieve = slow  # type: ignore[method-assign, assignment]
+    retriever._search = slow  # type: ignore[method-assign]
 
     async def run() -> tuple[list[NodeWithScore], int]:
         ticks = 0

@@ -200,6 +200,32 @@ def test_keys_with_dots_reach_into_nested_metadata(stores: dict[str, MultiVector
         assert store.count() == len(NODES)
 
 
+def test_keys_with_dots_are_keys_before_they_are_paths(stores: dict[str, MultiVectorStore]) -> None:
+    payloads: dict[str, dict[str, Any]] = {
+        "flat": {"a.b.c": 1, "a[0]": "京都"},
+        "half": {"a": {"b.c": 1}},
+        "deep": {"a": {"b": {"c": 1}}},
+        "both": {"a.b.c": 2, "a": {"b": {"c": 1}}},
+        "none": {"a": {"b": 1}},
+    }
+    ours = WithIds(payloads)
+    for store in stores.values():
+        store.upsert([Point(name, vectors(i + 1), payload) for i, (name, payload) in enumerate(payloads.items())])
+
+        def found(condition: Condition, store: MultiVectorStore = store) -> set[str]:
+            return {hit.id for hit in store.search(QUERY, top_k=99, filter=Filter([ours, condition]))}
+
+        assert found(Condition("a.b.c", "==", 1)) == {"flat", "half", "deep"}
+        assert found(Condition("a.b.c", "!=", 1)) == {"both", "none"}
+        assert found(Condition("a.b.c", ">", 1)) == {"both"}
+        assert found(Condition("a.b.c", "is_empty")) == {"none"}
+        assert found(Condition("a[0]", "==", "京都")) == {"flat"}
+        assert found(Condition("a[0]", "text_match", "京")) == {"flat"}
+        store.upsert([Point("flat", vectors(1), {"a.b": "東京都"}), Point("deep", vectors(2), {"a": {"b": "京都"}})])
+        assert found(Condition("a.b", "text_match", "京")) == {"flat", "deep"}
+        store.delete(filter=Filter([ours]))
+
+
 def test_deleting_by_filter_wants_one_or_the_other(stores: dict[str, MultiVectorStore]) -> None:
     for store in stores.values():
         with pytest.raises(InputError, match="either ids or a filter"):

@@ -7,7 +7,7 @@ import json
 import pickle
 import shutil
 from collections.abc import Iterable, Sequence
-from itertools import pairwise
+from itertools import groupby, pairwise
 from pathlib import Path
 
 import pytest
@@ -16,11 +16,12 @@ from hypothesis import strategies as st
 from llama_index.core.callbacks import CallbackManager, CBEventType, LlamaDebugHandler
 from llama_index.core.ingestion import IngestionPipeline
 from llama_index.core.ingestion.pipeline import get_transformation_hash
-from llama_index.core.node_parser import SentenceSplitter, TokenTextSplitter
+from llama_index.core.node_parser import NodeParser, SentenceSplitter, TokenTextSplitter
 from llama_index.core.schema import BaseNode, Document, MetadataMode, TextNode
 
 from jacolbert_integrations import JaColBERT, JaColBERTSentenceSplitter
 from jacolbert_integrations.errors import CheckpointNotFoundError, InputError
+from jacolbert_integrations.evaluation.jsquad import load_jsquad
 from jacolbert_integrations.hub import BUNDLED_MODEL, BUNDLED_NAME
 from jacolbert_integrations.sources import ModelSource
 from jacolbert_integrations.squad import read_squad
@@ -361,8 +362,76 @@ def test_in_a_pipeline_of_processes() -> None:
     assert [(n.ref_doc_id, n.get_content()) for n in nodes] == [(n.ref_doc_id, n.text) for n in expected]
 
 
-def test_splitters_that_know_nothing_of_the_model_lose_text(mini: JaColBERT, article: str) -> None:
-    """What this one is for: LlamaIndex's own leave chunks that the encoder cuts."""
-    for splitter in (SentenceSplitter(), TokenTextSplitter()):
-        chunks = splitter.split_text(article)
-        assert max(mini.document_lengths(chunks)) > mini.document_maxlen
+def test_beside_llama_indexs_own_on_jsquad(mini: JaColBERT) -> None:
+    """What this one is for: none of its chunks is cut by the encoder, and most of theirs are."""
+    grouped = groupby(load_jsquad().passages, key=lambda passage: passage.article)
+    documents = [
+        Document(text="\n".join(passage.text for passage in passages), metadata={"title": title})
+        for title, passages in grouped
+    ][:20]
+
+    def cut(splitter: NodeParser) -> float:
+        lengths = mini.document_lengths([embedded(node) for node in splitter.get_nodes_from_documents(documents)])
+        return sum(length > mini.document_maxlen for length in lengths) / len(lengths)
+
+    assert cut(JaColBERTSentenceSplitter(mini)) == 0
+    assert cut(SentenceSplitter()) > 0.5
+    assert cut(TokenTextSplitter()) > 0.5
+
+
+def test_nodes_are_as_llama_indexs_splitter_makes_them(mini: JaColBERT) -> None:
+    """The same fields, but for random ids; neighbours also know each other's metadata and hash."""
+    documents = [
+        Document(
+            text="".join(f"{animal}がいる。" for animal in "猫犬鳥馬牛"),
+            id_=name,
+            metadata={"題": "動物", "k": 1},
+            excluded_llm_metadata_keys=["k"],
+            excluded_embed_metadata_keys=["k"],
+            text_template="{metadata_str}|{content}",
+            metadata_separator=";",
+            metadata_template="{key}={value}",
+        )
+        for name in "ab"
+    ]
+
+    def sentences(text: str) -> list[str]:
+        return [sentence + "。" for sentence in text.split("。") if sentence]
+
+    splitters = (  # each has room for a sentence and the metadata
+        JaColBERTSentenceSplitter(
+            mini, chunk_size=size(mini, *(f"題=動物|{animal}がいる。" for animal in "猫犬鳥馬牛"))
+        ),
+        SentenceSplitter(chunk_size=9, chunk_overlap=0, tokenizer=list, chunking_tokenizer_fn=sentences),
+    )
+    given = [parsed(splitter, documents) for splitter in splitters]
+    assert len(given[0]) == 10
+    fields = [[node.model_dump(exclude={"id_", "relationships"}) for node in nodes] for nodes in given]
+    assert fields[0] == fields[1]
+    for ours, other in zip(*given, strict=True):
+        assert ours.hash == other.hash
+        assert list(ours.relationships) == list(other.relationships)
+        assert ours.source_node == other.source_node
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<html><body><p>富士山は高い。</p><table><tr><td>高さ</td><td>3776m</td></tr></table></body></html>",
+        "# 題名\n\n- 一つ目。\n- 二つ目\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\n```python\nprint('猫')\n```\n",
+        "一行目である\r\n二行目である\r\n\r\n三行目である。\r\n",
+        "猫\u200bが\u200dいる。\ufeff犬も\u2028いる。",
+        "彼は「母が『早く起きなさい。遅れるわよ。』と言った。だから起きた。」と話した。",
+        "詳しくはhttps://example.org/search?q=neko&lang=ja を見よ。円周率は3.14である。It is 3.5 million. Yes!",
+        "あ" * 3000,
+        "猫が、" * 1000,
+        "👨\u200d👩\u200d👧" * 40 + "か\u3099" * 40,
+    ],
+    ids=["HTML", "Markdown", "CRLF", "zero width", "nested", "URL", "no end", "commas", "joined"],
+)
+def test_any_text_fits_and_nothing_is_lost(mini: JaColBERT, text: str) -> None:
+    nodes = parsed(JaColBERTSentenceSplitter(mini, chunk_size=12), [Document(text=text)])
+    assert len(nodes) > 1
+    assert max(mini.document_lengths([node.text for node in nodes])) <= 12
+    assert all(text[node.start_char_idx : node.end_char_idx] == node.text for node in nodes)
+    assert "".join("".join(node.text for node in nodes).split()) == "".join(text.split())

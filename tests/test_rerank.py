@@ -6,19 +6,16 @@ import asyncio
 import copy
 import json
 import pickle
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import llama_index.core.instrumentation as instrument
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from llama_index.core import QueryBundle
 from llama_index.core.callbacks import CallbackManager, CBEventType, EventPayload, LlamaDebugHandler
-from llama_index.core.instrumentation.event_handlers import BaseEventHandler
 from llama_index.core.instrumentation.events import BaseEvent
 from llama_index.core.instrumentation.events.rerank import ReRankEndEvent, ReRankStartEvent
 from llama_index.core.schema import ImageNode, IndexNode, MetadataMode, NodeWithScore, TextNode
@@ -28,6 +25,7 @@ from qdrant_client import QdrantClient
 from jacolbert_integrations import JaColBERT, JaColBERTRerank, MemoryStore, QdrantStore
 from jacolbert_integrations.errors import CheckpointNotFoundError, InputError, ModelMismatchError
 from jacolbert_integrations.llama_index import ScoredNode, VectorCache
+from jacolbert_integrations.llama_index.interpolation import interpolated
 from jacolbert_integrations.llama_index.passages import PassageText
 from jacolbert_integrations.llama_index.vector_cache import Passage
 from jacolbert_integrations.types import TokenVectors
@@ -73,6 +71,25 @@ def test_a_long_node_is_scored_by_its_best_window(mini: JaColBERT, encoded: list
     assert max(mini.document_lengths(encoded)) <= mini.document_maxlen
     np.testing.assert_allclose(node.get_score(), mini.score([QUESTION], encoded).max(), atol=1e-4)
     np.testing.assert_allclose(node.get_score(), mini.score([QUESTION], [node.best_window])[0, 0], atol=1e-4)
+
+
+def test_windows_can_be_shorter_than_what_the_model_reads(mini: JaColBERT, encoded: list[str]) -> None:
+    text = "猫は魚を食べる。" + ANSWER
+    cache = VectorCache(1 << 20)
+    rerank = JaColBERTRerank(mini, window_size=mini.document_lengths([ANSWER])[0], cache=cache)
+    (ranked,) = rerank.postprocess_nodes(with_scores(text), query_str=QUESTION)
+    assert isinstance(ranked, ScoredNode)
+    assert encoded == ["猫は魚を食べる。", ANSWER]
+    assert ranked.provenance.window == (8, len(text))
+    assert ranked.get_score() == pytest.approx(float(mini.score([QUESTION], [ANSWER])[0, 0]), abs=1e-4)
+    whole = JaColBERTRerank(mini, cache=cache).postprocess_nodes(with_scores(text), query_str=QUESTION)[0]
+    assert encoded[-1] == text  # vectors of windows are not taken for those of the whole
+    assert whole.get_score() == pytest.approx(float(mini.score([QUESTION], [text])[0, 0]), abs=1e-4)
+    for size in (3, mini.document_maxlen + 1):
+        with pytest.raises(InputError, match=f"window_size is {size}, but jacolbert-mini reads 512 tokens"):
+            JaColBERTRerank(mini, window_size=size)
+    with pytest.raises(ValidationError, match="greater than or equal to 1"):
+        JaColBERTRerank(mini, window_size=0)
 
 
 def test_a_short_node_is_its_own_window(mini: JaColBERT) -> None:
@@ -218,25 +235,6 @@ def test_a_cache_in_many_threads(mini: JaColBERT) -> None:
 # Many queries, events
 
 
-class Recorder(BaseEventHandler):
-    events: list[BaseEvent] = []  # noqa: RUF012 - a pydantic field
-
-    @classmethod
-    def class_name(cls) -> str:
-        return "Recorder"
-
-    def handle(self, event: BaseEvent, **kwargs: Any) -> None:
-        self.events.append(event)
-
-
-@pytest.fixture
-def events() -> Iterator[list[BaseEvent]]:
-    recorder, root = Recorder(), instrument.get_dispatcher()  # type: ignore[attr-defined]
-    root.add_event_handler(recorder)
-    yield recorder.events
-    root.event_handlers.remove(recorder)
-
-
 @pytest.mark.parametrize("asynchronous", [False, True])
 def test_a_batch_is_as_its_queries(mini: JaColBERT, encoded: list[str], asynchronous: bool) -> None:
     rerank = JaColBERTRerank(mini, top_n=2)
@@ -322,6 +320,51 @@ def test_one_id_with_two_texts(mini: JaColBERT) -> None:
         np.testing.assert_allclose([n.get_score() for n in ranked], expected, atol=1e-4)
 
 
+# With the scores that nodes came with
+
+
+def test_retrieval_scores_count_beside_maxsim(mini: JaColBERT) -> None:
+    texts = ["富士山は日本で一番高い山である。", "琵琶湖は日本で一番広い湖である。", "猫は魚を食べる。"]
+    nodes = [
+        NodeWithScore(node=TextNode(id_=text, text=text), score=score)
+        for text, score in zip(texts, (2.0, 8.0, 4.0), strict=True)
+    ]
+    maxsim = mini.score(["日本で一番高い山は？"], texts)[0]
+    least, most = float(maxsim.min()), float(maxsim.max())
+    ranked = JaColBERTRerank(mini, top_n=3, retrieval_weight=0.4).postprocess_nodes(
+        nodes, query_str="日本で一番高い山は？"
+    )
+    scaled = dict(zip(texts, (0.0, 1.0, 1 / 3), strict=True))
+    expected = {
+        t: 0.6 * (float(m) - least) / (most - least) + 0.4 * scaled[t] for t, m in zip(texts, maxsim, strict=True)
+    }
+    assert [node.node_id for node in ranked] == sorted(texts, key=lambda text: -expected[text])
+    for node in ranked:
+        assert isinstance(node, ScoredNode)
+        assert node.get_score() == pytest.approx(expected[node.node_id], abs=1e-5)
+        assert node.provenance.score == pytest.approx(float(maxsim[texts.index(node.node_id)]), abs=1e-4)
+        assert node.provenance.previous_score == nodes[texts.index(node.node_id)].score
+
+
+def test_interpolation_by_hand() -> None:
+    nodes = [
+        NodeWithScore(node=TextNode(id_=str(i), text="山"), score=score) for i, score in enumerate((-1.0, 3.0, 1.0))
+    ]
+    assert interpolated([10, 20, 15], nodes, 0.25) == [0.0, 1.0, 0.5]
+    assert interpolated([20, 10, 15], nodes, 0.25) == [0.75, 0.25, 0.5]
+    assert interpolated([20, 10, 15], nodes, 0) == [20, 10, 15]
+    assert interpolated([7], nodes[:1], 0.5) == [1.0]  # one node alone is the best of all
+    assert interpolated([7, 7, 7], nodes, 0.5) == [0.5, 1.0, 0.75]  # nothing to tell apart on one side
+
+
+@pytest.mark.parametrize("score", [None, float("nan"), float("inf")])
+def test_retrieval_scores_have_to_be_there_where_they_count(mini: JaColBERT, score: float | None) -> None:
+    nodes = [NodeWithScore(node=TextNode(id_="x", text=ANSWER), score=score), *with_scores(ANSWER)]
+    assert len(JaColBERTRerank(mini).postprocess_nodes(nodes, query_str=QUESTION)) == 2
+    with pytest.raises(InputError, match=f"'x' came with the score {score}, but retrieval_weight needs"):
+        JaColBERTRerank(mini, retrieval_weight=0.2).postprocess_nodes(nodes, query_str=QUESTION)
+
+
 # Copies
 
 
@@ -335,7 +378,9 @@ def copies(rerank: JaColBERTRerank) -> dict[str, JaColBERTRerank]:
 
 
 def test_copies_rank_the_same(mini: JaColBERT) -> None:
-    rerank = JaColBERTRerank(mini, top_n=3, keep_retrieval_score=True, cache_bytes=1234)
+    rerank = JaColBERTRerank(
+        mini, top_n=3, keep_retrieval_score=True, retrieval_weight=0.2, window_size=160, cache_bytes=1234
+    )
     assert rerank.to_dict()["class_name"] == "JaColBERTRerank"
     nodes = with_scores(ANSWER, "猫がいる。", FILLER)
     expected = [(n.node_id, n.score) for n in rerank.postprocess_nodes(nodes, query_str=QUESTION)]

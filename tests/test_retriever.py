@@ -6,12 +6,11 @@ import asyncio
 import json
 import pickle
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
 
-import llama_index.core.instrumentation as instrument
 import numpy as np
 import pytest
 from llama_index.core import QueryBundle, StorageContext
@@ -19,7 +18,6 @@ from llama_index.core.base.base_retriever import BaseRetriever
 from llama_index.core.base.base_selector import BaseSelector, SelectorResult, SingleSelection
 from llama_index.core.callbacks import CallbackManager, CBEventType, EventPayload, LlamaDebugHandler
 from llama_index.core.indices.query.query_transform import HyDEQueryTransform
-from llama_index.core.instrumentation.event_handlers import BaseEventHandler
 from llama_index.core.instrumentation.events import BaseEvent
 from llama_index.core.llms import MockLLM
 from llama_index.core.node_parser import HierarchicalNodeParser, get_leaf_nodes
@@ -107,25 +105,6 @@ class ByWord(BaseRetriever):
         return [NodeWithScore(node=n, score=0.5) for n in make_nodes() if query_bundle.query_str in n.text]
 
 
-class Recorder(BaseEventHandler):
-    events: list[BaseEvent] = []  # noqa: RUF012 - a pydantic field
-
-    @classmethod
-    def class_name(cls) -> str:
-        return "Recorder"
-
-    def handle(self, event: BaseEvent, **kwargs: Any) -> None:
-        self.events.append(event)
-
-
-@pytest.fixture
-def events() -> Iterator[list[BaseEvent]]:
-    recorder, root = Recorder(), instrument.get_dispatcher()  # type: ignore[attr-defined]
-    root.add_event_handler(recorder)
-    yield recorder.events
-    root.event_handlers.remove(recorder)
-
-
 def scored(nodes: Sequence[NodeWithScore]) -> list[tuple[str, float]]:
     return [(node.node_id, round(node.get_score(), 4)) for node in nodes]
 
@@ -133,15 +112,15 @@ def scored(nodes: Sequence[NodeWithScore]) -> list[tuple[str, float]]:
 # Among LlamaIndex's own retrievers
 
 
-@pytest.mark.parametrize("asynchronous", [False, True])
+@pytest.mark.parametrize("way", ["in turn", "at once", "async"])
 @pytest.mark.parametrize("mode", list(FUSION_MODES))
 def test_fusion_knows_a_node_that_another_retriever_found_too(
-    retriever: JaColBERTRetriever, mode: FUSION_MODES, asynchronous: bool
+    retriever: JaColBERTRetriever, mode: FUSION_MODES, way: str
 ) -> None:
     fusion = QueryFusionRetriever(
-        [retriever, ByWord()], llm=MockLLM(), mode=mode, num_queries=1, similarity_top_k=10, use_async=False
+        [retriever, ByWord()], llm=MockLLM(), mode=mode, num_queries=1, similarity_top_k=10, use_async=way == "at once"
     )
-    found = asyncio.run(fusion.aretrieve("富士山")) if asynchronous else fusion.retrieve("富士山")
+    found = asyncio.run(fusion.aretrieve("富士山")) if way == "async" else fusion.retrieve("富士山")
     ids = [node.node_id for node in found]
     assert ids[0] == "fuji"
     assert len(ids) == len(set(ids)) == 3
@@ -225,6 +204,41 @@ def test_recursive_and_objects(store: MultiVectorStore, mini: JaColBERT) -> None
     assert asyncio.run(with_objects.aretrieve_batch(batch))[1][0].node_id == "cat"
     with pytest.raises(InputError, match="has 2 objects"):
         with_objects.to_dict()
+
+
+def test_index_nodes_lead_to_what_no_store_can_keep(store: MultiVectorStore, mini: JaColBERT) -> None:
+    animals = JaColBERTRetriever.from_nodes(make_nodes()[3:], mini)
+    capital = RetrieverQueryEngine.from_args(JaColBERTRetriever.from_nodes(make_nodes()[:1], mini), llm=MockLLM())
+    roots = [
+        IndexNode(id_="a", text="動物の食べ物について", index_id="animals", obj=animals),
+        IndexNode(id_="c", text="日本の首都について", index_id="capital", obj=capital),
+        IndexNode(id_="m", text="山の高さについて", index_id="mountain", obj=TextNode(id_="fuji", text="富士山")),
+        IndexNode(id_="s", text="点数について", index_id="s", obj=NodeWithScore(node=TextNode(id_="x"), score=9.0)),
+        IndexNode(id_="n", text="何もない", index_id="nothing"),
+    ]
+    handed_in = {"nothing": None}
+    retriever = JaColBERTRetriever.from_nodes(roots, mini, store=store, similarity_top_k=1, object_map=handed_in)
+    assert set(retriever.object_map) == {"animals", "capital", "s", "nothing"}
+    assert set(handed_in) == {"nothing"}
+    assert [node.obj for node in roots[:2]] == [animals, capital]  # what is handed in stays as it is
+    queries = [node.text for node in roots]
+    expected = retriever.retrieve_batch(queries)
+    assert [own[0].node_id for own in expected[::2]] == ["cat", "fuji", "n"]
+    assert TEXTS["tokyo"] in expected[1][0].text
+    assert (expected[3][0].node_id, expected[3][0].score) == ("x", 9.0)
+    for query, own in zip(queries, expected, strict=True):
+        for found in (retriever.retrieve(query), asyncio.run(retriever.aretrieve(query))):
+            assert [n.text for n in found] == [n.text for n in own]
+
+
+def test_a_node_that_cannot_be_written_leaves_no_object(store: MultiVectorStore, mini: JaColBERT) -> None:
+    retriever = JaColBERTRetriever(store, mini)
+    root = IndexNode(text="山", index_id="r", obj=retriever)
+    with pytest.raises(InputError, match="have no text"):
+        retriever.insert_nodes([root, TextNode(text="")])
+    assert (retriever.object_map, store.count()) == ({}, 0)
+    asyncio.run(retriever.ainsert_nodes([root]))
+    assert (retriever.object_map, store.count()) == ({"r": retriever}, 1)
 
 
 def test_transform_ranks_by_the_mean_over_its_texts(retriever: JaColBERTRetriever, mini: JaColBERT) -> None:
@@ -384,8 +398,12 @@ def test_a_description_makes_the_same_retriever(retriever: JaColBERTRetriever, m
     retriever.filters = object()
     with pytest.raises(InputError, match="filters is a object, which only its store understands"):
         retriever.to_dict()
-    with pytest.raises(InputError, match="no description of a JaColBERTRetriever"):
-        JaColBERTRetriever.from_dict({"model": {}}, retriever.store)
+    descriptions: list[Any] = [{"model": {}}, {**data, "model": {"model": "m", "token": "t"}}, None]
+    for bad in descriptions:
+        with pytest.raises(InputError, match="no description of a JaColBERTRetriever"):
+            JaColBERTRetriever.from_dict(bad, retriever.store)
+    with pytest.raises(InputError, match="a description holds no nodes"):
+        JaColBERTRetriever.from_dict(data)
 
 
 def test_a_description_names_the_weights(in_memory: JaColBERTRetriever) -> None:
@@ -477,7 +495,10 @@ def test_a_store_closed_under_the_retriever(kind: str, mini: JaColBERT, tmp_path
     for use in (
         lambda: retriever.retrieve("山"),
         lambda: retriever.retrieve_batch(QUESTIONS),
+        lambda: asyncio.run(retriever.aretrieve("山")),
+        lambda: asyncio.run(retriever.aretrieve_batch(QUESTIONS)),
         lambda: retriever.insert_nodes([TextNode(text="川")]),
+        lambda: asyncio.run(retriever.ainsert_nodes([TextNode(text="川")])),
         lambda: JaColBERTRetriever(store, mini),
         lambda: rerank.postprocess_nodes(found, query_str="山"),
     ):
@@ -519,6 +540,29 @@ def test_the_async_query_engine_runs_queries_at_once_and_the_loop_goes_on(mini: 
 
     responses = asyncio.run(run())[:3]
     assert [response.source_nodes[0].node_id for response in responses] == ANSWERS
+
+
+@pytest.mark.parametrize("kind", ["memory", "local", "edge"])
+def test_nodes_are_added_while_queries_are_answered(kind: str, mini: JaColBERT, tmp_path: Path) -> None:
+    client = QdrantClient(":memory:")
+    stores: dict[str, Callable[[], MultiVectorStore]] = {
+        "memory": MemoryStore,
+        "local": lambda: QdrantStore(client, "nodes"),
+        "edge": lambda: EdgeStore(tmp_path),
+    }
+    store = stores[kind]()
+    retriever = JaColBERTRetriever.from_nodes(make_nodes(), mini, store=store, similarity_top_k=1)
+    more = [[TextNode(id_=f"{batch} {i}", text=f"{i}番目の鳥が空を飛ぶ。") for i in range(3)] for batch in range(3)]
+
+    async def run() -> list[Any]:
+        queries = [retriever.aretrieve(question) for question in QUESTIONS * 3]
+        return list(await asyncio.gather(*queries, *(retriever.ainsert_nodes(nodes) for nodes in more)))
+
+    assert [found[0].node_id for found in asyncio.run(run())[:9]] == ANSWERS * 3
+    assert store.count() == len(TEXTS) + 9
+    if isinstance(store, EdgeStore):
+        store.close()
+    client.close()
 
 
 class Retrieved(Event):

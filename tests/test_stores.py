@@ -168,6 +168,18 @@ def test_all_points_come_once(store: MultiVectorStore) -> None:
         store.points(filter="n > 3")
 
 
+def test_reading_without_vectors(store: MultiVectorStore) -> None:
+    store.upsert(points(5))
+    for found in (
+        store.get(["文書 4", "missing", "文書 0"], with_vectors=False).values(),
+        store.points(filter=Filter([Condition("n", "in", [0, 4])]), with_vectors=False),
+    ):
+        read = {point.id: point for point in found}
+        assert {point_id: point.payload["n"] for point_id, point in read.items()} == {"文書 0": 0, "文書 4": 4}
+        assert {point.vectors.shape for point in read.values()} == {(0, 8)}
+        assert {point.vectors.dtype for point in read.values()} == {np.dtype(np.float32)}
+
+
 def test_contains_some_ids(store: MultiVectorStore) -> None:
     assert store.contains(["a"]) == set()
     store.upsert([Point(point_id, vectors(i)) for i, point_id in enumerate(IDS[1:])])

@@ -56,7 +56,7 @@ from jacolbert_integrations.llama_index import StoreSideEmbedding
 from jacolbert_integrations.llama_index.undo import RecentlyDeleted
 from jacolbert_integrations.places import open_store
 from jacolbert_integrations.qdrant import Lexical
-from jacolbert_integrations.types import Point, TokenVectors
+from jacolbert_integrations.types import TokenVectors
 
 TEXTS = {
     "tokyo": "東京は日本の首都であり、人口は約千四百万人である。",
@@ -337,13 +337,6 @@ def test_a_pipeline_that_finds_all_in_its_cache_still_writes(memory: JaColBERTVe
     assert texts_of(memory) == set(TEXTS.values())
 
 
-def test_a_pipeline_of_two_processes(memory: JaColBERTVectorStore, encoder: Encoder) -> None:
-    ingest = IngestionPipeline(transformations=[memory.embed_model], vector_store=memory)
-    ingest.run(documents=documents(), num_workers=2)
-    assert texts_of(memory) == set(TEXTS.values())
-    assert len(encoder.texts) == 3
-
-
 @pytest.mark.parametrize("how", ["run", "arun"])
 def test_a_pipeline_whose_encoding_fails_keeps_the_old_version(
     store: JaColBERTVectorStore, encoder: Encoder, how: str
@@ -403,16 +396,27 @@ def test_nothing_is_held_if_nothing_is_to_be(mini: JaColBERT, encoder: Encoder) 
     assert texts_of(store) == {TEXTS["tokyo"], TEXTS["fuji"]}
 
 
-def test_the_oldest_deleted_documents_go_first(caplog: pytest.LogCaptureFixture) -> None:
-    deleted = RecentlyDeleted(max_bytes=2 * 4 * 8 * 4)
+def test_the_oldest_deleted_documents_go_first(mini: JaColBERT, caplog: pytest.LogCaptureFixture) -> None:
+    store = JaColBERTVectorStore(mini)
+    store.add([TextNode(id_=name, text="猫") for name in "abc"])
+    points = store.store.get(["a", "b", "c"])
+    deleted = RecentlyDeleted(max_bytes=2 * points["a"].vectors.nbytes)
     for name in "abc":
-        deleted.keep(name, [Point(name, np.ones((4, 8), np.float32))])
-    assert [point.id for point in deleted.of("abc")] == ["b", "c"]
+        deleted.keep(name, [points[name]])
+    assert [point.id for point in deleted.to_restore("abc")] == ["b", "c"]
     assert "the old ones of 1 documents are gone (the first is 'a')" in caplog.text
-    deleted.keep("b", [Point("b", np.ones((4, 8), np.float32))])
-    assert [point.id for point in deleted.of("bc")] == ["b", "c"]
+    deleted.keep("b", [points["b"]])
+    assert [point.id for point in deleted.to_restore("bc")] == ["b", "c"]
+    with deleted.adding(["b"]):
+        with deleted.adding(["b", "d"]):
+            pass
+        deleted.forget()
+        assert [point.id for point in deleted.to_restore("bc")] == ["b"]
+    deleted.forget()
+    assert deleted.to_restore("bc") == []
+    deleted.keep("c", [points["c"]])
     deleted.clear()
-    assert deleted.of("abc") == []
+    assert deleted.to_restore("c") == []
 
 
 def test_persistence_with_the_index(memory: JaColBERTVectorStore, tmp_path: Path) -> None:
@@ -515,7 +519,7 @@ def test_a_copy_of_what_is_in_memory(memory: JaColBERTVectorStore, mini: JaColBE
 def test_a_store_that_was_handed_in(store: JaColBERTVectorStore, inner: MultiVectorStore, tmp_path: Path) -> None:
     index_of(store).storage_context.persist(tmp_path)
     assert store.place == ":given:"
-    for copy in COPIES:
+    for copy in COPIES if isinstance(inner, QdrantStore) else COPIES[1:]:  # what is in memory travels with a pickle
         with pytest.raises(StoreError, match=r"over a store that was handed in.*from_dict\(description, store=...\)"):
             copy(store).get_nodes()
     again = JaColBERTVectorStore.from_persist_dir(tmp_path, store=inner)
@@ -588,7 +592,7 @@ def test_the_embedding_that_is_none() -> None:
     assert asyncio.run(embedding.aget_text_embedding_batch(["猫"])) == [[]]
     assert pickle.loads(pickle.dumps(embedding)).to_dict() == embedding.to_dict()
     assert StoreSideEmbedding.from_dict(embedding.to_dict()).to_dict() == embedding.to_dict()
-    with pytest.raises(UnsupportedModeError, match="late interaction has none"):
-        embedding.get_query_embedding("猫")
-    with pytest.raises(UnsupportedModeError, match="late interaction has none"):
-        asyncio.run(embedding.aget_query_embedding("猫"))
+    for vector in (embedding.get_query_embedding("猫"), asyncio.run(embedding.aget_query_embedding("猫"))):
+        assert vector == []
+        with pytest.raises(UnsupportedModeError, match="late interaction has none"):
+            np.array(vector)

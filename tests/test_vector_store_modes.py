@@ -146,6 +146,19 @@ def test_hybrid_numbers(store: JaColBERTVectorStore) -> None:
     assert ask(store, similarity_top_k=3, filters=of_kind("animal"), **query) in (["cat"], [])
 
 
+@pytest.mark.parametrize("mode", [MODE.TEXT_SEARCH, MODE.HYBRID])
+@pytest.mark.parametrize("alpha", [None, 0.5])
+def test_what_limits_a_search_by_words(
+    store: JaColBERTVectorStore, mode: VectorStoreQueryMode, alpha: float | None
+) -> None:
+    query: dict[str, Any] = {"mode": mode, "alpha": alpha, "similarity_top_k": 5}
+    assert set(ask(store, "東京と猫", **query)) >= {"tokyo", "tokyo2", "cat"}
+    assert ask(store, "東京と猫", filters=of_kind("animal"), **query) == ["cat"]
+    assert ask(store, "東京と猫", node_ids=["cat", "no such id"], **query) == ["cat"]
+    assert ask(store, "東京と猫", doc_ids=["cat"], **query) == ["cat"]  # a node of no document is one by itself
+    assert ask(store, "東京と猫", doc_ids=["tokyo"], filters=of_kind("animal"), **query) == []
+
+
 def test_weighted_scores() -> None:
     assert weighted({"a": 10.0, "b": 20.0}, {"b": 1.0, "c": 4.0}, 0.25) == {
         "a": 0.0,

@@ -10,6 +10,8 @@ from .place import add_new_collection, add_place, opened, store_in
 if TYPE_CHECKING:
     from ..encoder import JaColBERT
     from ..qdrant.clients import Client
+    from ..texts import TextReader
+    from ..types import Payload
 
 
 def add_command(commands: Any) -> None:
@@ -63,7 +65,7 @@ def _add(client: Client, model: JaColBERT, arguments: argparse.Namespace) -> Any
         client,
         arguments.collection,
         model,
-        text=arguments.text_key,
+        text=_text(arguments),
         first_stage=new.first_stage,
         vector_options=new.vector_options,
     )
@@ -79,6 +81,17 @@ def _anew(client: Client, model: JaColBERT, arguments: argparse.Namespace) -> An
         target,
         model,
         alias=arguments.alias,
-        text=arguments.text_key,
+        text=_text(arguments),
         too_long=arguments.too_long,
     )
+
+
+def _text(arguments: argparse.Namespace) -> str | TextReader:
+    """Where texts are: what of a LlamaIndex node is embedded has its metadata, too."""
+    from ..llama_index import payload_node_text
+    from ..texts import NODE_KEY, payload_text
+
+    def read(payload: Payload) -> str:
+        return payload_node_text(payload) if NODE_KEY in payload else payload_text(payload)
+
+    return read if arguments.text_key is None else str(arguments.text_key)

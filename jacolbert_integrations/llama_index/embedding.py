@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, NoReturn
+
 from llama_index.core.base.embeddings.base import BaseEmbedding, Embedding
 
 from ..errors import UnsupportedModeError
@@ -18,7 +20,7 @@ class StoreSideEmbedding(BaseEmbedding):
     encoded twice, processes of ``num_workers`` load no model, and what an ingestion cache keeps can never be out of
     date.
 
-    It is no embedding model for anything else: it refuses queries, and no other vector store takes its embeddings.
+    It is no embedding model for anything else: whoever computes with its embeddings gets an error that says so.
     """
 
     model_name: str = _NAME
@@ -29,13 +31,24 @@ class StoreSideEmbedding(BaseEmbedding):
         return "StoreSideEmbedding"
 
     def _get_text_embedding(self, text: str) -> Embedding:  # noqa: ARG002 - as LlamaIndex calls it
-        return []
+        return NoVector()
 
-    def _get_query_embedding(self, query: str) -> Embedding:
-        raise UnsupportedModeError(
-            f"a single vector of the query {query!r:.60} was asked for, but late interaction has none. Use this "
-            "embedding with a JaColBERTVectorStore, which takes queries as text."
-        )
+    def _get_query_embedding(self, query: str) -> Embedding:  # noqa: ARG002 - as LlamaIndex calls it
+        return NoVector()
 
     async def _aget_query_embedding(self, query: str) -> Embedding:
         return self._get_query_embedding(query)
+
+
+class NoVector(list[float]):
+    """An embedding of no numbers. Some callers only pass it on, beside the text; others would compute with it.
+
+    Raises:
+        UnsupportedModeError: When it is to become an array.
+    """
+
+    def __array__(self, *_: Any, **__: Any) -> NoReturn:
+        raise UnsupportedModeError(
+            "a text's single vector was asked for, but late interaction has none. Use this embedding with a "
+            "JaColBERTVectorStore, which encodes nodes and queries itself."
+        )

@@ -1,4 +1,4 @@
-"""LlamaIndex's callback events of several queries that are answered together."""
+"""LlamaIndex's events of several queries that are answered together: each has its own, as if it were alone."""
 
 from __future__ import annotations
 
@@ -9,6 +9,13 @@ from typing import Any
 
 from llama_index.core.callbacks import CallbackManager, CBEventType, EventPayload
 from llama_index.core.callbacks.base import EventContext
+from llama_index.core.instrumentation import get_dispatcher  # type: ignore[attr-defined]  # re-exported
+from llama_index.core.instrumentation.events.retrieval import RetrievalEndEvent, RetrievalStartEvent
+from llama_index.core.schema import NodeWithScore, QueryBundle, QueryType
+
+_dispatcher = get_dispatcher(__name__)
+_REPORTED = "event_added"
+"""How LlamaIndex marks an exception that a callback was told of, so that no other is."""
 
 
 class QueryEvents:
@@ -43,5 +50,31 @@ def query_events(
     try:
         yield events
     except BaseException as error:  # also a cancelled task
-        events.end([{EventPayload.EXCEPTION: error} for _ in payloads])
+        events.end([{} if hasattr(error, _REPORTED) else {EventPayload.EXCEPTION: error} for _ in payloads])
+        setattr(error, _REPORTED, True)
         raise
+
+
+@contextmanager
+def retrieval_events(
+    manager: CallbackManager, queries: Sequence[QueryType], bundles: Sequence[QueryBundle]
+) -> Iterator[list[list[NodeWithScore]]]:
+    """The events and callbacks of as many queries as LlamaIndex's ``retrieve`` has of one, around their answers.
+
+    Args:
+        manager: Whom to tell, beside the dispatcher's handlers.
+        queries: The queries as they were asked.
+        bundles: The queries as bundles.
+
+    Yields:
+        A list for the nodes of each query, to be filled.
+    """
+    results: list[list[NodeWithScore]] = []
+    for query in queries:
+        _dispatcher.event(RetrievalStartEvent(str_or_query_bundle=query))
+    payloads: list[dict[str, Any]] = [{EventPayload.QUERY_STR: bundle.query_str} for bundle in bundles]
+    with manager.as_trace("query"), query_events(manager, CBEventType.RETRIEVE, payloads) as events:
+        yield results
+        events.end([{EventPayload.NODES: nodes} for nodes in results])
+    for query, nodes in zip(queries, results, strict=True):
+        _dispatcher.event(RetrievalEndEvent(str_or_query_bundle=query, nodes=nodes))

@@ -2,22 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+from llama_index.core.schema import QueryBundle
 from llama_index.core.vector_stores.types import VectorStoreQuery, VectorStoreQueryMode
 
 from ..encoder import JaColBERT
-from ..errors import InputError, UnsupportedFilterError, UnsupportedModeError
-from ..types import Condition, Filter, Hit, MultiVectorStore, Query, WithIds, WordSearch
+from ..errors import InputError, UnsupportedModeError
+from ..types import Filter, Hit, MultiVectorStore, Query, WithIds, WordSearch
 from ..vectors import check_top_k
+from .best_windows import best_windows, node_id_of
 from .diversity import diverse
 from .hybrid import reciprocal_ranks, weighted
-from .nodes import REF_DOC_KEY, to_store_filter
+from .queries import encode_queries
+from .selection import checked_ids, joined, of_documents, of_nodes
+from .stores import using_store
 
 _PREFETCH_FACTOR = 4.0
 _MMR_THRESHOLD = 0.5
+
+
+@dataclass
+class TextsQuery(VectorStoreQuery):
+    """LlamaIndex's query with the texts to search by, where a query transform such as HyDE has made several.
+
+    Attributes:
+        search_strs: They take the place of ``query_str`` for MaxSim, whose mean over them is the score. Words are
+            searched by ``query_str``.
+    """
+
+    search_strs: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,16 +76,16 @@ class Search:
 
     Attributes:
         store: Where to look.
-        model: What encodes the query.
-        text: The query.
+        query: The query, encoded if its mode needs that.
+        texts: Of how many texts its vectors are.
         asked: As LlamaIndex asked.
         filter: Which nodes.
         options: What was asked beside.
     """
 
     store: MultiVectorStore
-    model: JaColBERT
-    text: str
+    query: Query
+    texts: int
     asked: VectorStoreQuery
     filter: object | None
     options: ModeOptions
@@ -80,11 +97,11 @@ class Search:
 
     def by_maxsim(self) -> list[Hit]:
         """The nodes of highest MaxSim, which is the score of each."""
-        return self.store.search(self.query(), top_k=self.top_k, filter=self.filter)
+        return [_node_hit(hit, hit.score / self.texts) for hit in self._near(self.top_k)]
 
     def by_words(self) -> list[Hit]:
         """The nodes of highest BM25, which is the score of each."""
-        return self.words_store().search_words(self.text, top_k=self.top_k, filter=self.filter)
+        return [_node_hit(hit, hit.score) for hit in self._sharing_words(self.top_k)]
 
     def by_both(self) -> list[Hit]:
         """The nodes that either ranking has among its best, ranked by both.
@@ -92,23 +109,24 @@ class Search:
         With ``alpha``, all of them get both scores, and the weighted mean of the two decides (:func:`weighted`).
         Without, their ranks decide (:func:`reciprocal_ranks`).
         """
-        asked, words_store, query = self.asked, self.words_store(), self.query()
+        asked = self.asked
         sparse_top_k = self.top_k if asked.sparse_top_k is None else asked.sparse_top_k
         wanted = self.top_k if asked.hybrid_top_k is None else asked.hybrid_top_k
-        dense = self.store.search(query, top_k=self.top_k, filter=self.filter)
-        words = words_store.search_words(self.text, top_k=sparse_top_k, filter=self.filter)
-        hits = {hit.id: hit for hit in [*words, *dense]}
+        words = self._sharing_words(sparse_top_k)
+        dense = self._near(self.top_k)
+        hits = {_node_id(hit): hit for hit in [*words, *dense]}
         if not hits:
             return []
         if asked.alpha is None:
-            scores = reciprocal_ranks([hit.id for hit in dense], [hit.id for hit in words])
+            scores = reciprocal_ranks([_node_id(hit) for hit in dense], [_node_id(hit) for hit in words])
         else:
-            these = Filter([WithIds(frozenset(hits))])
-            all_dense = self.store.search(query, top_k=len(hits), filter=these)
-            all_words = words_store.search_words(self.text, top_k=len(hits), filter=these)
+            points = frozenset(hit.id for hit in [*words, *dense])
+            these = Filter([WithIds(points)])
+            all_dense = self.store.search(self.query, top_k=len(points), filter=these)
+            all_words = self.words_store().search_words(self._words(), top_k=len(points), filter=these)
             scores = weighted(_scores(all_dense), _scores(all_words), asked.alpha)
-        best = sorted(scores, key=lambda document: (-scores[document], document))[:wanted]
-        return [Hit(document, scores[document], hits[document].payload) for document in best]
+        best = sorted(scores, key=lambda node_id: (-scores[node_id], node_id))[:wanted]
+        return [_node_hit(hits[node_id], scores[node_id]) for node_id in best]
 
     def by_diversity(self) -> list[Hit]:
         """The nodes that MMR chooses among those of highest MaxSim; the score of each is what it was chosen for."""
@@ -116,18 +134,23 @@ class Search:
         threshold = self.options.mmr_threshold if given is None else given
         threshold = _MMR_THRESHOLD if threshold is None else threshold
         _check_share("mmr_threshold", threshold)
-        query = self.query()
-        found = self.store.search(query, top_k=self.options.prefetch(self.top_k), filter=self.filter)
+        found = self._near(self.options.prefetch(self.top_k))
         points = self.store.get([hit.id for hit in found])
         hits = [hit for hit in found if hit.id in points]  # but for what has been deleted meanwhile
         if not hits:
             return []
-        chosen = diverse(query.vectors, [points[hit.id].vectors for hit in hits], self.top_k, threshold)
-        return [Hit(hits[place].id, score, hits[place].payload) for place, score in chosen]
+        chosen = diverse(self.query.vectors, [points[hit.id].vectors for hit in hits], self.top_k, threshold)
+        return [_node_hit(hits[place], score) for place, score in chosen]
 
-    def query(self) -> Query:
-        """The query, encoded."""
-        return self.model.query(self.text)
+    def _near(self, wanted: int) -> list[Hit]:
+        return best_windows(lambda top_k: self.store.search(self.query, top_k=top_k, filter=self.filter), wanted)
+
+    def _sharing_words(self, wanted: int) -> list[Hit]:
+        store, words = self.words_store(), self._words()
+        return best_windows(lambda top_k: store.search_words(words, top_k=top_k, filter=self.filter), wanted)
+
+    def _words(self) -> str:
+        return self.asked.query_str or ""
 
     def words_store(self) -> WordSearch:
         """The store as one that searches by words.
@@ -152,6 +175,9 @@ _MODES: Mapping[VectorStoreQueryMode, Callable[[Search], list[Hit]]] = {
 }
 
 
+_BY_WORDS = (VectorStoreQueryMode.TEXT_SEARCH, VectorStoreQueryMode.SPARSE)
+
+
 def answer(store: MultiVectorStore, model: JaColBERT, asked: VectorStoreQuery, **options: Any) -> list[Hit]:
     """The nodes that LlamaIndex asks for, best first.
 
@@ -166,20 +192,22 @@ def answer(store: MultiVectorStore, model: JaColBERT, asked: VectorStoreQuery, *
         UnsupportedModeError: If there is no such mode, or the store cannot search by words.
         UnsupportedFilterError: If the store cannot apply the filter.
     """
-    mode = VectorStoreQueryMode(asked.mode)
-    if mode not in _MODES:
-        raise UnsupportedModeError(
-            f"the query mode {mode.value!r} is not one of late interaction. There are "
-            f"{', '.join(repr(known.value) for known in _MODES)}."
-        )
-    text = _text(asked)
-    for number in (asked.similarity_top_k, asked.sparse_top_k, asked.hybrid_top_k):
+    mode = _mode(asked)
+    texts = _texts(asked)
+    check_top_k(asked.similarity_top_k)
+    for number in (asked.sparse_top_k, asked.hybrid_top_k):
         if number is not None:
             check_top_k(number)
     if asked.alpha is not None:
         _check_share("alpha", asked.alpha)
-    search = Search(store, model, text, asked, query_filter(asked), _mode_options(options))
-    return _MODES[mode](search)
+    filter, checked_options = query_filter(asked), _mode_options(options)
+    if mode in _BY_WORDS:
+        query, number_of_texts = Query(np.empty((0, 0), np.float32)), 0
+    else:
+        bundle = QueryBundle(texts[0], custom_embedding_strs=texts)
+        ((query, number_of_texts),) = encode_queries(model, [bundle])
+    with using_store(store):
+        return _MODES[mode](Search(store, query, number_of_texts, asked, filter, checked_options))
 
 
 def query_filter(asked: VectorStoreQuery) -> object | None:
@@ -190,30 +218,36 @@ def query_filter(asked: VectorStoreQuery) -> object | None:
     Raises:
         UnsupportedFilterError: If the filters are the store's own, and documents or nodes are named as well.
     """
-    restricted: list[Condition | WithIds | Filter] = []
+    restricted: list[WithIds | Filter] = []
     if asked.doc_ids:
-        restricted.append(Condition(REF_DOC_KEY, "in", list(asked.doc_ids)))
+        restricted.append(of_documents(checked_ids(asked.doc_ids, "doc_ids")))
     if asked.node_ids:
-        restricted.append(WithIds(frozenset(asked.node_ids)))
-    filters = to_store_filter(asked.filters)
-    if not restricted:
-        return filters
-    if filters is None:
-        return Filter(restricted)
-    if not isinstance(filters, Filter):
-        raise UnsupportedFilterError(
-            f"a {type(filters).__name__} cannot be joined with doc_ids or node_ids. Put these into the filter."
+        restricted.append(of_nodes(checked_ids(asked.node_ids, "node_ids")))
+    return joined(restricted, asked.filters)
+
+
+def _mode(asked: VectorStoreQuery) -> VectorStoreQueryMode:
+    try:
+        mode = VectorStoreQueryMode(asked.mode)
+    except ValueError:
+        mode = None
+    if mode is None or mode not in _MODES:
+        raise UnsupportedModeError(
+            f"the query mode {asked.mode if mode is None else mode.value!r} is not one of late interaction. There are "
+            f"{', '.join(repr(known.value) for known in _MODES)}."
         )
-    return Filter([*restricted, filters])
+    return mode
 
 
-def _text(asked: VectorStoreQuery) -> str:
-    if asked.query_str is None or not asked.query_str.strip():
+def _texts(asked: VectorStoreQuery) -> list[str]:
+    several = asked.search_strs if isinstance(asked, TextsQuery) else []
+    found = [text for text in several or [asked.query_str or ""] if text.strip()]
+    if not found:
         raise InputError(
             "the query has no text, so there is nothing to look for. Late interaction takes queries as text "
             "(query_str), not as one embedding."
         )
-    return asked.query_str
+    return found
 
 
 def _mode_options(options: Mapping[str, Any]) -> ModeOptions:
@@ -228,5 +262,16 @@ def _check_share(name: str, value: float) -> None:
         raise InputError(f"{name} is {value!r}, but it must be a number from 0 to 1.")
 
 
-def _scores(hits: list[Hit]) -> dict[str, float]:
-    return {hit.id: hit.score for hit in hits}
+def _node_id(hit: Hit) -> str:
+    return node_id_of(hit.id, hit.payload)
+
+
+def _node_hit(hit: Hit, score: float) -> Hit:
+    return Hit(_node_id(hit), score, hit.payload)
+
+
+def _scores(hits: Sequence[Hit]) -> dict[str, float]:
+    scores: dict[str, float] = {}
+    for hit in hits:  # best first, so that a node has its best window's
+        scores.setdefault(_node_id(hit), hit.score)
+    return scores

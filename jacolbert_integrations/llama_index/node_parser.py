@@ -18,7 +18,6 @@ from llama_index.core.utils import get_tqdm_iterable
 
 from ..encoder import JaColBERT
 from ..errors import InputError
-from ..hub import BUNDLED_NAME
 from ..sources import ModelSource
 from ..windows import Span, windows
 
@@ -100,7 +99,8 @@ class JaColBERTSentenceSplitter(MetadataAwareTextSplitter):
     ) -> None:
         if unknown := kwargs.keys() - {"class_name"}:
             raise InputError(f"JaColBERTSentenceSplitter takes no {', '.join(sorted(unknown))}.")
-        source = _source(model, revision)
+        # Nothing is encoded: any weights will do, and no GPU is needed.
+        source = replace(ModelSource.given(model, revision=revision), device="cpu", fingerprint=None)
         if isinstance(model, JaColBERT):  # the length is known, so that a cache of chunks can tell models apart
             chunk_size = _checked_size(chunk_size, model)
         fields: dict[str, Any] = {
@@ -223,18 +223,6 @@ class JaColBERTSentenceSplitter(MetadataAwareTextSplitter):
             spans = [_trimmed(text, span) for span in windows(text, lengths, limit, self.sentence_overlap)]
             event.on_end(payload={EventPayload.CHUNKS: [text[start:end] for start, end in spans]})
         return spans
-
-
-def _source(model: JaColBERT | str | Path | None, revision: str | None) -> ModelSource:
-    """Where to load the model from, on the CPU, as nothing is encoded. Any weights will do."""
-    if not isinstance(model, JaColBERT):
-        return ModelSource(model=str(BUNDLED_NAME if model is None else model), revision=revision, device="cpu")
-    if revision is not None:
-        raise InputError(
-            "the model is loaded already, so revision can no longer be chosen. Load it with what you want, or give its "
-            "name."
-        )
-    return replace(ModelSource.of(model), device="cpu", fingerprint=None)
 
 
 def _below(metadata: str, template: str) -> Callable[[str], str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -34,6 +35,9 @@ _OPERATORS: dict[FilterOperator, Operator] = {
 REF_DOC_KEY = "doc_id"
 """The payload key under which LlamaIndex keeps the id of the document that a node is of."""
 
+OUR_KEYS = "_jacolbert_"
+"""What all payload keys begin with that we keep beside LlamaIndex's."""
+
 
 def node_text(node: BaseNode) -> str:
     """What of a node is embedded: its text, and the metadata that it does not exclude."""
@@ -44,10 +48,12 @@ def check_nodes(nodes: Sequence[BaseNode]) -> list[str]:
     """The texts of nodes that are to be indexed.
 
     Raises:
-        InputError: If a node has no text, or an id comes twice.
+        InputError: If a node has no text or no id, or an id comes twice.
     """
     ids = [node.node_id for node in nodes]
-    if repeated := {node_id for node_id in ids if ids.count(node_id) > 1} if len(set(ids)) < len(ids) else set():
+    if "" in ids:
+        raise InputError(f"node {ids.index('')} has no id: an id is a non-empty string. Leave it out to have one made.")
+    if repeated := [node_id for node_id, times in Counter(ids).items() if times > 1]:
         raise InputError(f"nodes must have different ids, but these come more than once: {sorted(repeated)[:3]}.")
     texts = [node_text(node) for node in nodes]
     if empty := [node_id for node_id, text in zip(ids, texts, strict=True) if not text.strip()]:
@@ -66,17 +72,23 @@ def to_point(node: BaseNode, vectors: TokenVectors) -> Point:
 def to_payload(node: BaseNode) -> dict[str, Any]:
     """LlamaIndex's own payload of a node.
 
-    Its rules are LlamaIndex's, too: of what JSON does not have, dates become text, sets lists, and NaN is None.
+    Its rules are LlamaIndex's, too: of what JSON does not have, dates become text, sets lists, and NaN is None. Under
+    ``doc_id``, ``document_id`` and ``ref_doc_id`` filters find the id of the node's document, whatever its own
+    metadata has there.
 
     Raises:
-        InputError: If its metadata hold something that cannot be written as JSON.
+        InputError: If its metadata hold something that cannot be written as JSON, or have a key that is ours.
     """
+    if ours := [key for key in node.metadata if str(key).startswith(OUR_KEYS)]:
+        raise InputError(f"the node {node.node_id!r} has the metadata key {ours[0]!r}, which is for us. Rename it.")
     try:
-        return node_to_metadata_dict(node, remove_text=False, flat_metadata=False)
+        payload = node_to_metadata_dict(node, remove_text=False, flat_metadata=False)
+        payload["_node_content"].encode("utf-8")  # all of the node is in it, lone surrogates, too
     except (ValueError, TypeError) as error:
         raise InputError(
-            f"the node {node.node_id!r} cannot be written as JSON: {error}. Change its metadata."
+            f"the node {node.node_id!r} cannot be written as JSON: {error}. Change its text or metadata."
         ) from None
+    return payload
 
 
 def to_documents(nodes: Iterable[BaseNode]) -> Iterator[Document]:

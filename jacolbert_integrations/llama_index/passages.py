@@ -76,13 +76,17 @@ class PassageEncoder:
     Args:
         model: Encodes.
         cache: What was computed before.
-        store: What was written before; only passages that the model reads whole are taken from there.
+        store: What was written before; only passages that are read whole are taken from there.
+        window_size: Most tokens that are read at once; None is what the model reads.
     """
 
-    def __init__(self, model: JaColBERT, cache: VectorCache, store: MultiVectorStore | None) -> None:
+    def __init__(
+        self, model: JaColBERT, cache: VectorCache, store: MultiVectorStore | None, window_size: int | None = None
+    ) -> None:
         self._model = model
         self._cache = cache
         self._store = store
+        self._limit = model.document_maxlen if window_size is None else window_size
 
     def encode(self, nodes: Sequence[BaseNode]) -> list[Passage]:
         """The nodes' passages; all that have to be computed are computed in one call.
@@ -97,7 +101,7 @@ class PassageEncoder:
                 "score them by. Leave them out."
             )
         identity = self._model.identity
-        made_by = (identity.fingerprint, identity.dimension, identity.document_maxlen, identity.pooling)
+        made_by = (identity.fingerprint, identity.dimension, identity.document_maxlen, identity.pooling, self._limit)
         keys = [(made_by, text.digest) for text in texts]
         known = {key: passage for key in dict.fromkeys(keys) if (passage := self._cache.get(key)) is not None}
         missing = {key: place for place, key in enumerate(keys) if key not in known}
@@ -123,17 +127,17 @@ class PassageEncoder:
         ]
 
     def _pieces(self, texts: Sequence[PassageText]) -> list[list[_Piece]]:
-        """Each text as it is, or, where the model would not read all of it, in windows."""
+        """Each text as it is, or, where it is too long to be read at once, in windows."""
         lengths = self._model.document_lengths([text.whole for text in texts])
         return [
             [_Piece(text.whole, (text.offset, text.offset + len(text.body)))]
-            if length <= self._model.document_maxlen
+            if length <= self._limit
             else self._windows(text)
             for text, length in zip(texts, lengths, strict=True)
         ]
 
     def _windows(self, text: PassageText) -> list[_Piece]:
-        lengths, limit = self._model.document_lengths, self._model.document_maxlen
+        lengths, limit = self._model.document_lengths, self._limit
         if lengths([text.head + text.tail])[0] > _METADATA_SHARE * limit:
             return [_Piece(text.whole[a:b], text.in_node((a, b))) for a, b in windows(text.whole, lengths, limit)]
 
@@ -150,7 +154,7 @@ class PassageEncoder:
         ids = list(dict.fromkeys(node.node_id for node in nodes if node is not None))
         if self._store is None or not ids:
             return [None for _ in nodes]
-        with using_store():
+        with using_store(self._store):
             points = self._store.get(ids)
         texts = {
             node_id: node_text(to_node(point.payload))

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any, Literal
 
 from llama_index.core.bridge.pydantic import BaseModel, ConfigDict, Field, field_validator
-from llama_index.core.schema import NodeWithScore
-from llama_index.core.vector_stores.utils import metadata_dict_to_node
+from llama_index.core.schema import (
+    BaseNode,
+    Document,
+    ImageDocument,
+    ImageNode,
+    IndexNode,
+    Node,
+    NodeWithScore,
+    TextNode,
+)
+
+_KINDS: dict[str, type[BaseNode]] = {
+    kind.class_name(): kind for kind in (Document, ImageDocument, ImageNode, IndexNode, Node, TextNode)
+}
 
 
 class Provenance(BaseModel):
@@ -62,7 +73,7 @@ class ScoredNode(NodeWithScore):
         # a dump says which class of node it is of; the field's own type is abstract
         if not isinstance(value, Mapping):
             return value
-        return metadata_dict_to_node({"_node_content": json.dumps(value), "_node_type": value.get("class_name")})
+        return _KINDS.get(str(value.get("class_name")), TextNode).from_dict(dict(value))
 
     @property
     def best_window(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from llama_index.core.schema import QueryBundle, QueryType
@@ -12,15 +12,30 @@ from ..errors import InputError
 from ..types import Query
 
 
-def as_bundles(queries: Sequence[QueryType]) -> list[QueryBundle]:
-    """Several queries, each as a bundle.
+def as_queries(queries: Iterable[QueryType]) -> list[QueryType]:
+    """Several queries as a list.
 
     Raises:
-        InputError: If ``queries`` is one query.
+        InputError: If ``queries`` is one query, or one of them is neither a text nor a bundle.
     """
     if isinstance(queries, str | QueryBundle):
         raise InputError(f"expected a list of queries, but got one: {str(queries)!r:.60}. Put it into a list.")
-    return [QueryBundle(query) if isinstance(query, str) else query for query in queries]
+    asked = list(queries) if isinstance(queries, Iterable) else [queries]
+    for place, query in enumerate(asked, 1):
+        if not isinstance(query, str | QueryBundle):
+            raise InputError(
+                f"query {place} of {len(asked)} is a {type(query).__name__}, but it must be a string or a QueryBundle."
+            )
+    return asked
+
+
+def as_bundles(queries: Iterable[QueryType]) -> list[QueryBundle]:
+    """Several queries, each as a bundle.
+
+    Raises:
+        InputError: If ``queries`` is one query, or one of them is neither a text nor a bundle.
+    """
+    return [QueryBundle(query) if isinstance(query, str) else query for query in as_queries(queries)]
 
 
 def query_strings(bundles: Sequence[QueryBundle]) -> list[str]:

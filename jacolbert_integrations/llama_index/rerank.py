@@ -16,12 +16,12 @@ from llama_index.core.schema import BaseNode, NodeWithScore, QueryBundle, QueryT
 
 from ..encoder import JaColBERT
 from ..errors import InputError
-from ..hub import BUNDLED_NAME
 from ..query_length import QueryLength
 from ..sources import ModelSource
 from ..types import MultiVectorStore
 from ..windows import Span
 from .events import query_events
+from .interpolation import interpolated
 from .passages import PassageEncoder, best_windows
 from .provenance import Provenance, ScoredNode
 from .queries import as_bundles, query_strings
@@ -37,7 +37,7 @@ class JaColBERTRerank(BaseNodePostprocessor):
     """Orders nodes by the exact MaxSim of their token vectors with the query's.
 
     The nodes that come in are never changed; those that go out are new :class:`~.provenance.ScoredNode`, which also
-    say what scored them. A node longer than the model reads is scored by windows of whole sentences, each with the
+    say what scored them. A node longer than ``window_size`` is scored by windows of whole sentences, each with the
     metadata that the node embeds; the best window counts, and is reported in the node's provenance.
 
     A reranker that was pickled, or described by ``to_dict`` and made again by ``from_dict``, loads the same model, or
@@ -48,6 +48,11 @@ class JaColBERTRerank(BaseNodePostprocessor):
         top_n: How many nodes to keep.
         keep_retrieval_score: Keep the score that a node came with in its metadata, as
             ``retrieval_score``.
+        retrieval_weight: How much the score that a node came with counts beside MaxSim, both brought to 0 to 1 over
+            the nodes of a query; the sum is the score of the nodes that go out, whose provenance has the MaxSim. 0
+            ranks by MaxSim alone; after a retriever by words, .05 to .2 is worth a try.
+        window_size: Most tokens of a window, control tokens included. None is what the model reads. Shorter windows
+            suit a model that was trained with shorter passages; their nodes' vectors are not taken from the store.
         store: A store that may hold the nodes: the vectors of those that it holds with the same
             text are taken from there instead of being computed again. It is bound to the model.
         cache_bytes: Most bytes of document vectors that are kept for later queries; 0 keeps none.
@@ -63,7 +68,8 @@ class JaColBERTRerank(BaseNodePostprocessor):
     Raises:
         CheckpointError: If there is no such model.
         ModelMismatchError: If the store was filled by another model, or other weights are found than expected.
-        InputError: If a loaded model is given together with what is for loading one.
+        InputError: If a loaded model is given together with what is for loading one, or ``window_size`` is more than
+            the model reads, or has no room for text.
     """
 
     model_config = ConfigDict(extra="forbid", validate_assignment=True)
@@ -72,6 +78,15 @@ class JaColBERTRerank(BaseNodePostprocessor):
     top_n: int = Field(default=2, ge=1, description="How many nodes to return.")
     keep_retrieval_score: bool = Field(
         default=False, description="Whether to keep the retrieval score in the node's metadata."
+    )
+    retrieval_weight: float = Field(
+        default=0.0, ge=0, lt=1, description="How much the score that a node came with counts."
+    )
+    window_size: int | None = Field(
+        default=None,
+        ge=1,
+        frozen=True,
+        description="Most tokens that are scored at once; None is what the model reads.",
     )
     cache_bytes: int = Field(
         default=_CACHE_BYTES, ge=0, frozen=True, description="Most bytes of document vectors to keep."
@@ -92,6 +107,8 @@ class JaColBERTRerank(BaseNodePostprocessor):
         top_n: int = 2,
         *,
         keep_retrieval_score: bool = False,
+        retrieval_weight: float = 0.0,
+        window_size: int | None = None,
         store: MultiVectorStore | None = None,
         cache_bytes: int = _CACHE_BYTES,
         cache: VectorCache | None = None,
@@ -111,13 +128,16 @@ class JaColBERTRerank(BaseNodePostprocessor):
             "device": device,
             "fingerprint": fingerprint,
         }
-        encoder = _loaded(model, loading)
+        source = ModelSource.given(model, **loading)
+        encoder = model if isinstance(model, JaColBERT) else source.load()
         kwargs.pop("class_name", None)  # of a description that was made with model_dump
         fields: dict[str, Any] = {
             **ModelSource.of(encoder).to_dict(),
             "device": device,
             "top_n": top_n,
             "keep_retrieval_score": keep_retrieval_score,
+            "retrieval_weight": retrieval_weight,
+            "window_size": _checked_size(window_size, encoder),
             "cache_bytes": cache_bytes if cache is None else cache.max_bytes,
         }
         super().__init__(**fields, **kwargs)
@@ -125,7 +145,7 @@ class JaColBERTRerank(BaseNodePostprocessor):
         self._cache = VectorCache(cache_bytes) if cache is None else cache
         self._store = store
         if store is not None:
-            with using_store():
+            with using_store(store):
                 store.bind(encoder.identity)
 
     @classmethod
@@ -212,20 +232,23 @@ class JaColBERTRerank(BaseNodePostprocessor):
             passages = iter(self._passages([node.node for place in asked for node in nodes[place]]))
             for place, query in zip(asked, queries, strict=True):
                 scored = best_windows(self._encoder, query, [next(passages) for _ in nodes[place]])
-                ranked = sorted(zip(nodes[place], scored, strict=True), key=lambda pair: -pair[1][0])[: self.top_n]
-                results[place] = [self._outgoing(node, score, window, fingerprint) for node, (score, window) in ranked]
+                scores = interpolated([maxsim for maxsim, _ in scored], nodes[place], self.retrieval_weight)
+                ranked = sorted(range(len(scores)), key=lambda i: -scores[i])[: self.top_n]
+                results[place] = [self._outgoing(nodes[place][i], scores[i], *scored[i], fingerprint) for i in ranked]
             events.end([{EventPayload.NODES: results[place]} for place in asked])
         for place in asked:
             _dispatcher.event(ReRankEndEvent(nodes=results[place]))
         return results
 
     def _passages(self, nodes: Sequence[BaseNode]) -> list[Passage]:
-        return PassageEncoder(self._encoder, self._cache, self._store).encode(nodes)
+        return PassageEncoder(self._encoder, self._cache, self._store, self.window_size).encode(nodes)
 
-    def _outgoing(self, node: NodeWithScore, score: float, window: Span | None, fingerprint: str) -> ScoredNode:
+    def _outgoing(
+        self, node: NodeWithScore, score: float, maxsim: float, window: Span | None, fingerprint: str
+    ) -> ScoredNode:
         provenance = Provenance(
             step="rerank",
-            score=score,
+            score=maxsim,
             model=self._encoder.name,
             fingerprint=fingerprint,
             window=window,
@@ -242,14 +265,13 @@ class JaColBERTRerank(BaseNodePostprocessor):
         return ScoredNode(node=copy, score=score, provenance=provenance)
 
 
-def _loaded(model: JaColBERT | str | Path | None, loading: dict[str, Any]) -> JaColBERT:
-    given = [name for name, value in loading.items() if value is not None]
-    if not isinstance(model, JaColBERT):
-        name = str(BUNDLED_NAME if model is None else model)
-        return ModelSource(model=name, **loading).load()
-    if given:
+def _checked_size(window_size: int | None, model: JaColBERT) -> int | None:
+    if window_size is None or window_size < 1:  # the field says what is wrong with the latter
+        return window_size
+    empty = model.document_lengths([""])[0]
+    if not empty < window_size <= model.document_maxlen:
         raise InputError(
-            f"the model is loaded already, so {', '.join(given)} can no longer be chosen. Load it with what you want, "
-            "or give its name."
+            f"window_size is {window_size}, but {model.name} reads {model.document_maxlen} tokens of a document, "
+            f"{empty} of which are control tokens. Take a number between them, or leave window_size out."
         )
-    return model
+    return window_size

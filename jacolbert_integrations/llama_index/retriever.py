@@ -4,38 +4,37 @@ from __future__ import annotations
 
 import asyncio
 import math
-import pickle
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from llama_index.core import Settings
-from llama_index.core.base.base_retriever import BaseRetriever
-from llama_index.core.callbacks import CallbackManager, CBEventType, EventPayload
 from llama_index.core.ingestion import run_transformations
 from llama_index.core.instrumentation import get_dispatcher  # type: ignore[attr-defined]  # re-exported
-from llama_index.core.instrumentation.events.retrieval import RetrievalEndEvent, RetrievalStartEvent
 from llama_index.core.schema import BaseNode, Document, NodeWithScore, QueryBundle, QueryType, TransformComponent
-from llama_index.core.vector_stores.types import MetadataFilters
 
 from ..encoder import JaColBERT
-from ..errors import InputError, StoreError
+from ..errors import InputError
 from ..memory import MemoryStore
 from ..sources import ModelSource
 from ..types import Hit, Hits, MultiVectorStore, Query
 from ..vectors import check_top_k
-from ..windows import DOCUMENT_KEY, SPAN_KEY
-from .events import query_events
+from ..windows import SPAN_KEY
+from .best_windows import best_windows
+from .copies import SharesModelAndStore
+from .descriptions import RetrieverDescription, describable
+from .events import retrieval_events
 from .nodes import check_nodes, to_node, to_point, to_store_filter
+from .objects import without_objects
 from .passages import PassageText
 from .provenance import Provenance, ScoredNode
-from .queries import as_bundles, encode_queries
+from .queries import as_bundles, as_queries, encode_queries
+from .selection import windows_of
 from .stores import using_store
 
 _dispatcher = get_dispatcher(__name__)
 
 
-class JaColBERTRetriever(BaseRetriever):
+class JaColBERTRetriever(SharesModelAndStore):
     """Ranks the nodes of a store by exact MaxSim with the query.
 
     What it returns are :class:`~.provenance.ScoredNode`: LlamaIndex's nodes with scores, which also say what scored
@@ -72,7 +71,7 @@ class JaColBERTRetriever(BaseRetriever):
         self.filters = filters
         self._store = store
         self._model = model
-        with using_store():
+        with using_store(self._store):
             store.bind(model.identity)
 
     @classmethod
@@ -131,7 +130,12 @@ class JaColBERTRetriever(BaseRetriever):
 
     @classmethod
     def from_dict(
-        cls, data: dict[str, Any], store: MultiVectorStore, *, model: JaColBERT | None = None, **kwargs: Any
+        cls,
+        data: dict[str, Any],
+        store: MultiVectorStore | None = None,
+        *,
+        model: JaColBERT | None = None,
+        **kwargs: Any,
     ) -> JaColBERTRetriever:
         """The retriever that :meth:`to_dict` described, over a store.
 
@@ -142,20 +146,18 @@ class JaColBERTRetriever(BaseRetriever):
             **kwargs: As for LlamaIndex's ``BaseRetriever``.
 
         Raises:
-            InputError: If something is missing from the description.
+            InputError: If something is missing from the description, or there is no store.
             CheckpointError: If the model is no longer where it was.
             ModelMismatchError: If other weights are there now, or the store was filled by another model.
         """
-        try:
-            source, filters = ModelSource(**data["model"]), data["filters"]
-            options = {name: data[name] for name in ("similarity_top_k", "score_threshold")}
-        except (KeyError, TypeError) as error:
-            raise InputError(f"this is no description of a {cls.__name__}, as to_dict makes them: {error}.") from None
+        described = RetrieverDescription.from_dict(data, cls.__name__)
+        if store is None:
+            raise InputError("a description holds no nodes, and no connection to any: hand in the store, too.")
         return cls(
             store,
-            source.load() if model is None else model,
-            filters=None if filters is None else MetadataFilters.model_validate(filters),
-            **options,
+            described.model.load() if model is None else model,
+            filters=described.filters,
+            **described.options,
             **kwargs,
         )
 
@@ -165,40 +167,15 @@ class JaColBERTRetriever(BaseRetriever):
         Raises:
             InputError: If it has filters that are the store's own, or objects: neither can be described.
         """
-        if not (self.filters is None or isinstance(self.filters, MetadataFilters)):
-            raise InputError(
-                f"filters is a {type(self.filters).__name__}, which only its store understands. Describe a retriever "
-                "with MetadataFilters, or without filters."
-            )
         if self.object_map:
             raise InputError(f"the retriever has {len(self.object_map)} objects, and objects cannot be described.")
-        return {
-            "class_name": self.class_name(),
-            "model": ModelSource.of(self._model).to_dict(),
-            "similarity_top_k": self.similarity_top_k,
-            "score_threshold": self.score_threshold,
-            "filters": None if self.filters is None else self.filters.model_dump(mode="json"),
-        }
-
-    def __getstate__(self) -> dict[str, Any]:
-        try:
-            store = pickle.dumps(self._store)
-        except Exception as error:
-            raise StoreError(
-                f"the retriever cannot be pickled, because its store cannot ({error}). Send retriever.to_dict() "
-                "instead, and call from_dict there with a store of that process."
-            ) from error
-        dropped = ("_model", "_store", "callback_manager")
-        state = {name: value for name, value in self.__dict__.items() if name not in dropped}
-        return {**state, "_source": ModelSource.of(self._model), "_pickled_store": store}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        state = dict(state)
-        self._model = state.pop("_source").load()
-        self._store = pickle.loads(state.pop("_pickled_store"))
-        self.callback_manager = CallbackManager()
-        self.__dict__.update(state)
-        self._store.bind(self._model.identity)
+        description = RetrieverDescription(
+            model=ModelSource.of(self._model),
+            similarity_top_k=self.similarity_top_k,
+            score_threshold=self.score_threshold,
+            filters=describable(self.filters),
+        )
+        return {"class_name": self.class_name(), **description.to_dict()}
 
     @property
     def store(self) -> MultiVectorStore:
@@ -234,42 +211,58 @@ class JaColBERTRetriever(BaseRetriever):
     def insert_nodes(self, nodes: Sequence[BaseNode], *, show_progress: bool | None = None) -> None:
         """Adds nodes, replacing those of the same id.
 
+        An ``IndexNode`` may lead to a retriever, a query engine or the like: that is kept in ``object_map``, by the
+        node's ``index_id``, and not in the store.
+
         Raises:
             InputError: If a node has no text or an id comes twice; then nothing is stored.
             StoreError: If the store has been closed.
         """
-        texts = check_nodes(nodes)
-        vectors = self._model.encode_document(texts, show_progress_bar=show_progress)
-        with using_store():
-            self._store.upsert([to_point(node, matrix) for node, matrix in zip(nodes, vectors, strict=True)])
+        written, objects = without_objects(nodes)
+        vectors = self._model.encode_document(check_nodes(written), show_progress_bar=show_progress)
+        with using_store(self._store):
+            self._store.upsert([to_point(node, matrix) for node, matrix in zip(written, vectors, strict=True)])
+            self._store.delete(filter=windows_of([node.node_id for node in written]))  # of an earlier, longer version
+        self.object_map = {**self.object_map, **objects}  # not in the map that was handed in
+
+    async def ainsert_nodes(self, nodes: Sequence[BaseNode], *, show_progress: bool | None = None) -> None:
+        """As :meth:`insert_nodes`, in a thread.
+
+        Raises:
+            InputError: As :meth:`insert_nodes`.
+            StoreError: If the store has been closed.
+        """
+        await asyncio.to_thread(self.insert_nodes, nodes, show_progress=show_progress)
 
     @_dispatcher.span
-    def retrieve_batch(self, queries: Sequence[QueryType]) -> list[list[NodeWithScore]]:
+    def retrieve_batch(self, queries: Iterable[QueryType]) -> list[list[NodeWithScore]]:
         """As ``retrieve`` for each query: encoded together, and asked in one request where the store has that.
 
         Returns:
             The nodes of each query, in the order of the queries.
 
         Raises:
-            InputError: If one of the queries has no text; then nothing is asked.
+            InputError: If one of the queries has no text, or is none; then nothing is asked.
             StoreError: If the store has been closed.
         """
-        bundles = as_bundles(queries)
-        with self._announced(queries, bundles) as results:
+        asked = as_queries(queries)
+        bundles = as_bundles(asked)
+        with retrieval_events(self.callback_manager, asked, bundles) as results:
             for bundle, found in zip(bundles, self._search(bundles), strict=True):
                 results.append(self._handle_recursive_retrieval(bundle, found))
         return results
 
     @_dispatcher.span
-    async def aretrieve_batch(self, queries: Sequence[QueryType]) -> list[list[NodeWithScore]]:
+    async def aretrieve_batch(self, queries: Iterable[QueryType]) -> list[list[NodeWithScore]]:
         """As :meth:`retrieve_batch`, in a thread.
 
         Raises:
-            InputError: If one of the queries has no text; then nothing is asked.
+            InputError: If one of the queries has no text, or is none; then nothing is asked.
             StoreError: If the store has been closed.
         """
-        bundles = as_bundles(queries)
-        with self._announced(queries, bundles) as results:
+        asked = as_queries(queries)
+        bundles = as_bundles(asked)
+        with retrieval_events(self.callback_manager, asked, bundles) as results:
             for bundle, found in zip(bundles, await asyncio.to_thread(self._search, bundles), strict=True):
                 results.append(await self._ahandle_recursive_retrieval(bundle, found))
         return results
@@ -277,38 +270,37 @@ class JaColBERTRetriever(BaseRetriever):
     def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
         return self._search([query_bundle])[0]
 
+    @_dispatcher.span  # as LlamaIndex's own; what overrides an abstract method is one without saying so
     async def _aretrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
-        return await asyncio.to_thread(self._retrieve, query_bundle)
+        return (await asyncio.to_thread(self._search, [query_bundle]))[0]
 
     def _search(self, bundles: Sequence[QueryBundle]) -> list[list[NodeWithScore]]:
         queries = encode_queries(self._model, bundles)
-        with using_store():
-            hits_of = self._hits([query for query, _ in queries])
-            found = [self._best_windows(query, hits) for (query, _), hits in zip(queries, hits_of, strict=True)]
+        top_k, condition = self.similarity_top_k, to_store_filter(self.filters)
+        with using_store(self._store):
+            hits_of = self._hits([query for query, _ in queries], top_k, condition)
+            found = [
+                self._best_windows(query, hits, top_k, condition)
+                for (query, _), hits in zip(queries, hits_of, strict=True)
+            ]
         return [self._nodes(hits, texts) for hits, (_, texts) in zip(found, queries, strict=True)]
 
-    def _hits(self, queries: Sequence[Query]) -> Sequence[Sequence[Hit]]:
-        condition = to_store_filter(self.filters)
+    def _hits(self, queries: Sequence[Query], top_k: int, condition: object | None) -> Sequence[Sequence[Hit]]:
         search_batch = getattr(self._store, "search_batch", None)
         if len(queries) > 1 and search_batch is not None:
-            hits: Sequence[Sequence[Hit]] = search_batch(queries, top_k=self.similarity_top_k, filter=condition)
+            hits: Sequence[Sequence[Hit]] = search_batch(queries, top_k=top_k, filter=condition)
             return hits
-        return [self._store.search(query, top_k=self.similarity_top_k, filter=condition) for query in queries]
+        return [self._store.search(query, top_k=top_k, filter=condition) for query in queries]
 
-    def _best_windows(self, query: Query, hits: Sequence[Hit]) -> Sequence[Hit]:
+    def _best_windows(self, query: Query, hits: Sequence[Hit], top_k: int, condition: object | None) -> Hits:
         """Of each node the best of its windows; further hits are asked for until there are enough nodes."""
-        wanted = asked = self.similarity_top_k
-        while any(DOCUMENT_KEY in hit.payload for hit in hits):
-            best: dict[str, Hit] = {}
-            for hit in hits:
-                best.setdefault(hit.payload.get(DOCUMENT_KEY, hit.id), hit)
-            if len(best) >= wanted or len(hits) < asked:
-                return Hits(list(best.values())[:wanted], approximate=_is_approximate(hits))
-            asked *= 2
-            hits = self._store.search(query, top_k=asked, filter=to_store_filter(self.filters))
-        return hits
 
-    def _nodes(self, hits: Sequence[Hit], texts: int) -> list[NodeWithScore]:
+        def search(asked: int) -> Sequence[Hit]:
+            return hits if asked == top_k else self._store.search(query, top_k=asked, filter=condition)
+
+        return Hits(best_windows(search, top_k), approximate=_is_approximate(hits))
+
+    def _nodes(self, hits: Hits, texts: int) -> list[NodeWithScore]:
         fingerprint = self._model.fingerprint
         nodes: list[NodeWithScore] = []
         for hit in hits:
@@ -323,29 +315,11 @@ class JaColBERTRetriever(BaseRetriever):
                 model=self._model.name,
                 fingerprint=fingerprint,
                 collection=getattr(self._store, "collection", type(self._store).__name__),
-                approximate=_is_approximate(hits),
+                approximate=hits.approximate,
                 window=None if span is None else PassageText.of(node).in_node(span),
             )
             nodes.append(ScoredNode(node=node, score=score, provenance=provenance))
         return nodes
-
-    @contextmanager
-    def _announced(
-        self, queries: Sequence[QueryType], bundles: Sequence[QueryBundle]
-    ) -> Iterator[list[list[NodeWithScore]]]:
-        """The events and callbacks of as many queries as LlamaIndex's ``retrieve`` has of one, around their answers."""
-        results: list[list[NodeWithScore]] = []
-        for query in queries:
-            _dispatcher.event(RetrievalStartEvent(str_or_query_bundle=query))
-        payloads: list[dict[str, Any]] = [{EventPayload.QUERY_STR: bundle.query_str} for bundle in bundles]
-        with (
-            self.callback_manager.as_trace("query"),
-            query_events(self.callback_manager, CBEventType.RETRIEVE, payloads) as events,
-        ):
-            yield results
-            events.end([{EventPayload.NODES: nodes} for nodes in results])
-        for query, nodes in zip(queries, results, strict=True):
-            _dispatcher.event(RetrievalEndEvent(str_or_query_bundle=query, nodes=nodes))
 
 
 def _is_approximate(hits: Sequence[Hit]) -> bool:

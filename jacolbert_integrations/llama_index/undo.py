@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections import Counter, OrderedDict
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from threading import Lock
 
 from ..types import Point
+from .nodes import OUR_KEYS, payload_node_text
+
+RESTORED_KEY = f"{OUR_KEYS}restored"
+"""The payload key of a node that was put back: the id of its document, which LlamaIndex believes to be gone."""
 
 _logger = logging.getLogger(__name__)
 
@@ -22,6 +27,7 @@ class RecentlyDeleted:
     def __init__(self, max_bytes: int) -> None:
         self.max_bytes = max_bytes
         self._points: OrderedDict[str, list[Point]] = OrderedDict()
+        self._being_added: Counter[str] = Counter()
         self._lock = Lock()
 
     def keep(self, document: str, points: Sequence[Point]) -> None:
@@ -43,10 +49,34 @@ class RecentlyDeleted:
                 forgotten[0],
             )
 
-    def of(self, documents: Iterable[str]) -> list[Point]:
-        """The points of some documents."""
+    def to_restore(self, documents: Iterable[str]) -> list[Point]:
+        """The points of some documents as they are to be put back, marked as such.
+
+        Points without token vectors, as in a collection that is shared with dense ones, cannot be.
+        """
         with self._lock:
-            return [point for document in documents for point in self._points.get(document, [])]
+            kept = [(name, point) for name in documents for point in self._points.get(name, []) if len(point.vectors)]
+        return [
+            Point(p.id, p.vectors, {**p.payload, RESTORED_KEY: document}, payload_node_text(p.payload))
+            for document, p in kept
+        ]
+
+    @contextmanager
+    def adding(self, documents: Collection[str]) -> Iterator[None]:
+        """While new versions of documents are on their way: :meth:`forget` leaves the old ones."""
+        with self._lock:
+            self._being_added.update(documents)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._being_added -= Counter(documents)
+
+    def forget(self) -> None:
+        """Forgets all documents but those that are being added."""
+        with self._lock:
+            for document in self._points.keys() - self._being_added.keys():
+                del self._points[document]
 
     def clear(self) -> None:
         """Forgets everything."""

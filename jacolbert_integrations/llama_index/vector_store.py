@@ -3,51 +3,51 @@
 from __future__ import annotations
 
 import asyncio
-import json
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from threading import RLock
 from typing import Any, Literal
 
 import fsspec
-from llama_index.core import VectorStoreIndex
+from llama_index.core import StorageContext, VectorStoreIndex
 from llama_index.core.bridge.pydantic import ConfigDict, Field, PrivateAttr
 from llama_index.core.schema import BaseNode
 from llama_index.core.vector_stores.types import (
     DEFAULT_PERSIST_DIR,
-    BasePydanticVectorStore,
     MetadataFilters,
     VectorStoreQuery,
     VectorStoreQueryResult,
 )
 
 from ..encoder import JaColBERT
-from ..errors import InputError, StoreError, StoreFileError
-from ..hub import BUNDLED_NAME
+from ..errors import InputError, StoreError
 from ..memory import MemoryStore
 from ..places import MEMORY, check_place, open_store
 from ..query_length import QueryLength
 from ..sources import ModelSource
-from ..types import Condition, Filter, MultiVectorStore, Point, WithIds
+from ..types import Filter, MultiVectorStore, Point
+from ..windows import DOCUMENT_KEY
+from .best_windows import node_id_of
 from .embedding import StoreSideEmbedding
+from .index import TextIndex
 from .modes import answer
-from .nodes import REF_DOC_KEY, check_nodes, payload_node_text, to_node, to_point, to_store_filter
+from .nodes import REF_DOC_KEY, check_nodes, to_node, to_payload
+from .persistence import DESCRIPTION, holds_memory, read_description, read_memory, write_vector_store
+from .selection import checked_ids, document_of, having, joined, of_documents, of_nodes, says_nothing, windows_of
 from .stores import using_store
-from .undo import RecentlyDeleted
+from .threads import ThreadedVectorStore
+from .undo import RESTORED_KEY, RecentlyDeleted
 
 GIVEN = ":given:"
 """The place of a store that was handed in, which nothing written down can open again."""
 
-_RESTORED_KEY = "_jacolbert_restored"
-"""The payload key of nodes whose document has been deleted, and whose new version could not be encoded."""
-
-_DESCRIPTION = "vector_store.json"
-_FOLDER_SUFFIX = ".jacolbert"
 _UNDO_BYTES = 1 << 30
 
+_logger = logging.getLogger(__name__)
 
-class JaColBERTVectorStore(BasePydanticVectorStore):
+
+class JaColBERTVectorStore(ThreadedVectorStore):
     """Keeps nodes as token vectors and ranks them by exact MaxSim, for all that LlamaIndex does with vector stores.
 
     It encodes nodes when they are added, and queries when they are asked: no embedding model is needed beside, and an
@@ -60,12 +60,23 @@ class JaColBERTVectorStore(BasePydanticVectorStore):
     ``alpha * MaxSim + (1 - alpha) * BM25``, both brought to 0 to 1 over these nodes; without ``alpha``, by reciprocal
     rank fusion.
 
+    :meth:`as_index` gives an index that also takes what query transforms such as HyDE make of a query, and that finds
+    text nodes beside index nodes. ``VectorStoreIndex`` by itself does neither. The few parts of LlamaIndex that ask by
+    an embedding alone, such as ``DocumentSummaryIndex`` in its embedding mode, get an error.
+
+    A node without text is an error, and then nothing of the call is stored: LlamaIndex leaves out empty nodes when it
+    builds an index, but not when it inserts. So are ids that come twice in one call.
+
     Model and store are opened when they are first needed, and opened anew where the vector store was pickled to or
     described (``to_dict``). What is in memory travels with a pickle, but not with a description.
 
     ``IngestionPipeline`` and ``update_ref_doc`` delete the old version of a document before the new one is encoded. So
-    documents that :meth:`delete` removes are held in memory until the next :meth:`add` has succeeded; if it fails for
-    a document among them, its old nodes are put back, and the first success removes them for good.
+    documents that :meth:`delete` removes are held in memory until the next :meth:`add` has succeeded, and as long as
+    they are being added themselves. If that fails, their old nodes are put back, and the first success removes them
+    for good. Each :meth:`add` is whole or not at all as far as encoding goes, but a ``VectorStoreIndex`` calls it for
+    ``insert_batch_size`` nodes at a time (2048): of a document with more nodes, those before the batch that fails are
+    new and the others are missing, until the document is updated again. So is a document of which a transformation has
+    failed, before :meth:`add` was called.
 
     Args:
         model: A loaded model, or what :meth:`JaColBERT.from_pretrained` takes; None is the bundled mini model.
@@ -148,7 +159,7 @@ class JaColBERTVectorStore(BasePydanticVectorStore):
             "first_stage": None if first_stage is None else list(first_stage),
             "grpc": grpc,
             "undo_bytes": undo_bytes,
-            **_source(model, loading).to_dict(),
+            **ModelSource.given(model, **loading).to_dict(),
         }
         super().__init__(**fields, **kwargs)
         self._encoder = model if isinstance(model, JaColBERT) else None
@@ -192,7 +203,11 @@ class JaColBERTVectorStore(BasePydanticVectorStore):
                         "cannot hold that. Make it anew with from_dict(description, store=...)."
                     )
                 self._store = open_store(
-                    self.place, self.collection, self.first_stage, keywords=[REF_DOC_KEY], grpc=self.grpc
+                    self.place,
+                    self.collection,
+                    self.first_stage,
+                    keywords=[REF_DOC_KEY, DOCUMENT_KEY, RESTORED_KEY],
+                    grpc=self.grpc,
                 )
             self._bind()
             return self._store
@@ -207,13 +222,24 @@ class JaColBERTVectorStore(BasePydanticVectorStore):
         """What to give LlamaIndex where it asks for an embedding model."""
         return StoreSideEmbedding()
 
-    def as_index(self, **kwargs: Any) -> VectorStoreIndex:
+    def as_index(self, storage_context: StorageContext | None = None, **kwargs: Any) -> VectorStoreIndex:
         """An index over what is stored, to ask and to insert into.
 
         Args:
-            **kwargs: As for LlamaIndex's ``VectorStoreIndex.from_vector_store`` (``transformations``, ...).
+            storage_context: Around this vector store, where the index is to know the documents of an earlier one
+                (``refresh_ref_docs``). None makes one.
+            **kwargs: As for LlamaIndex's ``VectorStoreIndex`` (``transformations``, ...).
+
+        Raises:
+            InputError: If the storage context has another vector store.
         """
-        return VectorStoreIndex.from_vector_store(self, **{"embed_model": self.embed_model, **kwargs})
+        context = StorageContext.from_defaults(vector_store=self) if storage_context is None else storage_context
+        if context.vector_store is not self:
+            raise InputError(
+                "the storage context has another vector store. Make it with "
+                "StorageContext.from_defaults(vector_store=...), of the one that is to be the index."
+            )
+        return TextIndex(**{"nodes": [], "storage_context": context, "embed_model": self.embed_model, **kwargs})
 
     def close(self) -> None:
         """Lets go of the place, which can then be opened elsewhere. A store that was handed in is left alone."""
@@ -231,21 +257,17 @@ class JaColBERTVectorStore(BasePydanticVectorStore):
             The ids of the nodes.
 
         Raises:
-            InputError: If a node has no text, an id comes twice, metadata cannot be JSON, or there are
-                ``add_kwargs``.
+            InputError: If a node has no text or no id, an id comes twice, metadata cannot be JSON or have a key that is
+                ours, or there are ``add_kwargs``.
             StoreError: If the store cannot be written.
         """
         _refuse(add_kwargs, "add")
-        if not nodes:
+        if not (given := list(nodes)):
             return []
-        try:
-            self._write(nodes)
-        except BaseException:
-            self._put_back(nodes)
-            raise
-        self._drop_restored(nodes)
-        self._deleted.clear()
-        return [node.node_id for node in nodes]
+        with self._deleted.adding(_documents(given)):
+            self._replace(given)
+        self._deleted.forget()
+        return [node.node_id for node in given]
 
     async def async_add(self, nodes: Sequence[BaseNode], **kwargs: Any) -> list[str]:
         """As :meth:`add`, in a thread.
@@ -254,10 +276,16 @@ class JaColBERTVectorStore(BasePydanticVectorStore):
             InputError: As :meth:`add`.
             StoreError: As :meth:`add`.
         """
-        return await asyncio.to_thread(self.add, nodes, **kwargs)
+        _refuse(kwargs, "async_add")
+        if not (given := list(nodes)):
+            return []
+        with self._deleted.adding(_documents(given)):  # now, although threads may all be busy for a while
+            await asyncio.to_thread(self._replace, given)
+        self._deleted.forget()
+        return [node.node_id for node in given]
 
     def delete(self, ref_doc_id: str, **delete_kwargs: Any) -> None:
-        """Removes the nodes of a document, at once.
+        """Removes the nodes of a document, at once. A node that is of no document is one by itself.
 
         They are held in memory until the next :meth:`add`, which may have to put them back.
 
@@ -265,22 +293,15 @@ class JaColBERTVectorStore(BasePydanticVectorStore):
             InputError: If there are ``delete_kwargs``.
         """
         _refuse(delete_kwargs, "delete")
-        of_document = Filter([Condition(REF_DOC_KEY, "==", ref_doc_id)])
-        with using_store():
+        of_document = of_documents(checked_ids([ref_doc_id], "ref_doc_id"))
+        store = self.store
+        with using_store(store):
             if not self.undo_bytes:
-                self.store.delete(filter=of_document)
+                store.delete(filter=of_document)
                 return
-            points = list(self.store.points(filter=of_document))
+            points = list(store.points(filter=of_document))
             self._deleted.keep(ref_doc_id, points)
-            self.store.delete([point.id for point in points])
-
-    async def adelete(self, ref_doc_id: str, **delete_kwargs: Any) -> None:
-        """As :meth:`delete`, in a thread.
-
-        Raises:
-            InputError: As :meth:`delete`.
-        """
-        await asyncio.to_thread(self.delete, ref_doc_id, **delete_kwargs)
+            store.delete([point.id for point in points])
 
     def delete_nodes(
         self, node_ids: list[str] | None = None, filters: MetadataFilters | None = None, **delete_kwargs: Any
@@ -293,24 +314,11 @@ class JaColBERTVectorStore(BasePydanticVectorStore):
             UnsupportedFilterError: If the store cannot apply the filters.
         """
         _refuse(delete_kwargs, "delete_nodes")
-        if node_ids is None and (filters is None or not filters.filters):
+        if node_ids is None and (filters is None or says_nothing(filters)):
             raise InputError("delete_nodes needs node_ids or filters. To remove every node, call clear().")
-        with using_store():
-            if filters is None:
-                self.store.delete(node_ids)
-            else:
-                self.store.delete(filter=_chosen(node_ids, filters))
-
-    async def adelete_nodes(
-        self, node_ids: list[str] | None = None, filters: MetadataFilters | None = None, **delete_kwargs: Any
-    ) -> None:
-        """As :meth:`delete_nodes`, in a thread.
-
-        Raises:
-            InputError: As :meth:`delete_nodes`.
-            UnsupportedFilterError: As :meth:`delete_nodes`.
-        """
-        await asyncio.to_thread(self.delete_nodes, node_ids, filters, **delete_kwargs)
+        chosen, store = _chosen(node_ids, filters), self.store
+        with using_store(store):
+            store.delete(filter=chosen)
 
     def get_nodes(self, node_ids: list[str] | None = None, filters: MetadataFilters | None = None) -> list[BaseNode]:
         """The stored nodes: by id, those that pass filters, those of the ids that pass, or, with neither, all.
@@ -321,33 +329,22 @@ class JaColBERTVectorStore(BasePydanticVectorStore):
         Raises:
             UnsupportedFilterError: If the store cannot apply the filters.
         """
-        with using_store():
-            if node_ids is None:
-                return [to_node(p.payload) for p in self.store.points(filter=_chosen(None, filters))]
-            if filters is None:
-                return [to_node(p.payload) for p in self.store.get(node_ids).values()]
-            found = {p.id: p for p in self.store.points(filter=_chosen(node_ids, filters))}
-            return [to_node(found[i].payload) for i in dict.fromkeys(node_ids) if i in found]
-
-    async def aget_nodes(
-        self, node_ids: list[str] | None = None, filters: MetadataFilters | None = None
-    ) -> list[BaseNode]:
-        """As :meth:`get_nodes`, in a thread.
-
-        Raises:
-            UnsupportedFilterError: As :meth:`get_nodes`.
-        """
-        return await asyncio.to_thread(self.get_nodes, node_ids, filters)
+        chosen, store = _chosen(node_ids, filters), self.store
+        with using_store(store):
+            if node_ids is not None and filters is None:
+                points: Iterable[Point] = store.get(node_ids, with_vectors=False).values()
+            else:
+                points = store.points(filter=chosen, with_vectors=False)
+            found = {node_id_of(point.id, point.payload): point.payload for point in points}
+        wanted = found if node_ids is None else dict.fromkeys(node_ids)
+        return [to_node(found[node_id]) for node_id in wanted if node_id in found]
 
     def clear(self) -> None:
         """Removes every node. The collection stays, for the same model."""
-        with using_store():
-            self.store.delete(filter=Filter([]))
+        store = self.store
+        with using_store(store):
+            store.delete(filter=Filter([]))
         self._deleted.clear()
-
-    async def aclear(self) -> None:
-        """As :meth:`clear`, in a thread."""
-        await asyncio.to_thread(self.clear)
 
     def query(self, query: VectorStoreQuery, **kwargs: Any) -> VectorStoreQueryResult:
         """The nodes that a query asks for, best first.
@@ -364,23 +361,12 @@ class JaColBERTVectorStore(BasePydanticVectorStore):
             UnsupportedModeError: If there is no such mode, or the store cannot search by words.
             UnsupportedFilterError: If the store cannot apply the filter.
         """
-        with using_store():
-            hits = answer(self.store, self.encoder, query, **kwargs)
+        hits = answer(self.store, self.encoder, query, **kwargs)
         return VectorStoreQueryResult(
             nodes=[to_node(hit.payload) for hit in hits],
             similarities=[hit.score for hit in hits],
             ids=[hit.id for hit in hits],
         )
-
-    async def aquery(self, query: VectorStoreQuery, **kwargs: Any) -> VectorStoreQueryResult:
-        """As :meth:`query`, in a thread.
-
-        Raises:
-            InputError: As :meth:`query`.
-            UnsupportedModeError: As :meth:`query`.
-            UnsupportedFilterError: As :meth:`query`.
-        """
-        return await asyncio.to_thread(self.query, query, **kwargs)
 
     def persist(self, persist_path: str, fs: fsspec.AbstractFileSystem | None = None) -> None:
         """Writes a folder beside ``persist_path`` that :meth:`from_persist_path` reads.
@@ -392,18 +378,8 @@ class JaColBERTVectorStore(BasePydanticVectorStore):
             persist_path: As ``StorageContext.persist`` gives it.
             fs: Where; None is the local disk.
         """
-        disk = fsspec.filesystem("file") if fs is None else fs
-        folder = _persist_folder(persist_path)
-        disk.makedirs(folder, exist_ok=True)
-        if self.place == MEMORY and isinstance(self.store, MemoryStore):
-            if fs is None:
-                self.store.save(folder)
-            else:
-                with TemporaryDirectory() as copy:
-                    self.store.save(copy)
-                    disk.put(f"{copy}/", f"{folder}/", recursive=True)
-        with disk.open(f"{folder}/{_DESCRIPTION}", "w", encoding="utf-8") as file:
-            json.dump(self.to_dict(), file, ensure_ascii=False, indent=1)
+        memory = self.store if self.place == MEMORY or isinstance(self._store, MemoryStore) else None
+        write_vector_store(persist_path, fs, self.to_dict(), memory if isinstance(memory, MemoryStore) else None)
 
     @classmethod
     def from_persist_path(
@@ -419,21 +395,11 @@ class JaColBERTVectorStore(BasePydanticVectorStore):
         Raises:
             StoreFileError: If there is none, or it cannot be read.
         """
-        disk = fsspec.filesystem("file") if fs is None else fs
-        folder = _persist_folder(persist_path)
-        file_path = f"{folder}/{_DESCRIPTION}"
-        if not disk.exists(file_path):
-            raise StoreFileError(f"there is no vector store of ours at {persist_path}: there is no {file_path}.")
-        with disk.open(file_path, "r", encoding="utf-8") as file:
-            description = json.load(file)
-        opened = cls.from_dict(description, **kwargs)
-        if opened.place == MEMORY:
-            if fs is None:
-                opened._store = MemoryStore.open(folder)
-            else:
-                with TemporaryDirectory() as copy:
-                    disk.get(f"{folder}/", f"{copy}/", recursive=True)
-                    opened._store = MemoryStore.open(copy)
+        opened = cls.from_dict(read_description(persist_path, fs, cls.class_name()), **kwargs)
+        if opened.place == MEMORY or (
+            opened._store is None and opened.place == GIVEN and holds_memory(persist_path, fs)
+        ):
+            opened._store = read_memory(persist_path, fs)
         return opened
 
     @classmethod
@@ -455,47 +421,59 @@ class JaColBERTVectorStore(BasePydanticVectorStore):
         Raises:
             StoreFileError: If there is none, or it cannot be read.
         """
-        return cls.from_persist_path(f"{persist_dir}/{namespace}__{_DESCRIPTION}", fs=fs, **kwargs)
+        return cls.from_persist_path(f"{persist_dir}/{namespace}__{DESCRIPTION}", fs=fs, **kwargs)
 
     def __reduce__(self) -> tuple[Callable[..., JaColBERTVectorStore], tuple[dict[str, Any], MemoryStore | None]]:
-        memory = self._store if self.place == MEMORY and isinstance(self._store, MemoryStore) else None
-        return _unpickled, (self.to_dict(), memory)
+        return _unpickled, (self.to_dict(), self._store if isinstance(self._store, MemoryStore) else None)
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> JaColBERTVectorStore:
         return self.model_copy()  # model and store are shared, not doubled
 
     def _bind(self) -> None:
         if not self._bound and self._store is not None:
-            with using_store():
+            with using_store(self._store):
                 self._store.bind(self.encoder.identity)
             self._bound = True
 
+    def _replace(self, nodes: Sequence[BaseNode]) -> None:
+        """Writes nodes, and removes what they take the place of; if they cannot be encoded, all is as it was."""
+        try:
+            self._write(nodes)
+        except BaseException:
+            self._put_back(nodes)
+            raise
+        # LlamaIndex does not do it: its docstore has forgotten what was put back, and knows of no windows.
+        restored, windows = having(RESTORED_KEY, _documents(nodes)), windows_of([node.node_id for node in nodes])
+        store = self.store
+        with using_store(store):
+            store.delete(filter=Filter([restored, windows], "or"))
+
     def _write(self, nodes: Sequence[BaseNode]) -> None:
-        vectors = self.encoder.encode_document(check_nodes(nodes))
-        with using_store():
-            self.store.upsert([to_point(node, matrix) for node, matrix in zip(nodes, vectors, strict=True)])
+        texts, payloads = check_nodes(nodes), [to_payload(node) for node in nodes]
+        points = [
+            Point(node.node_id, vectors, payload, text)
+            for node, vectors, payload, text in zip(
+                nodes, self.encoder.encode_document(texts), payloads, texts, strict=True
+            )
+        ]
+        store = self.store
+        with using_store(store):
+            store.upsert(points)
 
     def _put_back(self, nodes: Iterable[BaseNode]) -> None:
-        """Restores the old versions of the nodes' documents, marked as such."""
-        points = [
-            Point(p.id, p.vectors, {**p.payload, _RESTORED_KEY: True}, payload_node_text(p.payload))
-            for p in self._deleted.of(_documents(nodes))
-        ]
-        if points:
-            with using_store():
-                self.store.upsert(points)
-
-    def _drop_restored(self, nodes: Sequence[BaseNode]) -> None:
-        """Removes what was restored of the nodes' documents, now that there is something new.
-
-        LlamaIndex does not do it: its docstore has forgotten the old version, and sees a new document.
-        """
-        documents = list(_documents(nodes))
-        if not documents:
+        """Restores the old versions of the nodes' documents, marked as such; if that fails, the log says so."""
+        points = self._deleted.to_restore(_documents(nodes))
+        if not points:
             return
-        restored = Filter([Condition(_RESTORED_KEY, "==", True), Condition(REF_DOC_KEY, "in", documents)])
-        with using_store():
-            self.store.delete(filter=restored)
+        documents = {point.payload[RESTORED_KEY] for point in points}
+        half = {node.node_id for node in nodes if document_of(node) in documents} - {point.id for point in points}
+        try:
+            store = self.store
+            with using_store(store):
+                store.upsert(points)
+                store.delete(half)
+        except Exception:  # what made it necessary is what the caller has to know
+            _logger.exception("The old versions of documents could not be put back: %d nodes are gone.", len(points))
 
 
 def _unpickled(description: dict[str, Any], memory: MemoryStore | None) -> JaColBERTVectorStore:
@@ -512,31 +490,12 @@ def _place(place: str | None, store: MultiVectorStore | None) -> str:
     return GIVEN
 
 
-def _source(model: JaColBERT | str | Path | None, loading: dict[str, Any]) -> ModelSource:
-    if not isinstance(model, JaColBERT):
-        return ModelSource(model=BUNDLED_NAME if model is None else str(model), **loading)
-    if given := [name for name, value in loading.items() if value is not None]:
-        raise InputError(
-            f"the model is loaded already, so {', '.join(given)} can no longer be chosen. Load it with what you want, "
-            "or give its name."
-        )
-    return ModelSource.of(model)
-
-
-def _documents(nodes: Iterable[BaseNode]) -> Iterable[str]:
-    return dict.fromkeys(node.ref_doc_id for node in nodes if node.ref_doc_id is not None)
+def _documents(nodes: Iterable[BaseNode]) -> list[str]:
+    return list(dict.fromkeys(map(document_of, nodes)))
 
 
 def _chosen(node_ids: Sequence[str] | None, filters: MetadataFilters | None) -> object | None:
-    condition = to_store_filter(filters)
-    if node_ids is None:
-        return condition
-    these = WithIds(frozenset(node_ids))
-    return Filter([these, condition] if isinstance(condition, Filter) else [these])
-
-
-def _persist_folder(persist_path: str) -> str:
-    return str(persist_path).removesuffix(".json") + _FOLDER_SUFFIX
+    return joined([] if node_ids is None else [of_nodes(checked_ids(node_ids, "node_ids"))], filters)
 
 
 def _refuse(kwargs: dict[str, Any], method: str) -> None:

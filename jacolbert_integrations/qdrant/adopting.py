@@ -74,7 +74,8 @@ def add_late_interaction(
         collection: The collection.
         model: What encodes.
         text: The payload's key of the text, or a function that finds it. None looks where this package, LlamaIndex,
-            LangChain and fastembed keep it.
+            LangChain and fastembed keep it. For LlamaIndex nodes whose metadata are embedded, too, give
+            ``payload_node_text`` of :mod:`jacolbert_integrations.llama_index`.
         first_stage: What to add to find candidates by, beside the dense vectors that are there.
         vector_options: For the multivector's :class:`qdrant_client.models.VectorParams`, such as ``datatype``.
         batch: Points that are read and encoded at a time.

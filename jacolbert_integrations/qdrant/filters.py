@@ -16,6 +16,7 @@ from .points import native_id, qdrant_id
 FindText: TypeAlias = Callable[[Condition], models.Condition]
 """Finds the points whose text matches, because Qdrant itself compares words only, and leaves parts of them."""
 
+_WORD = re.compile(r"[A-Za-z0-9_-]+")
 _PLAIN = re.compile(r"[A-Za-z0-9_-]+(\[\d*\])*")
 _EXACT_FLOAT = 1 << 53  # whole numbers beyond have neighbours that are the same float
 
@@ -66,8 +67,11 @@ def _any(condition: Condition | WithIds | Filter, find_text: FindText | None) ->
     return _condition(condition)
 
 
-def payload_path(key: str) -> str:
-    """A key as Qdrant takes it. Its dots lead into nested payloads; what is no plain word between them is quoted.
+def payload_paths(key: str) -> list[str]:
+    """Where Qdrant finds what is stored under a key: the first of these paths at which there is something.
+
+    A key with dots is looked for as it is, and then as the way into nested payloads, as
+    :func:`~jacolbert_integrations.filters.value_at` does it. What is no plain word on the way is quoted.
 
     Raises:
         UnsupportedFilterError: If it holds a quotation mark, or nothing between two dots.
@@ -75,11 +79,28 @@ def payload_path(key: str) -> str:
     parts = key.split(".")
     if '"' in key or not all(parts):
         raise UnsupportedFilterError(f"the key {key!r} cannot be filtered by: Qdrant has no path for it.")
-    return ".".join(part if _PLAIN.fullmatch(part) else f'"{part}"' for part in parts)
+    ways = [[*parts[:depth], ".".join(parts[depth:])] for depth in range(len(parts))]
+    paths = [".".join(part if _WORD.fullmatch(part) else f'"{part}"' for part in way) for way in ways]
+    within = ".".join(part if _PLAIN.fullmatch(part) else f'"{part}"' for part in parts)
+    return list(dict.fromkeys([*paths, within]))
+
+
+def is_empty(path: str) -> models.IsEmptyCondition:
+    """Whether there is nothing at a path."""
+    return models.IsEmptyCondition(is_empty=models.PayloadField(key=path))
 
 
 def _condition(condition: Condition) -> models.Condition:
-    key, value = payload_path(condition.key), condition.value
+    *preferred, last = payload_paths(condition.key)
+    result = _condition_at(last, condition)
+    for path in reversed(preferred):
+        there = models.Filter(must=[_condition_at(path, condition)], must_not=[is_empty(path)])
+        result = models.Filter(should=[there, models.Filter(must=[is_empty(path), result])])
+    return result
+
+
+def _condition_at(key: str, condition: Condition) -> models.Condition:
+    value = condition.value
     match condition.operator:
         case "==" | "contains":
             return _equals(key, value)
@@ -92,7 +113,7 @@ def _condition(condition: Condition) -> models.Condition:
         case "all":
             return models.Filter(must=[_equals(key, item) for item in value])
         case "is_empty":
-            return models.IsEmptyCondition(is_empty=models.PayloadField(key=key))
+            return is_empty(key)
         case _:
             name = {">": "gt", ">=": "gte", "<": "lt", "<=": "lte"}[condition.operator]
             if isinstance(value, str):

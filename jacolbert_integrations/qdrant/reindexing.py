@@ -87,7 +87,8 @@ def reindex(
         alias: The name under which applications search, on the target's client; it is made if it does not exist. None
             moves none.
         text: The payload's key of the text, or a function that finds it. None looks where this package, LlamaIndex,
-            LangChain and fastembed keep it.
+            LangChain and fastembed keep it. For LlamaIndex nodes whose metadata are embedded, too, give
+            ``payload_node_text`` of :mod:`jacolbert_integrations.llama_index`.
         too_long: As of :class:`QdrantWriter`.
         batch: Points that are read, and encoded, at a time.
         retries: How often what fails is asked for again.

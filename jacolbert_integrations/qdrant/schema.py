@@ -58,7 +58,9 @@ def read_record(client: Client, collection: str) -> Record | None:
         names = sorted(vectors) if isinstance(vectors, dict) else "one unnamed vector"
         raise CollectionLayoutError(
             f"the Qdrant collection {collection!r} was not made by this package: it has no {METADATA_KEY!r} metadata "
-            f"with a multivector {VECTOR_NAME!r} (vectors: {names}). Choose another name; nothing was changed."
+            f"with a multivector {VECTOR_NAME!r} (vectors: {names}); nothing was changed. Choose another name. Or, to "
+            "search what is in it, copy it into a new collection with reindex, or give its points token vectors with "
+            "add_late_interaction; both are in jacolbert_integrations.qdrant."
         )
     where = f"the Qdrant collection {collection!r}"
     identity = identity_from_dict(record, where)

@@ -454,14 +454,15 @@ class QdrantStore:
         """Whether the collection has been made."""
         return self.client.collection_exists(self.collection)
 
-    def get(self, ids: Sequence[str]) -> dict[str, Point]:
-        """The stored points by id, with their vectors; unknown ids are left out."""
+    def get(self, ids: Sequence[str], *, with_vectors: bool = True) -> dict[str, Point]:
+        """The stored points by id, with or without their vectors; unknown ids are left out."""
         self._require_bound()
         if not ids or not self.exists():
             return {}
         wanted = self.qdrant_ids(ids)
-        records = self.client.retrieve(self.collection, wanted, with_vectors=[VECTOR_NAME], **self.read_options)
-        points = {point.id: point for point in map(_point, records)}
+        names = _vector_names(with_vectors)
+        records = self.client.retrieve(self.collection, wanted, with_vectors=names, **self.read_options)
+        points = {point.id: point for point in map(self._point, records)}
         return {i: points[i] for i in ids if i in points}
 
     def contains(self, ids: Sequence[str]) -> set[str]:
@@ -473,14 +474,15 @@ class QdrantStore:
         records = self.client.retrieve(self.collection, list(wanted), with_payload=False, **self.read_options)
         return {wanted[_plain(record.id)] for record in records}
 
-    def points(self, *, filter: object | None = None, batch: int = 256) -> Iterator[Point]:
-        """All points, or those that pass the filter, with their vectors; a page of them is in memory at a time.
+    def points(self, *, filter: object | None = None, batch: int = 256, with_vectors: bool = True) -> Iterator[Point]:
+        """All points, or those that pass the filter; a page of them is in memory at a time.
 
         A page that fails for a reason that may pass is asked for again.
 
         Args:
             filter: Which points.
             batch: How many a page holds at most; fewer where documents are long.
+            with_vectors: False reads none: each point then has a matrix without rows.
 
         Raises:
             InputError: If ``batch`` is below 1.
@@ -492,21 +494,27 @@ class QdrantStore:
         if not isinstance(batch, int) or isinstance(batch, bool) or batch < 1:
             raise InputError(f"batch is {batch!r}, but it must be an integer of at least 1.")
         condition = self.condition(filter)
-        return self._pages(condition, batch) if self._look() else iter(())
+        return self._pages(condition, batch, with_vectors) if self._look() else iter(())
 
-    def _pages(self, condition: models.Filter | None, batch: int) -> Iterator[Point]:
+    def _pages(self, condition: models.Filter | None, batch: int, with_vectors: bool) -> Iterator[Point]:
         limit = min(batch, _FIRST_PAGE)
-        options = {"with_payload": True, "with_vectors": [VECTOR_NAME], **self.read_options}
+        options = {"with_payload": True, "with_vectors": _vector_names(with_vectors), **self.read_options}
         read = partial(self.client.scroll, self.collection, condition, **options)
         offset: Any = None
         while True:
             records, offset = Retries().call(partial(read, limit=limit, offset=offset))
-            page = [_point(record) for record in records]
+            page = [self._point(record) for record in records]
             yield from page
             if offset is None:
                 return
             floats = sum(point.vectors.size for point in page)
             limit = min(batch, max(1, len(page) * _PAGE_FLOATS // max(floats, 1)))
+
+    def _point(self, record: models.Record) -> Point:
+        point_id, payload = from_payload(record.id, record.payload)
+        vectors = record.vector.get(VECTOR_NAME, []) if isinstance(record.vector, dict) else []
+        matrix = np.asarray(vectors, np.float32)
+        return Point(point_id, matrix.reshape(len(matrix), self._require_bound().dimension), payload)
 
     def optimize(self) -> None:
         """Builds what makes searches fast over what was written, where the engine does not do that by itself.
@@ -537,10 +545,8 @@ def _plain(point_id: models.ExtendedPointId) -> models.ExtendedPointId:
     return point_id if isinstance(point_id, int) else str(point_id)
 
 
-def _point(record: models.Record) -> Point:
-    point_id, payload = from_payload(record.id, record.payload)
-    vectors = record.vector.get(VECTOR_NAME, []) if isinstance(record.vector, dict) else []
-    return Point(point_id, np.asarray(vectors, np.float32), payload)
+def _vector_names(with_vectors: bool) -> list[str] | bool:
+    return [VECTOR_NAME] if with_vectors else False
 
 
 def _hits(found: Iterable[models.ScoredPoint]) -> list[Hit]:

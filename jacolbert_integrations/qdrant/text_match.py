@@ -10,7 +10,7 @@ from qdrant_client import models
 from ..filters import holds, value_at
 from ..types import Condition
 from .clients import Client
-from .filters import payload_path
+from .filters import is_empty, payload_paths
 from .retrying import Retries
 
 _PAGE = 1000
@@ -27,14 +27,13 @@ def text_matches(client: Client, collection: str, condition: Condition, **read_o
         condition: ``text_match`` or ``text_match_insensitive``.
         **read_options: For each request.
     """
-    path = payload_path(condition.key)
-    empty = models.IsEmptyCondition(is_empty=models.PayloadField(key=path))
+    paths = payload_paths(condition.key)
     read = partial(
         client.scroll,
         collection,
-        models.Filter(must_not=[empty]),
+        models.Filter(must_not=[models.Filter(must=[is_empty(path) for path in paths])]),
         limit=_PAGE,
-        with_payload=[path],
+        with_payload=paths,
         with_vectors=False,
         **read_options,
     )

@@ -1,0 +1,31 @@
+"""Of a node that a writer has split into windows, the best of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from ..types import Hit, Payload
+from ..windows import DOCUMENT_KEY
+
+
+def node_id_of(point_id: str, payload: Payload) -> str:
+    """The id of the node that a point is, or is a window of."""
+    return str(payload.get(DOCUMENT_KEY, point_id))
+
+
+def best_windows(search: Callable[[int], Sequence[Hit]], wanted: int) -> list[Hit]:
+    """The best so many nodes, each by the best of its windows.
+
+    Args:
+        search: Finds the best so many points, best first.
+        wanted: How many nodes.
+    """
+    asked = wanted
+    while True:
+        hits = search(asked)
+        best: dict[str, Hit] = {}
+        for hit in hits:
+            best.setdefault(node_id_of(hit.id, hit.payload), hit)
+        if len(best) >= wanted or len(hits) < asked:
+            return list(best.values())[:wanted]
+        asked *= 2
