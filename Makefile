@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 
-.PHONY: demo test lint format benchmarks interop wheel clean
+.PHONY: demo test lint format notebook benchmarks interop wheel clean
 
 demo: $(READY)
 	$(BIN)/jacolbert demo
@@ -22,6 +22,10 @@ lint: $(READY)
 format: $(READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# The notebook's outputs, from a fresh run.
+notebook: $(READY)
+	$(BIN)/python -m tests.notebooks
 
 benchmarks: $(READY)
 	$(BIN)/python benchmarks/tokenization.py
