@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 from .errors import InputError
 from .sentences import Span as Span
@@ -15,10 +15,35 @@ DOCUMENT_KEY = "_jacolbert_document"
 SPAN_KEY = "_jacolbert_span"
 """The payload key of where in its document a window begins and ends, in characters."""
 
+TooLong: TypeAlias = Literal["refuse", "split", "cut"]
+"""What becomes of a text of more tokens than the model reads."""
+
 Lengths: TypeAlias = Callable[[Sequence[str]], list[int]]
 """Tokens of each of some texts, control tokens included, such as ``JaColBERT.document_lengths``."""
 
 _UNITS: tuple[Units, ...] = (quotations, sentences, clauses)
+
+
+def check_too_long(too_long: str) -> None:
+    """Refuses what is none of the ways to treat long texts.
+
+    Raises:
+        InputError: If it is none.
+    """
+    if too_long not in get_args(TooLong):
+        raise InputError(f"too_long is {too_long!r}, but it must be 'refuse', 'split' or 'cut'.")
+
+
+def window_id(document: str, start: int) -> str:
+    """The id of a window other than the first, which has its document's.
+
+    Where it begins tells it from all others of its document, also from those that were cut before.
+
+    Args:
+        document: The document's id.
+        start: Where in it the window begins, in characters.
+    """
+    return f"{document}#window-{start}"
 
 
 def windows(text: str, lengths: Lengths, limit: int, overlap: int = 0) -> list[Span]:

@@ -27,7 +27,7 @@ from jacolbert_integrations import (
 )
 from jacolbert_integrations.errors import InputError, UnsupportedFilterError
 from jacolbert_integrations.filters import as_date
-from jacolbert_integrations.llama_index.nodes import to_point, to_store_filter
+from jacolbert_integrations.llama_index.nodes import node_text, to_payload, to_store_filter
 from jacolbert_integrations.types import ModelIdentity, TokenVectors, WithIds
 
 IDENTITY = ModelIdentity("made-up", "f" * 64, 8, 300)
@@ -71,7 +71,7 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Multi
         for store in every.values():
             store.bind(IDENTITY)
             nodes = [TextNode(id_=name, text="本文", metadata=values) for name, values in NODES.items()]
-            store.upsert([to_point(node, vectors(i)) for i, node in enumerate(nodes)])
+            store.upsert([Point(n.node_id, vectors(i), to_payload(n), node_text(n)) for i, n in enumerate(nodes)])
         yield every
     client.close()
 

@@ -23,11 +23,12 @@ from pydantic import ValidationError
 from qdrant_client import QdrantClient
 
 from jacolbert_integrations import JaColBERT, JaColBERTRerank, MemoryStore, QdrantStore
-from jacolbert_integrations.errors import CheckpointNotFoundError, InputError, ModelMismatchError
+from jacolbert_integrations.errors import CheckpointNotFoundError, InputError, ModelMismatchError, TruncationWarning
 from jacolbert_integrations.llama_index import ScoredNode, VectorCache
 from jacolbert_integrations.llama_index.interpolation import interpolated
 from jacolbert_integrations.llama_index.passages import PassageText
 from jacolbert_integrations.llama_index.vector_cache import Passage
+from jacolbert_integrations.llama_index.writing import node_points
 from jacolbert_integrations.types import TokenVectors
 
 from .conftest import STANFORD
@@ -49,9 +50,9 @@ def encoded(mini: JaColBERT, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     texts: list[str] = []
     real = mini.encode_document
 
-    def recording(given: list[str]) -> list[TokenVectors]:
+    def recording(given: list[str], **options: Any) -> list[TokenVectors]:
         texts.extend(given)
-        return real(given)
+        return real(given, **options)
 
     monkeypatch.setattr(mini, "encode_document", recording)
     return texts
@@ -121,13 +122,11 @@ def test_metadata_longer_than_a_window_are_cut_as_the_text_is(mini: JaColBERT, e
 
 
 def test_a_cut_stored_vector_does_not_stand_for_a_long_node(mini: JaColBERT, encoded: list[str]) -> None:
-    from jacolbert_integrations.llama_index.nodes import to_point
-
     store = MemoryStore()
     store.bind(mini.identity)
     long, short = with_scores(FILLER + ANSWER, ANSWER)
-    vectors = [mini.encode_document([ANSWER])[0] for _ in range(2)]
-    store.upsert([to_point(n.node, v) for n, v in zip((long, short), vectors, strict=True)])
+    with pytest.warns(TruncationWarning):
+        store.upsert(node_points([long.node, short.node], mini, "cut"))
     encoded.clear()
     ranked = JaColBERTRerank(mini, store=store).postprocess_nodes([long, short], query_str=QUESTION)
     assert len(ranked) == 2
@@ -306,12 +305,10 @@ def test_nodes_without_text_and_empty_queries_are_errors(mini: JaColBERT) -> Non
 
 
 def test_one_id_with_two_texts(mini: JaColBERT) -> None:
-    from jacolbert_integrations.llama_index.nodes import to_point
-
     store = MemoryStore()
     store.bind(mini.identity)
     old, new = TextNode(id_="same", text="猫がいる。"), TextNode(id_="same", text=ANSWER)
-    store.upsert([to_point(old, mini.encode_document([old.text])[0])])
+    store.upsert(node_points([old], mini, "cut"))
     nodes = [NodeWithScore(node=new), NodeWithScore(node=old)]
     for order in (nodes, nodes[::-1]):
         ranked = JaColBERTRerank(mini, store=store).postprocess_nodes(order, query_str=QUESTION)

@@ -11,7 +11,7 @@ from llama_index.core.vector_stores.types import FilterCondition, FilterOperator
 from llama_index.core.vector_stores.utils import metadata_dict_to_node, node_to_metadata_dict
 
 from ..errors import InputError, StoreFileError
-from ..types import Condition, Document, Filter, Operator, Payload, Point, TokenVectors
+from ..types import Condition, Document, Filter, Operator, Payload
 from ..windows import SPAN_KEY
 
 _OPERATORS: dict[FilterOperator, Operator] = {
@@ -64,11 +64,6 @@ def check_nodes(nodes: Sequence[BaseNode]) -> list[str]:
     return texts
 
 
-def to_point(node: BaseNode, vectors: TokenVectors) -> Point:
-    """A node as a point, with LlamaIndex's own payload, so that its other readers understand it."""
-    return Point(node.node_id, vectors, to_payload(node), node_text(node))
-
-
 def to_payload(node: BaseNode) -> dict[str, Any]:
     """LlamaIndex's own payload of a node.
 
@@ -94,7 +89,7 @@ def to_payload(node: BaseNode) -> dict[str, Any]:
 def to_documents(nodes: Iterable[BaseNode]) -> Iterator[Document]:
     """Nodes as documents for a writer, one after the other, so that any number of them can be written.
 
-    What it writes is what :meth:`JaColBERTRetriever.insert_nodes` writes, and the retriever finds it.
+    With ``too_long="split"`` it writes what :meth:`JaColBERTRetriever.insert_nodes` writes, and the retriever finds it.
     """
     for node in nodes:
         yield Document(node.node_id, node_text(node), to_payload(node))

@@ -18,18 +18,18 @@ from ..memory import MemoryStore
 from ..sources import ModelSource
 from ..types import Hit, Hits, MultiVectorStore, Query
 from ..vectors import check_top_k
-from ..windows import SPAN_KEY
+from ..windows import SPAN_KEY, TooLong
 from .best_windows import best_windows
 from .copies import SharesModelAndStore
 from .descriptions import RetrieverDescription, describable
 from .events import retrieval_events
-from .nodes import check_nodes, to_node, to_point, to_store_filter
+from .nodes import to_node, to_store_filter
 from .objects import without_objects
 from .passages import PassageText
 from .provenance import Provenance, ScoredNode
 from .queries import as_bundles, as_queries, encode_queries
-from .selection import windows_of
 from .stores import using_store
+from .writing import left_over, node_points
 
 _dispatcher = get_dispatcher(__name__)
 
@@ -86,6 +86,7 @@ class JaColBERTRetriever(SharesModelAndStore):
         model: JaColBERT,
         *,
         store: MultiVectorStore | None = None,
+        too_long: TooLong = "split",
         show_progress: bool | None = None,
         **kwargs: Any,
     ) -> JaColBERTRetriever:
@@ -95,6 +96,7 @@ class JaColBERTRetriever(SharesModelAndStore):
             nodes: Nodes with text.
             model: Encodes them and the queries.
             store: Where to put them; None keeps them in memory.
+            too_long: As for :meth:`insert_nodes`.
             show_progress: None shows a bar after a second, on a terminal.
             **kwargs: As for the constructor.
 
@@ -102,7 +104,7 @@ class JaColBERTRetriever(SharesModelAndStore):
             InputError: If a node has no text or an id comes twice; then nothing is stored.
         """
         retriever = cls(MemoryStore() if store is None else store, model, **kwargs)
-        retriever.insert_nodes(nodes, show_progress=show_progress)
+        retriever.insert_nodes(nodes, too_long=too_long, show_progress=show_progress)
         return retriever
 
     @classmethod
@@ -208,31 +210,41 @@ class JaColBERTRetriever(SharesModelAndStore):
             raise InputError(f"score_threshold is {value!r}, but it must be a number or None.")
         self._score_threshold = value
 
-    def insert_nodes(self, nodes: Sequence[BaseNode], *, show_progress: bool | None = None) -> None:
+    def insert_nodes(
+        self, nodes: Sequence[BaseNode], *, too_long: TooLong = "split", show_progress: bool | None = None
+    ) -> None:
         """Adds nodes, replacing those of the same id.
 
         An ``IndexNode`` may lead to a retriever, a query engine or the like: that is kept in ``object_map``, by the
         node's ``index_id``, and not in the store.
 
+        Args:
+            nodes: Nodes with text.
+            too_long: What becomes of a node of more tokens than the model reads. ``split`` writes it as windows of
+                whole sentences, the best of which finds it; ``cut`` leaves out the rest; ``refuse`` is an error.
+            show_progress: None shows a bar after a second, on a terminal.
+
         Raises:
-            InputError: If a node has no text or an id comes twice; then nothing is stored.
+            InputError: If a node has no text or an id comes twice, or one is refused; then nothing is stored.
             StoreError: If the store has been closed.
         """
         written, objects = without_objects(nodes)
-        vectors = self._model.encode_document(check_nodes(written), show_progress_bar=show_progress)
+        points = node_points(written, self._model, too_long, show_progress=show_progress)
         with using_store(self._store):
-            self._store.upsert([to_point(node, matrix) for node, matrix in zip(written, vectors, strict=True)])
-            self._store.delete(filter=windows_of([node.node_id for node in written]))  # of an earlier, longer version
+            self._store.upsert(points)
+            self._store.delete(filter=left_over(written, points))
         self.object_map = {**self.object_map, **objects}  # not in the map that was handed in
 
-    async def ainsert_nodes(self, nodes: Sequence[BaseNode], *, show_progress: bool | None = None) -> None:
+    async def ainsert_nodes(
+        self, nodes: Sequence[BaseNode], *, too_long: TooLong = "split", show_progress: bool | None = None
+    ) -> None:
         """As :meth:`insert_nodes`, in a thread.
 
         Raises:
             InputError: As :meth:`insert_nodes`.
             StoreError: If the store has been closed.
         """
-        await asyncio.to_thread(self.insert_nodes, nodes, show_progress=show_progress)
+        await asyncio.to_thread(self.insert_nodes, nodes, too_long=too_long, show_progress=show_progress)
 
     @_dispatcher.span
     def retrieve_batch(self, queries: Iterable[QueryType]) -> list[list[NodeWithScore]]:

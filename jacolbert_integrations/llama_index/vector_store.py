@@ -26,18 +26,19 @@ from ..memory import MemoryStore
 from ..places import MEMORY, check_place, open_store
 from ..query_length import QueryLength
 from ..sources import ModelSource
-from ..types import Filter, MultiVectorStore, Point
-from ..windows import DOCUMENT_KEY
+from ..types import Filter, MultiVectorStore, Point, WithIds
+from ..windows import DOCUMENT_KEY, TooLong
 from .best_windows import node_id_of
 from .embedding import StoreSideEmbedding
 from .index import TextIndex
 from .modes import answer
-from .nodes import REF_DOC_KEY, check_nodes, to_node, to_payload
+from .nodes import REF_DOC_KEY, to_node
 from .persistence import DESCRIPTION, holds_memory, read_description, read_memory, write_vector_store
-from .selection import checked_ids, document_of, having, joined, of_documents, of_nodes, says_nothing, windows_of
+from .selection import checked_ids, document_of, having, joined, of_documents, of_nodes, says_nothing
 from .stores import using_store
 from .threads import ThreadedVectorStore
 from .undo import RESTORED_KEY, RecentlyDeleted
+from .writing import left_over, node_points
 
 GIVEN = ":given:"
 """The place of a store that was handed in, which nothing written down can open again."""
@@ -87,6 +88,9 @@ class JaColBERTVectorStore(ThreadedVectorStore):
         first_stage: How a new collection finds candidates for MaxSim: some of ``"lexical"``, ``"bm25"``, ``"muvera"``,
             ``"mean"``. None takes what a collection has, and makes a new one without.
         grpc: Whether to talk gRPC with a server.
+        too_long: What becomes of a node of more tokens than the model reads. ``split`` writes it as windows of whole
+            sentences, so that all of it can be found; it is still one node in every answer, by its best window. ``cut``
+            leaves out the rest, and ``refuse`` is an error.
         undo_bytes: Most bytes of token vectors of deleted documents that are held; 0 holds none.
         revision: Of the hub repository, where ``model`` is a hub id.
         query_length: The query-length rule, where ``model`` is no loaded model.
@@ -111,6 +115,7 @@ class JaColBERTVectorStore(ThreadedVectorStore):
     collection: str = Field(default="nodes", frozen=True, description="The collection's name.")
     first_stage: list[str] | None = Field(default=None, frozen=True, description="How candidates are found.")
     grpc: bool = Field(default=False, frozen=True, description="Whether to talk gRPC with a server.")
+    too_long: TooLong = Field(default="split", frozen=True, description="What becomes of nodes that are too long.")
     undo_bytes: int = Field(default=_UNDO_BYTES, ge=0, frozen=True, description="Most bytes of deleted documents held.")
     revision: str | None = Field(default=None, frozen=True, description="Commit of the hub repository.")
     query_length: QueryLength | None = Field(default=None, frozen=True, description="The query-length rule.")
@@ -133,6 +138,7 @@ class JaColBERTVectorStore(ThreadedVectorStore):
         collection: str = "nodes",
         first_stage: Sequence[str] | None = None,
         grpc: bool = False,
+        too_long: TooLong = "split",
         undo_bytes: int = _UNDO_BYTES,
         revision: str | None = None,
         query_length: QueryLength | None = None,
@@ -158,6 +164,7 @@ class JaColBERTVectorStore(ThreadedVectorStore):
             "collection": collection,
             "first_stage": None if first_stage is None else list(first_stage),
             "grpc": grpc,
+            "too_long": too_long,
             "undo_bytes": undo_bytes,
             **ModelSource.given(model, **loading).to_dict(),
         }
@@ -438,27 +445,17 @@ class JaColBERTVectorStore(ThreadedVectorStore):
     def _replace(self, nodes: Sequence[BaseNode]) -> None:
         """Writes nodes, and removes what they take the place of; if they cannot be encoded, all is as it was."""
         try:
-            self._write(nodes)
+            points = node_points(nodes, self.encoder, self.too_long)
+            store = self.store
+            with using_store(store):
+                store.upsert(points)
         except BaseException:
             self._put_back(nodes)
             raise
         # LlamaIndex does not do it: its docstore has forgotten what was put back, and knows of no windows.
-        restored, windows = having(RESTORED_KEY, _documents(nodes)), windows_of([node.node_id for node in nodes])
-        store = self.store
+        restored = having(RESTORED_KEY, _documents(nodes))
         with using_store(store):
-            store.delete(filter=Filter([restored, windows], "or"))
-
-    def _write(self, nodes: Sequence[BaseNode]) -> None:
-        texts, payloads = check_nodes(nodes), [to_payload(node) for node in nodes]
-        points = [
-            Point(node.node_id, vectors, payload, text)
-            for node, vectors, payload, text in zip(
-                nodes, self.encoder.encode_document(texts), payloads, texts, strict=True
-            )
-        ]
-        store = self.store
-        with using_store(store):
-            store.upsert(points)
+            store.delete(filter=Filter([restored, left_over(nodes, points)], "or"))
 
     def _put_back(self, nodes: Iterable[BaseNode]) -> None:
         """Restores the old versions of the nodes' documents, marked as such; if that fails, the log says so."""
@@ -466,12 +463,13 @@ class JaColBERTVectorStore(ThreadedVectorStore):
         if not points:
             return
         documents = {point.payload[RESTORED_KEY] for point in points}
-        half = {node.node_id for node in nodes if document_of(node) in documents} - {point.id for point in points}
+        new = of_nodes([node.node_id for node in nodes if document_of(node) in documents])
+        old = WithIds(frozenset(point.id for point in points))
         try:
             store = self.store
             with using_store(store):
                 store.upsert(points)
-                store.delete(half)
+                store.delete(filter=Filter([new, Filter([old], "not")]))  # what is half written
         except Exception:  # what made it necessary is what the caller has to know
             _logger.exception("The old versions of documents could not be put back: %d nodes are gone.", len(points))
 

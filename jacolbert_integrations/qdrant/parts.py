@@ -11,8 +11,7 @@ from typing import Any, Protocol
 from ..errors import InputError
 from ..texts import NODE_KEY
 from ..types import Document
-from ..windows import DOCUMENT_KEY, SPAN_KEY, Span, windows
-from .points import WINDOW
+from ..windows import DOCUMENT_KEY, SPAN_KEY, Span, window_id, windows
 
 
 class LengthCounter(Protocol):
@@ -76,8 +75,7 @@ def _windows(document: Document, splitter: LengthCounter, text_key: str | None) 
     if splitter.document_lengths([text])[0] > splitter.document_maxlen:
         spans = windows(text, splitter.document_lengths, splitter.document_maxlen)
     for number, (start, end) in enumerate(spans):
-        # Where it begins tells a window from all others of its document, also from those that were cut before.
-        part_id = document.id if number == 0 else f"{whole}{WINDOW}{origin + start}"
+        part_id = document.id if number == 0 else window_id(whole, origin + start)
         place = {DOCUMENT_KEY: whole, SPAN_KEY: [origin + start, origin + end]}
         # Where the payload has the text itself, it is to have the window's.
         own = {key: text[start:end] if value == text else value for key, value in payload.items()}

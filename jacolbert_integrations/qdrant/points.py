@@ -27,9 +27,6 @@ ID_KEY = "_jacolbert_id"
 HASH_KEY = "_jacolbert_hash"
 """The payload key of a hash of what a document was written from, where a writer left one."""
 
-WINDOW = "#window-"
-"""In the id of a window after the first: between the document's id and where the window begins."""
-
 _NAMESPACE = uuid.UUID("5f0c2a52-6d1f-5e0b-9d3c-6a1c0be7b1a1")
 _MAX_BATCH_BYTES = 6_000_000
 _JSON_BYTES_PER_NUMBER = 21.0

@@ -10,7 +10,7 @@ from itertools import islice
 from queue import Queue
 from threading import Thread
 from time import perf_counter
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from qdrant_client import models
 from tqdm import tqdm
@@ -18,7 +18,7 @@ from tqdm import tqdm
 from ..errors import AccessError, EngineError, GaveUpError, InputError, JaColBERTError, WriteError
 from ..texts import TEXT_KEY
 from ..types import Document, Point
-from ..windows import DOCUMENT_KEY
+from ..windows import DOCUMENT_KEY, TooLong, check_too_long
 from .clients import is_in_process
 from .filters import to_qdrant
 from .parts import Part, parts
@@ -109,7 +109,7 @@ class QdrantWriter:
         model: JaColBERT,
         *,
         batch: int = 256,
-        too_long: Literal["refuse", "split", "cut"] = "refuse",
+        too_long: TooLong = "refuse",
         text_key: str | None = TEXT_KEY,
         pool: EncoderPool | None = None,
         retries: Retries | None = None,
@@ -119,8 +119,7 @@ class QdrantWriter:
     ) -> None:
         if not isinstance(batch, int) or isinstance(batch, bool) or batch < 1:
             raise InputError(f"batch is {batch!r}, but it must be an integer of at least 1.")
-        if too_long not in ("refuse", "split", "cut"):
-            raise InputError(f"too_long is {too_long!r}, but it must be 'refuse', 'split' or 'cut'.")
+        check_too_long(too_long)
         if too_long == "split":  # windows are looked for by their document at each write
             store.indexes.setdefault(DOCUMENT_KEY, models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD))
         if pool is not None and pool.model is not model:

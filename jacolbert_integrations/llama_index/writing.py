@@ -1,0 +1,74 @@
+"""LlamaIndex nodes as the points that they become: one each, or one for each window of a long one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from llama_index.core.schema import BaseNode
+
+from ..encoder import JaColBERT
+from ..errors import InputError
+from ..types import Filter, Payload, Point, WithIds
+from ..windows import DOCUMENT_KEY, SPAN_KEY, TooLong, check_too_long, window_id, windows
+from .nodes import check_nodes, to_payload
+from .selection import windows_of
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    id: str
+    text: str
+    payload: Payload
+
+
+def node_points(
+    nodes: Sequence[BaseNode], model: JaColBERT, too_long: TooLong, *, show_progress: bool | None = None
+) -> list[Point]:
+    """Nodes as points, with LlamaIndex's own payload, so that its other readers understand them.
+
+    All nodes are checked before the first is encoded.
+
+    Args:
+        nodes: The nodes.
+        model: Encodes them.
+        too_long: What becomes of a node of more tokens than the model reads: ``split`` it into windows of whole
+            sentences, each a point with the node's payload, ``cut`` it, or ``refuse`` it.
+        show_progress: None shows a bar after a second, on a terminal.
+
+    Raises:
+        InputError: If a node has no text or no id, an id comes twice, metadata cannot be kept, or a node is refused.
+    """
+    check_too_long(too_long)
+    parts = _parts(nodes, check_nodes(nodes), model, too_long)
+    vectors = model.encode_document([part.text for part in parts], show_progress_bar=show_progress)
+    return [Point(part.id, matrix, part.payload, part.text) for part, matrix in zip(parts, vectors, strict=True)]
+
+
+def left_over(nodes: Sequence[BaseNode], points: Sequence[Point]) -> Filter:
+    """The windows that earlier versions of nodes had, and these points, which were made of them now, do not."""
+    written = WithIds(frozenset(point.id for point in points))
+    return Filter([windows_of([node.node_id for node in nodes]), Filter([written], "not")])
+
+
+def _parts(nodes: Sequence[BaseNode], texts: Sequence[str], model: JaColBERT, too_long: TooLong) -> list[_Part]:
+    limit = model.document_maxlen
+    payloads = [to_payload(node) for node in nodes]
+    lengths = [0 for _ in texts] if too_long == "cut" else model.document_lengths(texts)
+    if too_long == "refuse" and max(lengths) > limit:
+        longest = max(range(len(nodes)), key=lengths.__getitem__)
+        raise InputError(
+            f"{sum(length > limit for length in lengths)} of {len(nodes)} nodes are longer than the {limit} tokens "
+            f"that {model.name} reads (the longest, {nodes[longest].node_id!r}, has {lengths[longest]}). Split them, "
+            "for instance with JaColBERTSentenceSplitter, or write with too_long='split' or 'cut'."
+        )
+    parts: list[_Part] = []
+    for node, text, payload, length in zip(nodes, texts, payloads, lengths, strict=True):
+        if length <= limit:
+            parts.append(_Part(node.node_id, text, payload))
+            continue
+        for number, (start, end) in enumerate(windows(text, model.document_lengths, limit)):
+            part_id = node.node_id if number == 0 else window_id(node.node_id, start)
+            place = {DOCUMENT_KEY: node.node_id, SPAN_KEY: [start, end]}
+            parts.append(_Part(part_id, text[start:end], {**payload, **place}))
+    return parts
