@@ -16,6 +16,7 @@ DESCRIPTION = "vector_store.json"
 """The end of the path that LlamaIndex gives, and the name of the file that says what a vector store is."""
 
 _FOLDER_SUFFIX = ".jacolbert"
+_UNFINISHED = "unfinished.json"
 
 
 def write_vector_store(
@@ -40,8 +41,10 @@ def write_vector_store(
         with TemporaryDirectory() as copy:
             memory.save(copy)
             disk.put(f"{copy}/", f"{folder}/", recursive=True)
-    with disk.open(f"{folder}/{DESCRIPTION}", "w", encoding="utf-8") as file:
-        json.dump(description, file, ensure_ascii=False, indent=1)
+    text = json.dumps(description, ensure_ascii=False, indent=1)
+    with disk.open(f"{folder}/{_UNFINISHED}", "w", encoding="utf-8") as file:
+        file.write(text)
+    disk.mv(f"{folder}/{_UNFINISHED}", f"{folder}/{DESCRIPTION}")  # an earlier one stays until this one is whole
 
 
 def read_description(persist_path: str, fs: fsspec.AbstractFileSystem | None, class_name: str) -> dict[str, Any]:

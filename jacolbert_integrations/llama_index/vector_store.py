@@ -89,8 +89,9 @@ class JaColBERTVectorStore(ThreadedVectorStore):
             ``"mean"``. None takes what a collection has, and makes a new one without.
         grpc: Whether to talk gRPC with a server.
         too_long: What becomes of a node of more tokens than the model reads. ``split`` writes it as windows of whole
-            sentences, so that all of it can be found; it is still one node in every answer, by its best window. ``cut``
-            leaves out the rest, and ``refuse`` is an error.
+            sentences, so that all of it can be found; it is still one node in every answer, by its best window. The
+            metadata that it embeds is in its first window alone, while :class:`~.JaColBERTSentenceSplitter` makes nodes
+            that need no windows and have it each. ``cut`` leaves out the rest, and ``refuse`` is an error.
         undo_bytes: Most bytes of token vectors of deleted documents that are held; 0 holds none.
         revision: Of the hub repository, where ``model`` is a hub id.
         query_length: The query-length rule, where ``model`` is no loaded model.
