@@ -6,6 +6,7 @@ LlamaIndex's BM25Retriever, which is in a package of its own.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 from llama_index.core.base.base_retriever import BaseRetriever
@@ -38,6 +39,9 @@ class WordRetriever(BaseRetriever):
         scores = self._index.score([query_bundle.query_str])[0]
         best = (-scores).argsort(kind="stable")[: self._top_k]
         return [NodeWithScore(node=self._nodes[i], score=float(scores[i])) for i in best if scores[i] > 0]
+
+    async def _aretrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
+        return await asyncio.to_thread(self._retrieve, query_bundle)  # the event loop goes on
 
 
 def main() -> None:

@@ -1,7 +1,8 @@
 """From files to answers with their sources: a whole RAG application over ten short Japanese articles.
 
 Files are split at the ends of sentences, and kept in a folder by Qdrant Edge. Words and JaColBERT find passages,
-JaColBERT reranks them, and the answer cites them. When files are read again, only what has changed is encoded.
+JaColBERT reranks them, and the answer cites them. What was read is remembered beside them: when the files are read
+again, by the next process, only what has changed is encoded, and what is gone is removed.
 
 The language model is LlamaIndex's MockLLM, which repeats its prompt: put your own in its place.
 """
@@ -36,10 +37,26 @@ NEWS = "2016年3月には北海道新幹線が開業し、新幹線がこのト�
 logging.getLogger("llama_index.core.readers.file.base").setLevel(logging.ERROR)
 
 
-def read(folder: Path) -> list[Document]:
-    """A document of each file, known by its path and named by its title."""
-    reader = SimpleDirectoryReader(folder, filename_as_id=True, file_metadata=lambda path: {"title": Path(path).stem})
-    return reader.load_data()
+def read(corpus: Path) -> list[Document]:
+    """A document of each file, known and named by its title."""
+    documents = SimpleDirectoryReader(corpus, file_metadata=lambda path: {"title": Path(path).stem}).load_data()
+    for document in documents:
+        document.id_ = document.metadata["title"]
+    return documents
+
+
+def ingest(documents: list[Document], vector_store: JaColBERTVectorStore, remembered: Path) -> int:
+    """Brings the collection to what the documents are now, and returns how many passages were encoded."""
+    docstore = SimpleDocumentStore.from_persist_path(str(remembered)) if remembered.exists() else SimpleDocumentStore()
+    pipeline = IngestionPipeline(
+        transformations=[JaColBERTSentenceSplitter(vector_store.encoder, chunk_size=64), vector_store.embed_model],
+        vector_store=vector_store,
+        docstore=docstore,
+        docstore_strategy=DocstoreStrategy.UPSERTS_AND_DELETE,
+    )
+    encoded = len(pipeline.run(documents=documents))
+    docstore.persist(str(remembered))
+    return encoded
 
 
 async def ask(engine: CitationQueryEngine, questions: list[str]) -> str:
@@ -55,17 +72,11 @@ async def ask(engine: CitationQueryEngine, questions: list[str]) -> str:
 
 def main() -> None:
     model = JaColBERT.from_pretrained()  # for real work "answerdotai/JaColBERTv2.5"
-    splitter = JaColBERTSentenceSplitter(model, chunk_size=64)
     with tempfile.TemporaryDirectory() as folder:
         corpus = Path(shutil.copytree(CORPUS, Path(folder) / "corpus"))
+        remembered = Path(folder) / "documents.json"
         vector_store = JaColBERTVectorStore(model, place=f"{folder}/index", first_stage=["lexical"])
-        pipeline = IngestionPipeline(
-            transformations=[splitter, vector_store.embed_model],
-            vector_store=vector_store,
-            docstore=SimpleDocumentStore(),  # it knows what was read before
-            docstore_strategy=DocstoreStrategy.UPSERTS,
-        )
-        print(f"Ten files: {len(pipeline.run(documents=read(corpus)))} passages encoded")
+        print(f"Ten files: {ingest(read(corpus), vector_store, remembered)} passages encoded")
 
         index = vector_store.as_index()
         engine = CitationQueryEngine.from_args(
@@ -73,14 +84,15 @@ def main() -> None:
             llm=MockLLM(),
             retriever=index.as_retriever(vector_store_query_mode="hybrid", similarity_top_k=8),
             node_postprocessors=[JaColBERTRerank(model, top_n=2, store=vector_store.store)],
-            text_splitter=splitter,
+            text_splitter=JaColBERTSentenceSplitter(model),
             citation_qa_template=PROMPT,
         )
-        asyncio.run(ask(engine, [*QUESTIONS, LATER]))
+        asyncio.run(ask(engine, [*QUESTIONS, LATER]))  # in a notebook: await ask(...)
 
         changed = corpus / "青函トンネル.txt"
         changed.write_text(changed.read_text(encoding="utf-8") + NEWS, encoding="utf-8")
-        print(f"\nOne file changed: {len(pipeline.run(documents=read(corpus)))} passages encoded")
+        (corpus / "和紙.txt").unlink()
+        print(f"\nOne file changed, one is gone: {ingest(read(corpus), vector_store, remembered)} passages encoded")
         print(f"\nMockLLM's answer is its prompt:\n\n{asyncio.run(ask(engine, [LATER]))}")
         vector_store.close()
 

@@ -92,9 +92,13 @@ def holds(condition: Condition, stored: Any) -> bool:
 
 
 def value_at(payload: Payload, key: str) -> Any:
-    """What is stored under a key, or, if there is none such, under a path of keys with dots between them."""
-    if key in payload or "." not in key:
-        return payload.get(key)
+    """What is stored under a key, or, if that is nothing, under a path of keys with dots between them.
+
+    Only a dot means something in a key: there is no path through a list.
+    """
+    stored = payload.get(key)
+    if "." not in key or not (stored is None or stored == []):
+        return stored
     first, rest = key.split(".", 1)
     inner = payload.get(first)
     return value_at(inner, rest) if isinstance(inner, Mapping) else None

@@ -6,12 +6,15 @@ no word of the library behind it, and two adapters go on meeting through the pro
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 from .errors import InputError
 from .memory import MemoryStore
 from .types import MultiVectorStore
+
+_LIKE_AN_ADDRESS = re.compile(r"\s*(?:[a-z][a-z0-9+.-]+://|[\w.-]+:\d+(?:[/?#;]|$))", re.IGNORECASE)
 
 MEMORY = ":memory:"
 """The place of a :class:`~jacolbert_integrations.memory.MemoryStore`."""
@@ -21,17 +24,23 @@ def check_place(place: str) -> str:
     """Refuses what is no place, and an address with a secret in it, because places are written down.
 
     Raises:
-        InputError: If it is empty, or the address holds a user, a password or a query.
+        InputError: If it is empty, looks like the address of a server but is none, or holds a user, a password or a
+            query.
     """
     if not isinstance(place, str) or not place.strip():
         raise InputError(f"place is {place!r}, but it is {MEMORY!r}, a folder, or the address of a Qdrant server.")
     if place.startswith(("http://", "https://")):
         parts = urlsplit(place)
-        if "@" in parts.netloc or parts.query:
+        if "@" in parts.netloc or parts.query or parts.fragment:
             raise InputError(
                 f"the address of {parts.hostname} holds a user, a password or a query. Leave it out: the key of a "
                 "server is read from $QDRANT_API_KEY."
             )
+    elif _LIKE_AN_ADDRESS.match(place):
+        raise InputError(
+            "the place looks like the address of a server, and would be taken for a folder. An address begins with "
+            "http:// or https://, in small letters; a folder of such a name is './...'."
+        )
     return place
 
 

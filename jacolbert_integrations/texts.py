@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TypeAlias
 
 from .errors import InputError
+from .stored_nodes import NODE_KEY as NODE_KEY
+from .stored_nodes import StoredNode
 from .types import Payload
 from .windows import SPAN_KEY
 
@@ -16,39 +17,42 @@ TextReader: TypeAlias = Callable[[Payload], str]
 TEXT_KEY = "text"
 """Where a writer keeps the text, unless told otherwise."""
 
-NODE_KEY = "_node_content"
-"""Where LlamaIndex keeps a node, with its text."""
-
 _KEYS = (TEXT_KEY, "document", "page_content", "content")  # also those of fastembed and LangChain
 
 
 def payload_text(payload: Payload) -> str:
-    """The text, where this package, LlamaIndex, LangChain or qdrant-client's fastembed keeps it.
+    """The text that a point was made from, where this package, LlamaIndex, LangChain or fastembed keeps it.
+
+    Of a LlamaIndex node it is what LlamaIndex embeds: its text and the metadata that it does not exclude, in its own
+    templates. Of a window of a node it is the window's part.
 
     Raises:
-        InputError: If it is in none of these places, or the payload is that of a window of a LlamaIndex node, which
-            has the text of all of the node.
+        InputError: If it is in none of these places, or a node is not as LlamaIndex writes it.
     """
-    node = payload.get(NODE_KEY)
-    if node is not None and SPAN_KEY in payload:
+    node = StoredNode.of(payload)
+    text = _beside(payload) if node is None else _of_node(node, payload)
+    if text is None:
         raise InputError(
-            "the payload is of a window of a LlamaIndex node. Read it with payload_node_text, of "
-            "jacolbert_integrations.llama_index."
+            f"the payload has no text under any of {', '.join((*_KEYS, NODE_KEY))}; it has {sorted(payload)}. Say "
+            "where the text is, as text='key', or as a function that takes the payload."
         )
-    if isinstance(node, str):
-        try:
-            text = json.loads(node).get("text")
-        except (ValueError, AttributeError):
-            text = None
-        if isinstance(text, str) and text:
-            return text
-    for key in _KEYS:
-        if isinstance(payload.get(key), str):
-            return str(payload[key])
-    raise InputError(
-        f"the payload has no text under any of {', '.join((*_KEYS, NODE_KEY))}; it has {sorted(payload)}. Say where "
-        "the text is, as text='key', or as a function that takes the payload."
-    )
+    return text
+
+
+def _beside(payload: Payload, metadata: Collection[str] = ()) -> str | None:
+    found = (payload.get(key) for key in _KEYS if key not in metadata)
+    return next((text for text in found if isinstance(text, str)), None)
+
+
+def _of_node(node: StoredNode, payload: Payload) -> str | None:
+    content = node.content
+    if not content:  # some of LlamaIndex's stores take the text out of the node, and keep it beside the metadata
+        kept = _beside(payload, node.metadata)
+        content = content if kept is None else kept
+    if content is None:
+        return None
+    text = node.embedded(content)
+    return text[slice(*payload[SPAN_KEY])] if SPAN_KEY in payload else text or None
 
 
 def text_reader(text: str | TextReader | None) -> TextReader:

@@ -10,7 +10,7 @@ from .sentences import Span as Span
 from .sentences import Units, clauses, middle, quotations, sentences
 
 DOCUMENT_KEY = "_jacolbert_document"
-"""The payload key of the document that a window is of, where documents were to be split."""
+"""The payload key of the document that a window is of. A document that was not split has none."""
 
 SPAN_KEY = "_jacolbert_span"
 """The payload key of where in its document a window begins and ends, in characters."""

@@ -203,14 +203,33 @@ def test_windows_stay_windows_and_are_cut_again(client: Client) -> None:
     assert not refused.moved
     result = reindex(client, "documents", new, as_model(Short()), alias="live", too_long="split")
     assert result.moved
-    found = sorted(payloads(new).values(), key=lambda p: (p["_jacolbert_document"], p["_jacolbert_span"]))
-    assert [p["_jacolbert_span"] for p in found if p["_jacolbert_document"] == "長"] == [
-        [0, 24], [24, 48], [48, 72], [72, 96]
-    ]  # fmt: skip
-    assert "".join(p["text"] for p in found if p["_jacolbert_document"] == "長") == text
+    assert payloads(new).pop("短") == {"text": "短い文。"}
+    found = sorted((p for i, p in payloads(new).items() if i != "短"), key=lambda p: p["_jacolbert_span"])
+    assert [p["_jacolbert_span"] for p in found] == [[0, 24], [24, 48], [48, 72], [72, 96]]
+    assert {p["_jacolbert_document"] for p in found} == {"長"}
+    assert "".join(p["text"] for p in found) == text
+    writer(client, too_long="split").write([Document("長", text[:60]), Document("短", "短い文。")])
+    assert reindex(client, "documents", new, as_model(Short()), too_long="split").removed == 1
+    assert sorted(payloads(new)) == ["短", "長", "長#window-24", "長#window-48"]
     writer(client, too_long="split").write([Document("長", text[:24]), Document("短", "短い文。")])
-    assert reindex(client, "documents", new, as_model(Short()), too_long="split").removed == 3
+    assert reindex(client, "documents", new, as_model(Short()), too_long="split").failed == ()
     assert sorted(payloads(new)) == ["短", "長"]
+
+
+@pytest.mark.parametrize("too_long", ["refuse", "split"])
+def test_what_was_split_and_is_short_now(client: Client, too_long: Any) -> None:
+    text = "".join(f"これは{i}番目の文である。" for i in range(8))
+    old, new = writer(client, too_long="split"), store(client, "new")
+
+    def anew() -> dict[str, Any]:
+        assert reindex(client, "documents", new, as_model(OtherEncoder()), too_long=too_long).failed == ()
+        return payloads(new)
+
+    for long, short in (("甲", "乙"), ("乙", "甲"), ("甲", "乙")):
+        old.write([Document(long, text), Document(short, "短い文。")])
+        assert sorted(found := anew()) == sorted([long, f"{long}#window-48", short])
+        assert found == payloads(old.store)
+        assert found[short] == {"text": "短い文。"}
 
 
 def dense(client: QdrantClient, unnamed: bool) -> list[Any]:

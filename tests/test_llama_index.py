@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import pickle
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import pytest
-from llama_index.core import QueryBundle
+from llama_index.core import QueryBundle, Settings
 from llama_index.core.base.base_retriever import BaseRetriever
 from llama_index.core.callbacks import CallbackManager, CBEventType, LlamaDebugHandler
 from llama_index.core.instrumentation.events import BaseEvent
 from llama_index.core.instrumentation.events.rerank import ReRankEndEvent, ReRankStartEvent
 from llama_index.core.instrumentation.events.retrieval import RetrievalEndEvent, RetrievalStartEvent
 from llama_index.core.llms import MockLLM
-from llama_index.core.node_parser import SentenceSplitter
+from llama_index.core.node_parser import NodeParser, SentenceSplitter
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.query_engine import RetrieverQueryEngine
 from llama_index.core.schema import Document, MetadataMode, NodeWithScore, TextNode
@@ -27,6 +28,8 @@ from jacolbert_integrations import (
     JaColBERT,
     JaColBERTRerank,
     JaColBERTRetriever,
+    JaColBERTSentenceSplitter,
+    JaColBERTVectorStore,
     MemoryStore,
     MultiVectorStore,
     Point,
@@ -35,6 +38,7 @@ from jacolbert_integrations import (
 from jacolbert_integrations.errors import InputError, ModelMismatchError, StoreFileError, UnsupportedFilterError
 from jacolbert_integrations.llama_index import payload_node_text, to_documents
 from jacolbert_integrations.qdrant import QdrantWriter, reindex
+from jacolbert_integrations.sources import ModelSource
 from jacolbert_integrations.texts import payload_text
 from jacolbert_integrations.types import TokenVectors
 
@@ -101,7 +105,7 @@ def test_inserting_a_node_again_replaces_it(retriever: JaColBERTRetriever) -> No
     assert retriever.retrieve("犬の散歩")[0].text == "犬は散歩が好きな動物である。"
 
 
-def test_from_documents_splits_as_llama_index_does(mini: JaColBERT) -> None:
+def test_from_documents_splits_as_it_is_told(mini: JaColBERT) -> None:
     document = Document(text="。".join(text for text, _ in TEXTS.values()) * 3, metadata={"source": "本"}, id_="doc")
     splitter = SentenceSplitter(chunk_size=80, chunk_overlap=0)
     retriever = JaColBERTRetriever.from_documents([document], mini, transformations=[splitter])
@@ -109,6 +113,85 @@ def test_from_documents_splits_as_llama_index_does(mini: JaColBERT) -> None:
     assert retriever.store.count() == expected > 1
     assert retriever.retrieve("首都")[0].node.ref_doc_id == "doc"
     assert JaColBERTRetriever.from_documents([Document(text="猫")], mini).retrieve("猫")[0].text == "猫"
+
+
+ARTICLE = Document(text="".join(f"{i}番目の文は猫について述べている。" for i in range(80)), id_="doc")
+
+
+@pytest.fixture
+def settings(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """LlamaIndex's settings as they are before anything is set or needed."""
+    monkeypatch.setattr(Settings, "_transformations", None)
+    monkeypatch.setattr(Settings, "_node_parser", None)
+    return Settings
+
+
+def by_retriever(mini: JaColBERT) -> list[str]:
+    store = JaColBERTRetriever.from_documents([ARTICLE], mini).store
+    return sorted(payload_node_text(point.payload) for point in store.points())
+
+
+def by_index(mini: JaColBERT) -> list[str]:
+    store = JaColBERTVectorStore(mini)
+    store.as_index().insert(ARTICLE)
+    return sorted(payload_node_text(point.payload) for point in store.store.points())
+
+
+def four_a_character(text: str) -> list[str]:
+    return list(text) * 4
+
+
+def chunks(splitter: NodeParser) -> list[str]:
+    return sorted(node.get_content() for node in splitter.get_nodes_from_documents([ARTICLE]))
+
+
+@pytest.mark.parametrize("way", [by_retriever, by_index])
+def test_documents_are_split_as_the_model_reads_them(
+    way: Callable[[JaColBERT], list[str]], mini: JaColBERT, settings: Any
+) -> None:
+    expected = chunks(JaColBERTSentenceSplitter(mini))
+    assert all(chunk.endswith("。") for chunk in expected)
+    assert way(mini) == expected
+    assert settings._transformations is None  # not even LlamaIndex's default was made
+    assert settings._node_parser is None
+    assert chunks(settings.transformations[0]) != expected  # now it is
+    assert way(mini) == expected
+
+
+@pytest.mark.parametrize("way", [by_retriever, by_index])
+@pytest.mark.parametrize("name", ["transformations", "node_parser", "text_splitter", "chunk_size", "tokenizer"])
+def test_what_a_user_has_set_is_taken(
+    way: Callable[[JaColBERT], list[str]], name: str, mini: JaColBERT, settings: Any
+) -> None:
+    splitter: NodeParser = SentenceSplitter(chunk_size=300, chunk_overlap=0)
+    if name == "chunk_size":
+        settings.node_parser.chunk_overlap = 0
+        settings.chunk_size = 300
+    elif name == "tokenizer":
+        splitter = SentenceSplitter(tokenizer=four_a_character)
+        settings.node_parser = splitter
+    else:
+        setattr(settings, name, [splitter] if name == "transformations" else splitter)
+    assert way(mini) == chunks(splitter) != chunks(JaColBERTSentenceSplitter(mini))
+
+
+def test_an_index_loads_its_model_once_and_when_it_is_needed(
+    mini: JaColBERT, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded: list[str] = []
+
+    def load(source: ModelSource) -> JaColBERT:
+        loaded.append(source.model)
+        return mini
+
+    monkeypatch.setattr(ModelSource, "load", load)
+    index = JaColBERTVectorStore().as_index()
+    assert loaded == []
+    (sent,) = pickle.loads(pickle.dumps(index._transformations))
+    index.insert(ARTICLE)
+    assert loaded == ["jacolbert-mini"]
+    assert chunks(sent) == chunks(JaColBERTSentenceSplitter(mini))
+    assert len(loaded) == 2  # in another process, for itself
 
 
 @pytest.mark.parametrize(
@@ -293,7 +376,7 @@ def test_nodes_for_a_writer(mini: JaColBERT) -> None:
     JaColBERTRetriever(by_retriever, mini).insert_nodes(nodes)
     by_writer = QdrantStore(client, "b")
     assert QdrantWriter(by_writer, mini).write(to_documents(iter(nodes))).written == 3
-    assert reindex(client, "b", QdrantStore(client, "c"), mini, text=payload_node_text).written == 3
+    assert reindex(client, "b", QdrantStore(client, "c"), mini).written == 3
     anew = QdrantStore(client, "c")
     anew.bind(mini.identity)
     for store in (by_writer, anew):
@@ -305,8 +388,7 @@ def test_nodes_for_a_writer(mini: JaColBERT) -> None:
     assert QdrantWriter(split, mini, too_long="split").write(to_documents([long])).written == 2
     windows = sorted(split.points(), key=lambda point: point.payload["_jacolbert_span"])
     assert "".join(payload_node_text(p.payload) for p in windows) == long.get_content(metadata_mode=MetadataMode.EMBED)
-    with pytest.raises(InputError, match="Read it with payload_node_text"):
-        payload_text(windows[0].payload)
+    assert [payload_text(p.payload) for p in windows] == [payload_node_text(p.payload) for p in windows]
     found = JaColBERTRetriever(anew, mini, similarity_top_k=1).retrieve("犬")[0].node
     assert (found.node_id, found.metadata) == ("n1", {"word": "犬"})
     with pytest.raises(InputError, match="no LlamaIndex nodes"):

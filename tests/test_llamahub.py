@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from llama_index.core.base.base_retriever import BaseRetriever
+from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index.core.node_parser import NodeParser
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.vector_stores.types import BasePydanticVectorStore
@@ -16,7 +17,7 @@ from jacolbert_integrations import llama_index
 
 tomllib = pytest.importorskip("tomllib", reason="Python 3.10 cannot read TOML by itself")
 PYPROJECT = Path(__file__).parent.parent / "pyproject.toml"
-COMPONENTS = (BaseNodePostprocessor, BasePydanticVectorStore, BaseRetriever, NodeParser)
+COMPONENTS = (BaseEmbedding, BaseNodePostprocessor, BasePydanticVectorStore, BaseRetriever, NodeParser)
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +57,7 @@ def test_packaging_as_integrations_have_it(project: dict[str, Any]) -> None:
         ("JaColBERTRetriever", ["BaseRetriever"]),
         ("JaColBERTSentenceSplitter", ["MetadataAwareTextSplitter", "NodeParser", "TransformComponent"]),
         ("JaColBERTVectorStore", ["BasePydanticVectorStore"]),
+        ("StoreSideEmbedding", ["BaseEmbedding"]),
     ],
 )
 def test_class(name: str, bases: list[str]) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,12 +12,23 @@ from llama_index.core import VectorStoreIndex
 from llama_index.core.node_parser import NodeParser
 from llama_index.core.schema import BaseNode, Document, NodeRelationship, TextNode
 from llama_index.core.vector_stores.types import VectorStoreQuery
+from qdrant_client import QdrantClient
 
-from jacolbert_integrations import JaColBERT, JaColBERTRetriever, JaColBERTVectorStore, MemoryStore, QdrantWriter
+from jacolbert_integrations import (
+    JaColBERT,
+    JaColBERTRetriever,
+    JaColBERTVectorStore,
+    MemoryStore,
+    MultiVectorStore,
+    QdrantStore,
+    QdrantWriter,
+)
 from jacolbert_integrations.errors import InputError, TruncationWarning
 from jacolbert_integrations.llama_index import ScoredNode, payload_node_text, to_documents
+from jacolbert_integrations.llama_index.best_per_node import best_per_node
+from jacolbert_integrations.llama_index.writing import node_points
 from jacolbert_integrations.qdrant import EdgeStore
-from jacolbert_integrations.types import Point
+from jacolbert_integrations.types import Hit, Hits, Point
 from jacolbert_integrations.windows import DOCUMENT_KEY
 
 ANSWER = "富士山の標高は3776メートルである。"
@@ -64,6 +76,19 @@ def short() -> TextNode:
     return TextNode(id_="short", text=SHORT)
 
 
+@pytest.fixture(params=["memory", "local", "edge"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MultiVectorStore]:
+    if request.param == "memory":
+        yield MemoryStore()
+    elif request.param == "edge":
+        with EdgeStore(tmp_path) as edge:
+            yield edge
+    else:
+        client = QdrantClient(":memory:")
+        yield QdrantStore(client, "nodes")
+        client.close()
+
+
 def points(store: MemoryStore) -> dict[str, Point]:
     return {point.id: point for point in store.points()}
 
@@ -98,6 +123,7 @@ def test_as_the_writer_writes_them(
     assert written.keys() == points(ours).keys()
     for point_id, point in points(ours).items():
         np.testing.assert_allclose(point.vectors, written[point_id].vectors, atol=1e-5)
+        assert dict(point.payload) == dict(written[point_id].payload)
 
 
 @WAYS
@@ -116,6 +142,58 @@ def test_cut_and_refused(write: Any, mini: JaColBERT, long: TextNode, short: Tex
     write(again, mini, [short], too_long="refuse")
     with pytest.raises(ValueError, match="'split'"):
         write(again, mini, [short], too_long="halve")
+
+
+@pytest.mark.parametrize("too_long", ["split", "cut", "refuse"])
+def test_no_nodes_are_written_as_nothing(too_long: Any, store: MultiVectorStore, mini: JaColBERT) -> None:
+    retriever = JaColBERTRetriever.from_nodes([], mini, store=store, too_long=too_long)
+    assert JaColBERTVectorStore(mini, store, too_long=too_long).add([]) == []
+    assert retriever.retrieve(QUESTION) == []
+    assert node_points([], mini, too_long) == []
+    with pytest.raises(InputError, match="'split'"):
+        retriever.insert_nodes([], too_long="halve")  # type: ignore[arg-type]
+
+
+def test_a_window_s_own_id_is_no_node_s(
+    store: MultiVectorStore, mini: JaColBERT, long: TextNode, short: TextNode
+) -> None:
+    vector_store = JaColBERTVectorStore(mini, store)
+    vector_store.add([long, short])
+    before = sorted(point.id for point in store.points())
+    window = next(point_id for point_id in before if "#window-" in point_id)
+    vector_store.delete_nodes([window])
+    assert sorted(point.id for point in store.points()) == before
+    assert vector_store.get_nodes([window]) == []
+    asked = VectorStoreQuery(query_str=QUESTION, node_ids=[window], similarity_top_k=5)
+    assert vector_store.query(asked).ids == []
+    asked.node_ids = ["long"]
+    assert vector_store.query(asked).ids == ["long"]
+    vector_store.delete_nodes(["long"])
+    assert [point.id for point in store.points()] == ["short"]
+
+
+def test_a_window_of_metadata_alone(mini: JaColBERT) -> None:
+    node = TextNode(id_="n", text="富士山は高い。" + LONG, metadata={"k": "犬が走る庭。" * 200})
+    (found,) = JaColBERTRetriever.from_nodes([node], mini, similarity_top_k=1).retrieve("犬が走る庭")
+    assert isinstance(found, ScoredNode)
+    assert found.provenance.window == (0, 0)
+    assert found.best_window == ""
+
+
+def test_enough_points_are_asked_for() -> None:
+    """However many windows of one node come before the second node."""
+    points = [Hit(f"a{i}", 100.0 - i, {DOCUMENT_KEY: "a"}) for i in range(40)] + [Hit("b", 1.0), Hit("c", 0.0)]
+    asked: list[int] = []
+
+    def search(top_k: int) -> Hits:
+        asked.append(top_k)
+        return Hits(points[:top_k], approximate=True)
+
+    found = best_per_node(search, 2)
+    assert [hit.id for hit in found] == ["a0", "b"]
+    assert found.approximate
+    assert asked == [2, 8, 32, 128]
+    assert [hit.id for hit in best_per_node(search, 9)] == ["a0", "b", "c"]
 
 
 def test_a_failed_update_leaves_the_windows(mini: JaColBERT, long: TextNode, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,6 +28,7 @@ from jacolbert_integrations import (
 from jacolbert_integrations.errors import InputError, UnsupportedFilterError
 from jacolbert_integrations.filters import as_date
 from jacolbert_integrations.llama_index.nodes import node_text, to_payload, to_store_filter
+from jacolbert_integrations.qdrant.filters import to_qdrant
 from jacolbert_integrations.types import ModelIdentity, TokenVectors, WithIds
 
 IDENTITY = ModelIdentity("made-up", "f" * 64, 8, 300)
@@ -207,6 +208,8 @@ def test_keys_with_dots_are_keys_before_they_are_paths(stores: dict[str, MultiVe
         "deep": {"a": {"b": {"c": 1}}},
         "both": {"a.b.c": 2, "a": {"b": {"c": 1}}},
         "none": {"a": {"b": 1}},
+        "null": {"a.b.c": None, "a": {"b.c": [], "b": {"c": 1}}},
+        "list": {"a": [{"b": {"c": 1}}], "a[0]": None},
     }
     ours = WithIds(payloads)
     for store in stores.values():
@@ -215,15 +218,36 @@ def test_keys_with_dots_are_keys_before_they_are_paths(stores: dict[str, MultiVe
         def found(condition: Condition, store: MultiVectorStore = store) -> set[str]:
             return {hit.id for hit in store.search(QUERY, top_k=99, filter=Filter([ours, condition]))}
 
-        assert found(Condition("a.b.c", "==", 1)) == {"flat", "half", "deep"}
-        assert found(Condition("a.b.c", "!=", 1)) == {"both", "none"}
+        assert found(Condition("a.b.c", "==", 1)) == {"flat", "half", "deep", "null"}
+        assert found(Condition("a.b.c", "!=", 1)) == {"both", "none", "list"}
         assert found(Condition("a.b.c", ">", 1)) == {"both"}
-        assert found(Condition("a.b.c", "is_empty")) == {"none"}
+        assert found(Condition("a.b.c", "is_empty")) == {"none", "list"}
+        assert found(Condition("a[].b.c", "==", 1)) == found(Condition("a[0].b.c", ">", 0)) == set()
+        assert found(Condition("a[].b.c", "is_empty")) == set(payloads)
         assert found(Condition("a[0]", "==", "京都")) == {"flat"}
         assert found(Condition("a[0]", "text_match", "京")) == {"flat"}
         store.upsert([Point("flat", vectors(1), {"a.b": "東京都"}), Point("deep", vectors(2), {"a": {"b": "京都"}})])
         assert found(Condition("a.b", "text_match", "京")) == {"flat", "deep"}
+        store.upsert([Point("none", vectors(1), {"a[]": {"b": "東京"}}), Point("list", vectors(2), {"a[].b": "京都"})])
+        assert found(Condition("a[].b", "in", ["東京", "京都"])) == {"none", "list"}
+        assert found(Condition("a[].b", "text_match", "京都")) == {"list"}
         store.delete(filter=Filter([ours]))
+
+
+@pytest.mark.parametrize(("operator", "where"), [("in", "should"), ("any", "should"), ("not in", "must_not")])
+def test_any_number_of_strings_are_one_condition(operator: Any, where: str) -> None:
+    """A condition for each takes seconds where there are some hundred, in local mode."""
+    words = [f"語{i}" for i in range(500)]
+    (condition,) = conditions(to_qdrant(Filter([Condition("k", operator, [*words, "語0"])])))
+    (only,) = conditions(condition)
+    assert getattr(condition, where) == [only]
+    assert only.match == models.MatchAny(any=words)
+    assert len(conditions(conditions(to_qdrant(Filter([Condition("k", operator, ["語", 1, 2.5])])))[0])) == 3
+
+
+def conditions(filter: Any) -> list[Any]:
+    """What a filter of Qdrant's is made of."""
+    return [each for part in (filter.must, filter.should, filter.must_not) for each in part or ()]
 
 
 def test_deleting_by_filter_wants_one_or_the_other(stores: dict[str, MultiVectorStore]) -> None:

@@ -27,6 +27,11 @@ def test_there_is_no_block_that_nobody_runs() -> None:
     assert sum(language == "python" for language, _ in BLOCKS) >= 4
 
 
+def test_nothing_is_left_to_fill_in() -> None:
+    for name in ("README.md", "CHANGELOG.md"):
+        assert not re.search("@@|TODO|TBD", (ROOT / name).read_text(encoding="utf-8"))
+
+
 def test_python_blocks_print_what_follows_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {}

@@ -25,7 +25,7 @@ from qdrant_client import QdrantClient
 from jacolbert_integrations import JaColBERT, JaColBERTRerank, MemoryStore, QdrantStore
 from jacolbert_integrations.errors import CheckpointNotFoundError, InputError, ModelMismatchError, TruncationWarning
 from jacolbert_integrations.llama_index import ScoredNode, VectorCache
-from jacolbert_integrations.llama_index.interpolation import interpolated
+from jacolbert_integrations.llama_index.fusion import interpolated, min_max
 from jacolbert_integrations.llama_index.passages import PassageText
 from jacolbert_integrations.llama_index.vector_cache import Passage
 from jacolbert_integrations.llama_index.writing import node_points
@@ -344,22 +344,32 @@ def test_retrieval_scores_count_beside_maxsim(mini: JaColBERT) -> None:
 
 
 def test_interpolation_by_hand() -> None:
-    nodes = [
-        NodeWithScore(node=TextNode(id_=str(i), text="山"), score=score) for i, score in enumerate((-1.0, 3.0, 1.0))
-    ]
-    assert interpolated([10, 20, 15], nodes, 0.25) == [0.0, 1.0, 0.5]
-    assert interpolated([20, 10, 15], nodes, 0.25) == [0.75, 0.25, 0.5]
-    assert interpolated([20, 10, 15], nodes, 0) == [20, 10, 15]
-    assert interpolated([7], nodes[:1], 0.5) == [1.0]  # one node alone is the best of all
-    assert interpolated([7, 7, 7], nodes, 0.5) == [0.5, 1.0, 0.75]  # nothing to tell apart on one side
+    given = [-1.0, 3.0, 1.0]
+    assert interpolated([10, 20, 15], given, 0.25) == [0.0, 1.0, 0.5]
+    assert interpolated([20, 10, 15], given, 0.25) == [0.75, 0.25, 0.5]
+    assert interpolated([7], given[:1], 0.5) == [1.0]  # one node alone is the best of all
+    assert interpolated([7, 7, 7], given, 0.5) == [0.5, 1.0, 0.75]  # nothing to tell apart on one side
+    assert min_max([]) == []
+    assert min_max([5, 1, 3]) == [1.0, 0.0, 0.5]
+    assert min_max([5, 1, 3], least=0) == [1.0, 0.2, 0.6]
+    assert min_max([0, 0], least=0) == [1.0, 1.0]
 
 
 @pytest.mark.parametrize("score", [None, float("nan"), float("inf")])
-def test_retrieval_scores_have_to_be_there_where_they_count(mini: JaColBERT, score: float | None) -> None:
+def test_retrieval_scores_have_to_be_there_where_they_count(
+    mini: JaColBERT, score: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     nodes = [NodeWithScore(node=TextNode(id_="x", text=ANSWER), score=score), *with_scores(ANSWER)]
     assert len(JaColBERTRerank(mini).postprocess_nodes(nodes, query_str=QUESTION)) == 2
+    encoded: list[str] = []
+    monkeypatch.setattr(mini, "encode_document", lambda texts: encoded.extend(texts))
+    monkeypatch.setattr(mini, "encode_query", lambda texts: encoded.extend(texts))
     with pytest.raises(InputError, match=f"'x' came with the score {score}, but retrieval_weight needs"):
         JaColBERTRerank(mini, retrieval_weight=0.2).postprocess_nodes(nodes, query_str=QUESTION)
+    good = with_scores(ANSWER)
+    with pytest.raises(InputError, match="'x' came with"):
+        JaColBERTRerank(mini, retrieval_weight=0.2).postprocess_nodes_batch([good, nodes], [QUESTION, QUESTION])
+    assert encoded == []
 
 
 # Copies

@@ -14,7 +14,7 @@ from jacolbert_integrations.errors import InputError, StoreNotBoundError
 from jacolbert_integrations.qdrant import EdgeClient, QdrantWriter, of_documents
 from jacolbert_integrations.qdrant.clients import Client
 from jacolbert_integrations.squad import read_squad
-from jacolbert_integrations.types import Document
+from jacolbert_integrations.types import Document, Hit
 from jacolbert_integrations.windows import DOCUMENT_KEY, SPAN_KEY
 
 from .conftest import JAQUAD_EXCERPT
@@ -42,11 +42,12 @@ def test_a_long_document_becomes_windows(client: Client) -> None:
     assert (result.written, result.failed) == (4, ())
     found = stored(split.store)
     assert sorted(found) == ["短", "長", "長#window-48", "長#window-96"]
-    windows = sorted((p for p in found.values() if p[DOCUMENT_KEY] == "長"), key=lambda p: p[SPAN_KEY])
+    windows = sorted((p for p in found.values() if DOCUMENT_KEY in p), key=lambda p: p[SPAN_KEY])
     assert "".join(p["text"] for p in windows) == LONG
     assert all(LONG[slice(*p[SPAN_KEY])] == p["text"] and p["n"] == 1 for p in windows)
+    assert {p[DOCUMENT_KEY] for p in windows} == {"長"}
     assert all(len(text) <= Encoder.document_maxlen for text in encoder.encoded)
-    assert found["短"] == {"text": "短い文。", DOCUMENT_KEY: "短", SPAN_KEY: [0, 4]}
+    assert found["短"] == {"text": "短い文。"}, "a document that was not split is no window"
 
 
 def test_only_changed_windows_are_encoded_and_old_ones_go(client: Client) -> None:
@@ -60,8 +61,12 @@ def test_only_changed_windows_are_encoded_and_old_ones_go(client: Client) -> Non
     assert encoder.encoded == [shorter[shorter.index("これは4番目") :]]
     assert (result.written, result.unchanged) == (1, 1)
     assert sorted(stored(split.store)) == ["短", "長", "長#window-48"]
-    split.write([Document("長", "もう長くない。")])
-    assert sorted(stored(split.store)) == ["短", "長"]
+    split.write([Document("長", "もう長くない。"), Document("短", LONG)])
+    assert sorted(found := stored(split.store)) == ["短", "短#window-48", "短#window-96", "長"]
+    assert found["長"] == {"text": "もう長くない。"}
+    split.write([Document("長", LONG), Document("短", "短い文。")])
+    assert sorted(found := stored(split.store)) == ["短", "長", "長#window-48", "長#window-96"]
+    assert found["短"] == {"text": "短い文。"}
 
 
 def test_by_document(client: Client) -> None:
@@ -69,12 +74,39 @@ def test_by_document(client: Client) -> None:
     split.write([Document("長", LONG), Document("短", "短い文。"), Document("他", LONG[::-1])])
     store = split.store
     assert store.count(filter=of_documents(["長"])) == 3
-    groups = store.search_groups(QUERY, group_by=DOCUMENT_KEY, top_k=5)
-    assert sorted(hit.payload[DOCUMENT_KEY] for hit in groups) == ["他", "短", "長"]
+    assert store.count(filter=of_documents(["短"])) == 1
+    assert store.count(filter=of_documents(["短", "長"])) == 4
+
+    def documents_of(found: dict[str, dict[str, Any]]) -> set[str]:
+        return {payload.get(DOCUMENT_KEY, point_id) for point_id, payload in found.items()}
+
     store.update_payload({"seen": True}, filter=of_documents(["長"]))
-    assert {p[DOCUMENT_KEY] for p in stored(store).values() if "seen" in p} == {"長"}
+    assert documents_of({i: p for i, p in stored(store).items() if "seen" in p}) == {"長"}
+    store.update_payload({"seen": True}, filter=of_documents(["短"]))
+    assert documents_of({i: p for i, p in stored(store).items() if "seen" in p}) == {"長", "短"}
     store.delete(filter=of_documents(["長", "no such document"]))
-    assert {p[DOCUMENT_KEY] for p in stored(store).values()} == {"短", "他"}
+    assert documents_of(stored(store)) == {"短", "他"}
+    store.delete(filter=of_documents(["短"]))
+    assert documents_of(stored(store)) == {"他"}
+
+
+def test_the_best_of_each_document(client: Client) -> None:
+    """Also of those that were not split: they have one passage."""
+    split = writer(client, too_long="split")
+    split.write([Document("長", LONG), *documents(6), Document("他", LONG[::-1])])
+    store = split.store
+    every = store.search(QUERY, top_k=99)
+    best: dict[str, Hit] = {}
+    for hit in every:
+        best.setdefault(hit.payload.get(DOCUMENT_KEY, hit.id), hit)
+    assert len(best) == 8 < len(every)
+    for top_k in (1, 3, 8, 99):
+        assert store.search_groups(QUERY, group_by=DOCUMENT_KEY, top_k=top_k) == list(best.values())[:top_k]
+    few = Filter([Condition("n", "<", 2)])
+    assert {hit.id for hit in store.search_groups(QUERY, group_by=DOCUMENT_KEY, top_k=9, filter=few)} == {
+        "文書 0",
+        "文書 1",
+    }
 
 
 def test_windows_with_the_model_itself(client: Client, mini: JaColBERT) -> None:

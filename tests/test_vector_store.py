@@ -216,9 +216,9 @@ def test_the_same_without_blocking(store: JaColBERTVectorStore) -> None:
 def test_the_loop_stays_free(memory: JaColBERTVectorStore, mini: JaColBERT, monkeypatch: pytest.MonkeyPatch) -> None:
     real = mini.encode_document
 
-    def slow(texts: list[str]) -> list[TokenVectors]:
+    def slow(texts: list[str], **options: Any) -> list[TokenVectors]:
         time.sleep(0.2)
-        return real(texts)
+        return real(texts, **options)
 
     monkeypatch.setattr(mini, "encode_document", slow)
 
@@ -442,6 +442,67 @@ def test_persistence_elsewhere(memory: JaColBERTVectorStore) -> None:
     disk.rm("/vectors", recursive=True)
 
 
+class Recording(MemoryFileSystem):  # type: ignore[misc]  # fsspec says nothing of its types
+    """Remembers in which order files come and go, and can fail at one."""
+
+    cachable = False
+    done: list[str]
+    full = ""
+
+    def put_file(self, lpath: str, rpath: str, *arguments: Any, **options: Any) -> None:
+        self._note(f"+{Path(rpath).name}")
+        super().put_file(lpath, rpath, *arguments, **options)
+
+    def rm_file(self, path: str) -> None:
+        self._note(f"-{Path(path).name}")
+        super().rm_file(path)
+
+    def _note(self, what: str) -> None:
+        if self.full and what.startswith(self.full):
+            raise OSError("the disk is full")
+        self.done.append(what)
+
+
+def test_persistence_elsewhere_is_whole_at_any_moment(memory: JaColBERTVectorStore) -> None:
+    """Vectors come before the index that names them, and what was there before goes at the end."""
+    disk, path = Recording(), "/whole/default__vector_store.json"
+    disk.done = []
+    memory.add([TextNode(id_="a", text="猫")])
+    memory.persist(path, disk)
+    (first,) = [name for name in disk.done if "vectors-" in name]
+    disk.done.clear()
+    memory.add([TextNode(id_="b", text="犬")])
+    for step in ("+vectors-", "+store.json"):
+        disk.full = step
+        with pytest.raises(OSError, match="the disk is full"):
+            memory.persist(path, disk)
+        disk.full = ""
+        assert texts_of(JaColBERTVectorStore.from_persist_path(path, disk)) == {"猫"}
+    disk.done.clear()
+    memory.persist(path, disk)
+    assert [name.split("-")[0] for name in disk.done[:2]] == ["+vectors", "+store.json.new"]
+    assert first.replace("+", "-") in disk.done[2:]
+    assert len(disk.glob("/whole/default__vector_store.jacolbert/vectors-*")) == 1
+    assert texts_of(JaColBERTVectorStore.from_persist_path(path, disk)) == {"猫", "犬"}
+    disk.rm("/whole", recursive=True)
+
+
+def test_a_folder_is_found_from_elsewhere(tmp_path: Path, mini: JaColBERT, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with JaColBERTVectorStore(mini, place="edge") as store:
+        store.add([TextNode(id_="a", text="猫")])
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    for copy in COPIES:
+        with copy(store) as again:
+            assert texts_of(again) == {"猫"}
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+    assert JaColBERTVectorStore(place="~/edge").place == store.place == str(tmp_path / "edge")
+    for place in (":memory:", "http://localhost:6333", "https://localhost:6333"):
+        assert JaColBERTVectorStore(place=place).place == place
+
+
 def test_another_process(tmp_path: Path, mini: JaColBERT) -> None:
     """A collection in a folder, written here, is asked there, through what was persisted."""
     store = JaColBERTVectorStore(mini, place=str(tmp_path / "edge"), collection="本")
@@ -487,6 +548,7 @@ def test_descriptions(tmp_path: Path, copy: Callable[[JaColBERTVectorStore], JaC
         "collection": "c",
         "first_stage": ["lexical", "muvera"],
         "grpc": False,
+        "too_long": "split",
         "undo_bytes": 1 << 30,
         "revision": None,
         "query_length": None,

@@ -60,6 +60,7 @@ from jacolbert_integrations import (
     JaColBERTVectorStore,
     MemoryStore,
     MultiVectorStore,
+    Point,
     QdrantStore,
     QdrantWriter,
 )
@@ -73,6 +74,7 @@ from jacolbert_integrations.errors import (
     UnsupportedModeError,
 )
 from jacolbert_integrations.llama_index import payload_node_text, to_documents
+from jacolbert_integrations.llama_index.undo import RecentlyDeleted
 from jacolbert_integrations.qdrant import Lexical
 from jacolbert_integrations.types import TokenVectors
 
@@ -245,6 +247,34 @@ def test_what_cannot_be_put_back_does_not_hide_the_cause(
         memory.add([TextNode(id_="cat", text="猫は寝る。")])
     assert "could not be put back: 1 nodes are gone" in caplog.text
     assert "no space left on device" in caplog.text
+
+
+def test_what_is_no_node_is_put_back_too(
+    memory: JaColBERTVectorStore, mini: JaColBERT, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory.store.upsert([Point("page", mini.encode_document(["猫"])[0], {"doc_id": "cats", "text": "猫"})])
+    memory.delete("cats")
+    assert memory.store.count() == 0
+    fail_on(monkeypatch, mini, "猫")
+    with pytest.raises(MemoryError, match="the encoder fails"):
+        memory.add([TextNode(id_="new", text="猫は寝る。", relationships=of_document("cats"))])
+    assert [point.id for point in memory.store.points()] == ["page"]
+
+
+def test_what_cannot_be_looked_up_does_not_hide_the_cause(
+    memory: JaColBERTVectorStore, mini: JaColBERT, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    memory.add(nodes())
+    memory.delete("cat")
+    fail_on(monkeypatch, mini, "猫")
+
+    def broken(*_: Any) -> Any:
+        raise OSError("no such thing")
+
+    monkeypatch.setattr(RecentlyDeleted, "to_restore", broken)
+    with caplog.at_level(logging.ERROR), pytest.raises(MemoryError, match="the encoder fails"):
+        memory.add([TextNode(id_="cat", text="猫は寝る。")])
+    assert "could not be put back: 1 nodes are gone" in caplog.text
 
 
 def test_a_store_that_fails_half_way_keeps_the_old_version(

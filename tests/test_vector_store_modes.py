@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from llama_index.core.schema import MetadataMode, TextNode
+from llama_index.core.schema import MetadataMode, NodeWithScore, TextNode
 from llama_index.core.vector_stores.types import (
     MetadataFilter,
     MetadataFilters,
@@ -18,10 +19,13 @@ from llama_index.core.vector_stores.types import (
 )
 from qdrant_client import QdrantClient
 
-from jacolbert_integrations import EdgeStore, JaColBERT, JaColBERTVectorStore, QdrantStore
+from jacolbert_integrations import EdgeStore, JaColBERT, JaColBERTRetriever, JaColBERTVectorStore, QdrantStore, Query
 from jacolbert_integrations.errors import InputError, UnsupportedFilterError, UnsupportedModeError
+from jacolbert_integrations.llama_index import ScoredNode, TextIndex
 from jacolbert_integrations.llama_index.diversity import diverse
-from jacolbert_integrations.llama_index.hybrid import reciprocal_ranks, weighted
+from jacolbert_integrations.llama_index.fusion import reciprocal_ranks, weighted
+from jacolbert_integrations.llama_index.index import TextIndexRetriever
+from jacolbert_integrations.llama_index.results import ScoredResult
 from jacolbert_integrations.qdrant import Lexical, QdrantBM25
 from jacolbert_integrations.types import TokenVectors
 
@@ -281,3 +285,60 @@ def test_an_empty_store_answers_nothing(mini: JaColBERT) -> None:
         for alpha in (None, 0.5):
             assert ask(store, mode=mode, alpha=alpha) == []
     client.close()
+
+
+@pytest.mark.parametrize(
+    ("mode", "kind"),
+    [
+        (MODE.DEFAULT, "maxsim"),
+        (MODE.TEXT_SEARCH, "bm25"),
+        (MODE.SPARSE, "bm25"),
+        (MODE.HYBRID, "hybrid"),
+        (MODE.MMR, "mmr"),
+    ],
+)
+def test_nodes_say_what_scored_them(
+    store: JaColBERTVectorStore, mini: JaColBERT, mode: VectorStoreQueryMode, kind: str
+) -> None:
+    retriever = store.as_index().as_retriever(vector_store_query_mode=mode, similarity_top_k=3)
+    found = retriever.retrieve("東京の人口")
+    assert len(found) > 1
+    answer = store.query(VectorStoreQuery(query_str="東京の人口", mode=mode, similarity_top_k=3))
+    assert isinstance(answer, ScoredResult)
+    assert [node.node_id for node in found] == answer.ids
+    assert asyncio.run(retriever.aretrieve("東京の人口")) == found
+    approximate = store.store.search(mini_query(mini, "東京の人口"), top_k=3)
+    for node, provenance in zip(found, answer.provenances, strict=True):
+        assert isinstance(node, ScoredNode)
+        assert node.provenance == provenance
+        assert node.score == provenance.score
+        assert (provenance.step, provenance.score_kind) == ("retrieve", kind)
+        assert (provenance.model, provenance.fingerprint) == (mini.name, mini.fingerprint)
+        assert provenance.collection == getattr(store.store, "collection")  # noqa: B009 - not of the protocol
+        assert provenance.approximate == (kind != "bm25" and getattr(approximate, "approximate", False))
+        assert provenance.window is None
+
+
+def mini_query(mini: JaColBERT, text: str) -> Query:
+    return Query(mini.encode_query([text])[0], text)
+
+
+def test_a_long_node_s_best_window_is_said(mini: JaColBERT) -> None:
+    answer = "富士山の標高は3776メートルである。"
+    store = JaColBERTVectorStore(mini)
+    store.add([TextNode(id_="long", text="猫は魚や肉を食べる小さな動物である。" * 100 + answer)])
+    index = store.as_index()
+    assert type(index) is TextIndex
+    (found,) = index.as_retriever().retrieve("富士山の高さは何メートルですか。")
+    assert isinstance(found, ScoredNode)
+    assert answer in found.best_window != found.text
+    assert found.provenance.collection == "MemoryStore"
+    (again,) = JaColBERTRetriever(store.store, mini).retrieve("富士山の高さは何メートルですか。")
+    assert again == found
+
+
+def test_another_store_s_answer_has_nothing_to_say(memory: JaColBERTVectorStore) -> None:
+    retriever = memory.as_index().as_retriever()
+    plain = VectorStoreQueryResult(nodes=nodes()[:1], similarities=[0.5], ids=["tokyo"])
+    assert isinstance(retriever, TextIndexRetriever)
+    assert [type(node) for node in retriever._convert_nodes_to_scored_nodes(plain)] == [NodeWithScore]

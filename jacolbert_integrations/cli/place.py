@@ -81,8 +81,10 @@ def opened(place: str, *, grpc: bool = False, must_exist: bool = False) -> Itera
         MissingExtraError: If it is a folder, and Qdrant Edge is not installed.
     """
     from ..errors import InputError
+    from ..places import check_place
     from ..qdrant.clients import connect
 
+    check_place(place)
     server = place.startswith(("http://", "https://"))
     if must_exist and not server and not Path(place).expanduser().is_dir():
         raise InputError(f"there is no folder {place}. Index something first, or say where it is with --at.")

@@ -10,8 +10,6 @@ from .place import add_new_collection, add_place, opened, store_in
 if TYPE_CHECKING:
     from ..encoder import JaColBERT
     from ..qdrant.clients import Client
-    from ..texts import TextReader
-    from ..types import Payload
 
 
 def add_command(commands: Any) -> None:
@@ -65,7 +63,7 @@ def _add(client: Client, model: JaColBERT, arguments: argparse.Namespace) -> Any
         client,
         arguments.collection,
         model,
-        text=_text(arguments),
+        text=arguments.text_key,
         first_stage=new.first_stage,
         vector_options=new.vector_options,
     )
@@ -81,17 +79,6 @@ def _anew(client: Client, model: JaColBERT, arguments: argparse.Namespace) -> An
         target,
         model,
         alias=arguments.alias,
-        text=_text(arguments),
+        text=arguments.text_key,
         too_long=arguments.too_long,
     )
-
-
-def _text(arguments: argparse.Namespace) -> str | TextReader:
-    """Where texts are: what of a LlamaIndex node is embedded has its metadata, too."""
-    from ..llama_index import payload_node_text
-    from ..texts import NODE_KEY, payload_text
-
-    def read(payload: Payload) -> str:
-        return payload_node_text(payload) if NODE_KEY in payload else payload_text(payload)
-
-    return read if arguments.text_key is None else str(arguments.text_key)

@@ -14,6 +14,7 @@ _HOMES = {
     "Provenance": ".provenance",
     "ScoredNode": ".provenance",
     "StoreSideEmbedding": ".embedding",
+    "TextIndex": ".index",
     "VectorCache": ".vector_cache",
     "payload_node_text": ".nodes",
     "to_documents": ".nodes",
@@ -27,6 +28,7 @@ __all__ = [
     "Provenance",
     "ScoredNode",
     "StoreSideEmbedding",
+    "TextIndex",
     "VectorCache",
     "payload_node_text",
     "to_documents",
@@ -34,6 +36,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from .embedding import StoreSideEmbedding
+    from .index import TextIndex
     from .node_parser import JaColBERTSentenceSplitter
     from .nodes import payload_node_text, to_documents
     from .provenance import Provenance, ScoredNode

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 
-class SharesModelAndStore(BaseRetriever):
+class CopyableRetriever(BaseRetriever):
     """A retriever whose copies use the same model, store and objects, with options of their own.
 
     A pickle says where the model is loaded from, and holds the store, if that can be pickled. Callbacks stay behind.

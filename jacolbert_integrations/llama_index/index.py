@@ -8,9 +8,11 @@ from llama_index.core import VectorStoreIndex
 from llama_index.core.indices.vector_store.retrievers import VectorIndexRetriever
 from llama_index.core.instrumentation import get_dispatcher  # type: ignore[attr-defined]  # re-exported
 from llama_index.core.schema import NodeWithScore, QueryBundle
-from llama_index.core.vector_stores.types import VectorStoreQuery
+from llama_index.core.vector_stores.types import VectorStoreQuery, VectorStoreQueryResult
 
 from .modes import TextsQuery
+from .provenance import ScoredNode
+from .results import ScoredResult
 
 _dispatcher = get_dispatcher(__name__)
 
@@ -19,7 +21,10 @@ class TextIndex(VectorStoreIndex):
     """A ``VectorStoreIndex`` whose retriever loses nothing on the way to a vector store that encodes queries itself.
 
     LlamaIndex's own sends such a store the question alone, and not the texts that a query transform such as HyDE has
-    made of it. And as soon as an index holds one index node, it searches among index nodes only.
+    made of it. And as soon as an index holds one index node, it searches among index nodes only. The nodes that the
+    retriever of this one returns also say what scored them.
+
+    :meth:`JaColBERTVectorStore.as_index` makes it.
     """
 
     def as_retriever(self, **kwargs: Any) -> TextIndexRetriever:
@@ -34,7 +39,10 @@ class TextIndex(VectorStoreIndex):
 
 
 class TextIndexRetriever(VectorIndexRetriever):
-    """A ``VectorIndexRetriever`` that sends all texts of a query."""
+    """A ``VectorIndexRetriever`` that sends all texts of a query, and says of its nodes what scored them.
+
+    They are :class:`~.provenance.ScoredNode`.
+    """
 
     @_dispatcher.span
     async def _aretrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
@@ -43,3 +51,12 @@ class TextIndexRetriever(VectorIndexRetriever):
     def _build_vector_store_query(self, query_bundle_with_embeddings: QueryBundle) -> VectorStoreQuery:
         query = super()._build_vector_store_query(query_bundle_with_embeddings)
         return TextsQuery(**vars(query), search_strs=query_bundle_with_embeddings.embedding_strs)
+
+    def _convert_nodes_to_scored_nodes(self, query_result: VectorStoreQueryResult) -> list[NodeWithScore]:
+        nodes = super()._convert_nodes_to_scored_nodes(query_result)
+        if not isinstance(query_result, ScoredResult):
+            return nodes
+        return [
+            ScoredNode(node=node.node, score=node.score, provenance=provenance)
+            for node, provenance in zip(nodes, query_result.provenances, strict=True)
+        ]

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from llama_index.core.schema import QueryBundle
 from llama_index.core.vector_stores.types import VectorStoreQuery, VectorStoreQueryMode
 
-from ..encoder import JaColBERT
 from ..errors import InputError, UnsupportedModeError
-from ..types import Filter, Hit, MultiVectorStore, Query, WithIds, WordSearch
+from ..types import Filter, Hit, Hits, MultiVectorStore, Query, WithIds, WordSearch
 from ..vectors import check_top_k
-from .best_windows import best_windows, node_id_of
+from .best_per_node import best_per_node, node_id_of
+from .connection import Connection
 from .diversity import diverse
-from .hybrid import reciprocal_ranks, weighted
+from .fusion import reciprocal_ranks, weighted
+from .provenance import ScoreKind
 from .queries import encode_queries
 from .selection import checked_ids, joined, of_documents, of_nodes
-from .stores import using_store
 
 _PREFETCH_FACTOR = 4.0
 _MMR_THRESHOLD = 0.5
@@ -95,15 +95,17 @@ class Search:
         """How many nodes are wanted."""
         return self.asked.similarity_top_k
 
-    def by_maxsim(self) -> list[Hit]:
+    def by_maxsim(self) -> Hits:
         """The nodes of highest MaxSim, which is the score of each."""
-        return [_node_hit(hit, hit.score / self.texts) for hit in self._near(self.top_k)]
+        found = self._near(self.top_k)
+        return Hits((_node_hit(hit, hit.score / self.texts) for hit in found), approximate=found.approximate)
 
-    def by_words(self) -> list[Hit]:
+    def by_words(self) -> Hits:
         """The nodes of highest BM25, which is the score of each."""
-        return [_node_hit(hit, hit.score) for hit in self._sharing_words(self.top_k)]
+        found = self._sharing_words(self.top_k)
+        return Hits((_node_hit(hit, hit.score) for hit in found), approximate=found.approximate)
 
-    def by_both(self) -> list[Hit]:
+    def by_both(self) -> Hits:
         """The nodes that either ranking has among its best, ranked by both.
 
         With ``alpha``, all of them get both scores, and the weighted mean of the two decides (:func:`weighted`).
@@ -116,19 +118,19 @@ class Search:
         dense = self._near(self.top_k)
         hits = {_node_id(hit): hit for hit in [*words, *dense]}
         if not hits:
-            return []
+            return Hits(approximate=dense.approximate)
         if asked.alpha is None:
             scores = reciprocal_ranks([_node_id(hit) for hit in dense], [_node_id(hit) for hit in words])
         else:
             points = frozenset(hit.id for hit in [*words, *dense])
             these = Filter([WithIds(points)])
             all_dense = self.store.search(self.query, top_k=len(points), filter=these)
-            all_words = self.words_store().search_words(self._words(), top_k=len(points), filter=these)
+            all_words = self._words_store().search_words(self._words(), top_k=len(points), filter=these)
             scores = weighted(_scores(all_dense), _scores(all_words), asked.alpha)
         best = sorted(scores, key=lambda node_id: (-scores[node_id], node_id))[:wanted]
-        return [_node_hit(hits[node_id], scores[node_id]) for node_id in best]
+        return Hits((_node_hit(hits[i], scores[i]) for i in best), approximate=dense.approximate)
 
-    def by_diversity(self) -> list[Hit]:
+    def by_diversity(self) -> Hits:
         """The nodes that MMR chooses among those of highest MaxSim; the score of each is what it was chosen for."""
         given = self.asked.mmr_threshold
         threshold = self.options.mmr_threshold if given is None else given
@@ -138,26 +140,21 @@ class Search:
         points = self.store.get([hit.id for hit in found])
         hits = [hit for hit in found if hit.id in points]  # but for what has been deleted meanwhile
         if not hits:
-            return []
+            return Hits(approximate=found.approximate)
         chosen = diverse(self.query.vectors, [points[hit.id].vectors for hit in hits], self.top_k, threshold)
-        return [_node_hit(hits[place], score) for place, score in chosen]
+        return Hits((_node_hit(hits[place], score) for place, score in chosen), approximate=found.approximate)
 
-    def _near(self, wanted: int) -> list[Hit]:
-        return best_windows(lambda top_k: self.store.search(self.query, top_k=top_k, filter=self.filter), wanted)
+    def _near(self, wanted: int) -> Hits:
+        return best_per_node(lambda top_k: self.store.search(self.query, top_k=top_k, filter=self.filter), wanted)
 
-    def _sharing_words(self, wanted: int) -> list[Hit]:
-        store, words = self.words_store(), self._words()
-        return best_windows(lambda top_k: store.search_words(words, top_k=top_k, filter=self.filter), wanted)
+    def _sharing_words(self, wanted: int) -> Hits:
+        store, words = self._words_store(), self._words()
+        return best_per_node(lambda top_k: store.search_words(words, top_k=top_k, filter=self.filter), wanted)
 
     def _words(self) -> str:
         return self.asked.query_str or ""
 
-    def words_store(self) -> WordSearch:
-        """The store as one that searches by words.
-
-        Raises:
-            UnsupportedModeError: If it is none.
-        """
+    def _words_store(self) -> WordSearch:
         if isinstance(self.store, WordSearch):
             return self.store
         raise UnsupportedModeError(
@@ -166,24 +163,35 @@ class Search:
         )
 
 
-_MODES: Mapping[VectorStoreQueryMode, Callable[[Search], list[Hit]]] = {
-    VectorStoreQueryMode.DEFAULT: Search.by_maxsim,
-    VectorStoreQueryMode.TEXT_SEARCH: Search.by_words,
-    VectorStoreQueryMode.SPARSE: Search.by_words,
-    VectorStoreQueryMode.HYBRID: Search.by_both,
-    VectorStoreQueryMode.MMR: Search.by_diversity,
+_MODES: Mapping[VectorStoreQueryMode, tuple[Callable[[Search], Hits], ScoreKind]] = {
+    VectorStoreQueryMode.DEFAULT: (Search.by_maxsim, "maxsim"),
+    VectorStoreQueryMode.TEXT_SEARCH: (Search.by_words, "bm25"),
+    VectorStoreQueryMode.SPARSE: (Search.by_words, "bm25"),
+    VectorStoreQueryMode.HYBRID: (Search.by_both, "hybrid"),
+    VectorStoreQueryMode.MMR: (Search.by_diversity, "mmr"),
 }
-
-
 _BY_WORDS = (VectorStoreQueryMode.TEXT_SEARCH, VectorStoreQueryMode.SPARSE)
 
 
-def answer(store: MultiVectorStore, model: JaColBERT, asked: VectorStoreQuery, **options: Any) -> list[Hit]:
-    """The nodes that LlamaIndex asks for, best first.
+class Answer(NamedTuple):
+    """What a store says to a query.
+
+    Attributes:
+        hits: The nodes, best first.
+        score_kind: What kind of number their scores are.
+        store: Where they are.
+    """
+
+    hits: Hits
+    score_kind: ScoreKind
+    store: MultiVectorStore
+
+
+def answer(connection: Connection, asked: VectorStoreQuery, **options: Any) -> Answer:
+    """The nodes that LlamaIndex asks for.
 
     Args:
-        store: Where they are, bound to the model.
-        model: What encodes the query.
+        connection: Where they are, and what encodes the query.
         asked: The query, as text: an embedding that comes with it is not looked at.
         **options: For :class:`ModeOptions`.
 
@@ -205,9 +213,11 @@ def answer(store: MultiVectorStore, model: JaColBERT, asked: VectorStoreQuery, *
         query, number_of_texts = Query(np.empty((0, 0), np.float32)), 0
     else:
         bundle = QueryBundle(texts[0], custom_embedding_strs=texts)
-        ((query, number_of_texts),) = encode_queries(model, [bundle])
-    with using_store(store):
-        return _MODES[mode](Search(store, query, number_of_texts, asked, filter, checked_options))
+        ((query, number_of_texts),) = encode_queries(connection.model, [bundle])
+    find, score_kind = _MODES[mode]
+    with connection.using() as store:
+        hits = find(Search(store, query, number_of_texts, asked, filter, checked_options))
+    return Answer(hits, score_kind, store)
 
 
 def query_filter(asked: VectorStoreQuery) -> object | None:

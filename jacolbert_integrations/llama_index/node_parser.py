@@ -25,13 +25,14 @@ from ..windows import Span, windows
 class _LazyModel:
     """A model that is loaded when it is first needed. Copies share it; a pickle only says where to load it from."""
 
-    def __init__(self, source: ModelSource, model: JaColBERT | None = None) -> None:
-        self._source = source
-        self._model = model
+    def __init__(self, source: ModelSource, load: Callable[[], JaColBERT] | None = None) -> None:
+        self.source = source
+        self._load = source.load if load is None else load
+        self._model: JaColBERT | None = None
         self._loading = Lock()
 
     def __reduce__(self) -> tuple[type[_LazyModel], tuple[ModelSource]]:
-        return type(self), (self._source,)
+        return type(self), (self.source,)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> _LazyModel:
         return self
@@ -39,7 +40,7 @@ class _LazyModel:
     def get(self) -> JaColBERT:
         with self._loading:
             if self._model is None:
-                self._model = self._source.load()
+                self._model = self._load()
             return self._model
 
 
@@ -114,7 +115,8 @@ class JaColBERTSentenceSplitter(MetadataAwareTextSplitter):
             "id_func": _id_function(id_func),
         }
         super().__init__(**fields)
-        self._encoder = _LazyModel(source, model if isinstance(model, JaColBERT) else None)
+        loaded = model if isinstance(model, JaColBERT) else None
+        self._encoder = _LazyModel(source, None if loaded is None else lambda: loaded)
 
     @classmethod
     def from_defaults(
@@ -140,6 +142,27 @@ class JaColBERTSentenceSplitter(MetadataAwareTextSplitter):
             revision=revision,
             id_func=id_func,
         )
+
+    @classmethod
+    def sharing(
+        cls,
+        load: Callable[[], JaColBERT],
+        model: str,
+        *,
+        revision: str | None = None,
+        callback_manager: CallbackManager | None = None,
+    ) -> JaColBERTSentenceSplitter:
+        """A splitter whose model somebody else loads as well, when it is first needed, so that it is loaded once.
+
+        Args:
+            load: Gives the model in this process.
+            model: Where another process, to which the splitter is sent, loads it from.
+            revision: Of the hub repository, where ``model`` is a hub id.
+            callback_manager: As for every node parser.
+        """
+        splitter = cls(model, revision=revision, callback_manager=callback_manager)
+        splitter._encoder = _LazyModel(splitter._encoder.source, load)
+        return splitter
 
     @classmethod
     def class_name(cls) -> str:

@@ -11,8 +11,8 @@ from llama_index.core.vector_stores.types import FilterCondition, FilterOperator
 from llama_index.core.vector_stores.utils import metadata_dict_to_node, node_to_metadata_dict
 
 from ..errors import InputError, StoreFileError
+from ..texts import NODE_KEY, payload_text
 from ..types import Condition, Document, Filter, Operator, Payload
-from ..windows import SPAN_KEY
 
 _OPERATORS: dict[FilterOperator, Operator] = {
     FilterOperator.EQ: "==",
@@ -44,13 +44,25 @@ def node_text(node: BaseNode) -> str:
     return node.get_content(metadata_mode=MetadataMode.EMBED)
 
 
+def only_nodes(nodes: Iterable[BaseNode]) -> list[BaseNode]:
+    """The nodes, if all of them are.
+
+    Raises:
+        InputError: If one is not.
+    """
+    found = list(nodes)
+    if strange := [node for node in found if not isinstance(node, BaseNode)]:
+        raise InputError(f"nodes must be LlamaIndex's, such as TextNode, but one is a {type(strange[0]).__name__}.")
+    return found
+
+
 def check_nodes(nodes: Sequence[BaseNode]) -> list[str]:
     """The texts of nodes that are to be indexed.
 
     Raises:
-        InputError: If a node has no text or no id, or an id comes twice.
+        InputError: If something is no node, a node has no text or no id, or an id comes twice.
     """
-    ids = [node.node_id for node in nodes]
+    ids = [node.node_id for node in only_nodes(nodes)]
     if "" in ids:
         raise InputError(f"node {ids.index('')} has no id: an id is a non-empty string. Leave it out to have one made.")
     if repeated := [node_id for node_id, times in Counter(ids).items() if times > 1]:
@@ -103,11 +115,9 @@ def payload_node_text(payload: Payload) -> str:
     Raises:
         InputError: If the payload holds no node.
     """
-    try:
-        text = node_text(to_node(payload))
-    except StoreFileError as error:
-        raise InputError(str(error)) from None
-    return text[slice(*payload[SPAN_KEY])] if SPAN_KEY in payload else text
+    if NODE_KEY not in payload:
+        raise InputError(f"the payload holds no LlamaIndex node: it has {sorted(payload)[:6]}.")
+    return payload_text(payload)
 
 
 def to_node(payload: Payload) -> BaseNode:

@@ -167,7 +167,9 @@ class PassageEncoder:
         ]
 
 
-def best_windows(model: JaColBERT, query: TokenVectors, passages: Sequence[Passage]) -> list[tuple[float, Span | None]]:
+def score_passages(
+    model: JaColBERT, query: TokenVectors, passages: Sequence[Passage]
+) -> list[tuple[float, Span | None]]:
     """For each passage the MaxSim of its best window, and where that is; None where there is but one."""
     scores = model.score([query], [matrix for passage in passages for matrix in passage.vectors])[0]
     found: list[tuple[float, Span | None]] = []

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from fnmatch import fnmatch
+from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -17,6 +19,7 @@ DESCRIPTION = "vector_store.json"
 
 _FOLDER_SUFFIX = ".jacolbert"
 _UNFINISHED = "unfinished.json"
+_INDEX, _VECTORS = "store.json", "vectors-*.safetensors"  # as a memory store names its files
 
 
 def write_vector_store(
@@ -40,11 +43,25 @@ def write_vector_store(
     elif memory is not None:
         with TemporaryDirectory() as copy:
             memory.save(copy)
-            disk.put(f"{copy}/", f"{folder}/", recursive=True)
+            _put(Path(copy), disk, folder)
     text = json.dumps(description, ensure_ascii=False, indent=1)
     with disk.open(f"{folder}/{_UNFINISHED}", "w", encoding="utf-8") as file:
         file.write(text)
     disk.mv(f"{folder}/{_UNFINISHED}", f"{folder}/{DESCRIPTION}")  # an earlier one stays until this one is whole
+
+
+def _put(saved: Path, disk: fsspec.AbstractFileSystem, folder: str) -> None:
+    """Copies what a memory store saved, so that at any moment there is one that can be read, as on the local disk."""
+    vectors = {file.name for file in saved.glob(_VECTORS)}
+    for name in vectors:
+        disk.put_file(str(saved / name), f"{folder}/{name}")
+    disk.put_file(str(saved / _INDEX), f"{folder}/{_INDEX}.new")  # it names the vectors, so that it comes after them
+    disk.mv(f"{folder}/{_INDEX}.new", f"{folder}/{_INDEX}")
+    disk.invalidate_cache(folder)
+    for found in disk.ls(folder, detail=False):
+        name = PurePosixPath(found).name
+        if fnmatch(name, _VECTORS) and name not in vectors:
+            disk.rm_file(f"{folder}/{name}")
 
 
 def read_description(persist_path: str, fs: fsspec.AbstractFileSystem | None, class_name: str) -> dict[str, Any]:
@@ -82,7 +99,7 @@ def read_memory(persist_path: str, fs: fsspec.AbstractFileSystem | None) -> Memo
 
 def holds_memory(persist_path: str, fs: fsspec.AbstractFileSystem | None) -> bool:
     """Whether what was in memory was written, too."""
-    return bool(_disk(fs).exists(f"{_folder(persist_path)}/store.json"))
+    return bool(_disk(fs).exists(f"{_folder(persist_path)}/{_INDEX}"))
 
 
 def _disk(fs: fsspec.AbstractFileSystem | None) -> fsspec.AbstractFileSystem:

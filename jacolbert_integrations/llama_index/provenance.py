@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from llama_index.core.bridge.pydantic import BaseModel, ConfigDict, Field, field_validator
 from llama_index.core.schema import (
@@ -22,19 +22,25 @@ _KINDS: dict[str, type[BaseNode]] = {
 }
 
 
+ScoreKind: TypeAlias = Literal["maxsim", "bm25", "hybrid", "mmr"]
+"""What kind of number a score is."""
+
+
 class Provenance(BaseModel):
     """What gave a node its score.
 
     Attributes:
         step: Whether the node was retrieved or reranked.
-        score: The MaxSim, which stays here when a later step, such as a fusion, puts another number into its place.
-        score_kind: What kind of number that is.
+        score: The score, which stays here when a later step, such as a fusion, puts another number into its place.
+        score_kind: What kind of number that is: ``maxsim``, as a retriever, a reranker and a vector store by default
+            give it; of a vector store's other modes ``bm25`` (``text_search``, ``sparse``), ``hybrid``, the fusion of
+            the two, or ``mmr``, relevance less redundancy, for which MMR chose the node.
         model: The model's name.
         fingerprint: SHA-256 over its weights.
         collection: Where the node was found; None after a reranker.
         approximate: Whether a first stage chose the candidates, so that a better node may have been missed.
-        window: Of a node that was read in windows, where in its text its best one begins and ends, in characters;
-            None if all of it was read at once.
+        window: Of a node that was read in windows, where in its text its best one begins and ends, in characters,
+            without the metadata that it may hold beside; None if all of it was read at once.
         previous: What had given it the score that it came with, if that is known.
         previous_score: The score that it came with.
     """
@@ -43,7 +49,7 @@ class Provenance(BaseModel):
 
     step: Literal["retrieve", "rerank"]
     score: float
-    score_kind: Literal["maxsim"] = "maxsim"
+    score_kind: ScoreKind = "maxsim"
     model: str
     fingerprint: str
     collection: str | None = None
@@ -77,6 +83,10 @@ class ScoredNode(NodeWithScore):
 
     @property
     def best_window(self) -> str:
-        """The part of the node's text that its score comes from: its best window, or all of it."""
+        """The part of the node's text that its score comes from: its best window, or all of it.
+
+        It is empty where the best window holds nothing but metadata that is embedded before the text: then the
+        provenance's window begins and ends at the same place.
+        """
         text = self.node.get_content()
         return text if self.provenance.window is None else text[slice(*self.provenance.window)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,8 @@ from ..sources import ModelSource
 from ..types import MultiVectorStore
 from ..windows import Span
 from .events import query_events
-from .interpolation import interpolated
-from .passages import PassageEncoder, best_windows
+from .fusion import interpolated
+from .passages import PassageEncoder, score_passages
 from .provenance import Provenance, ScoredNode
 from .queries import as_bundles, query_strings
 from .stores import using_store
@@ -49,10 +50,13 @@ class JaColBERTRerank(BaseNodePostprocessor):
         keep_retrieval_score: Keep the score that a node came with in its metadata, as
             ``retrieval_score``.
         retrieval_weight: How much the score that a node came with counts beside MaxSim, both brought to 0 to 1 over
-            the nodes of a query; the sum is the score of the nodes that go out, whose provenance has the MaxSim. 0
-            ranks by MaxSim alone; after a retriever by words, .05 to .2 is worth a try.
+            the nodes of a query; the sum is the score of the nodes that go out, whose provenance has the MaxSim. A node
+            that comes alone gets 1. Each node has to come with a score that is a finite number. 0 ranks by MaxSim
+            alone; after a retriever by words, .05 to .2 is worth a try. (It weighs the other side than ``alpha`` of a
+            hybrid query, which says how much MaxSim counts.)
         window_size: Most tokens of a window, control tokens included. None is what the model reads. Shorter windows
-            suit a model that was trained with shorter passages; their nodes' vectors are not taken from the store.
+            suit a model that was trained with shorter passages. The vectors of nodes that are split into windows are
+            not taken from the store.
         store: A store that may hold the nodes: the vectors of those that it holds with the same
             text are taken from there instead of being computed again. It is bound to the model.
         cache_bytes: Most bytes of document vectors that are kept for later queries; 0 keeps none.
@@ -145,8 +149,9 @@ class JaColBERTRerank(BaseNodePostprocessor):
         self._cache = VectorCache(cache_bytes) if cache is None else cache
         self._store = store
         if store is not None:
+            identity = encoder.identity
             with using_store(store):
-                store.bind(encoder.identity)
+                store.bind(identity)
 
     @classmethod
     def class_name(cls) -> str:
@@ -178,7 +183,8 @@ class JaColBERTRerank(BaseNodePostprocessor):
             The best nodes of each query, in the order of the queries.
 
         Raises:
-            InputError: If there are more queries than lists or the other way round, or a query or a node has no text.
+            InputError: If there are more queries than lists or the other way round, a query or a node has no text, or
+                with ``retrieval_weight`` a node has no score, or one that is no finite number. No node is encoded then.
         """
         bundles = as_bundles(queries)
         if len(nodes) != len(bundles):
@@ -227,12 +233,15 @@ class JaColBERTRerank(BaseNodePostprocessor):
             for place in asked
         ]
         with query_events(self.callback_manager, CBEventType.RERANKING, payloads) as events:
+            given = [[_given_score(node) for node in nodes[p]] if self.retrieval_weight else [] for p in asked]
             fingerprint = self._encoder.fingerprint
             queries = self._encoder.encode_query(query_strings([bundles[place] for place in asked]))
             passages = iter(self._passages([node.node for place in asked for node in nodes[place]]))
-            for place, query in zip(asked, queries, strict=True):
-                scored = best_windows(self._encoder, query, [next(passages) for _ in nodes[place]])
-                scores = interpolated([maxsim for maxsim, _ in scored], nodes[place], self.retrieval_weight)
+            for place, query, others in zip(asked, queries, given, strict=True):
+                scored = score_passages(self._encoder, query, [next(passages) for _ in nodes[place]])
+                scores = [maxsim for maxsim, _ in scored]
+                if others:
+                    scores = interpolated(scores, others, self.retrieval_weight)
                 ranked = sorted(range(len(scores)), key=lambda i: -scores[i])[: self.top_n]
                 results[place] = [self._outgoing(nodes[place][i], scores[i], *scored[i], fingerprint) for i in ranked]
             events.end([{EventPayload.NODES: results[place]} for place in asked])
@@ -263,6 +272,15 @@ class JaColBERTRerank(BaseNodePostprocessor):
             copy.excluded_embed_metadata_keys = [*copy.excluded_embed_metadata_keys, _RETRIEVAL_SCORE]
             copy.excluded_llm_metadata_keys = [*copy.excluded_llm_metadata_keys, _RETRIEVAL_SCORE]
         return ScoredNode(node=copy, score=score, provenance=provenance)
+
+
+def _given_score(node: NodeWithScore) -> float:
+    if node.score is None or not math.isfinite(node.score):
+        raise InputError(
+            f"the node {node.node_id!r} came with the score {node.score}, but retrieval_weight needs a number of each "
+            "node. Rerank after a retriever that gives scores, or set retrieval_weight to 0."
+        )
+    return node.score
 
 
 def _checked_size(window_size: int | None, model: JaColBERT) -> int | None:

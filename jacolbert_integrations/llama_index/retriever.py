@@ -18,23 +18,24 @@ from ..memory import MemoryStore
 from ..sources import ModelSource
 from ..types import Hit, Hits, MultiVectorStore, Query
 from ..vectors import check_top_k
-from ..windows import SPAN_KEY, TooLong
-from .best_windows import best_windows
-from .copies import SharesModelAndStore
+from ..windows import TooLong, check_too_long
+from .best_per_node import best_per_node
+from .copies import CopyableRetriever
 from .descriptions import RetrieverDescription, describable
 from .events import retrieval_events
-from .nodes import to_node, to_store_filter
-from .objects import without_objects
-from .passages import PassageText
-from .provenance import Provenance, ScoredNode
+from .index_nodes import without_objects
+from .node_parser import JaColBERTSentenceSplitter
+from .nodes import to_store_filter
 from .queries import as_bundles, as_queries, encode_queries
+from .results import scored_nodes
 from .stores import using_store
+from .transformations import default_transformations
 from .writing import left_over, node_points
 
 _dispatcher = get_dispatcher(__name__)
 
 
-class JaColBERTRetriever(SharesModelAndStore):
+class JaColBERTRetriever(CopyableRetriever):
     """Ranks the nodes of a store by exact MaxSim with the query.
 
     What it returns are :class:`~.provenance.ScoredNode`: LlamaIndex's nodes with scores, which also say what scored
@@ -71,8 +72,9 @@ class JaColBERTRetriever(SharesModelAndStore):
         self.filters = filters
         self._store = store
         self._model = model
-        with using_store(self._store):
-            store.bind(model.identity)
+        identity = model.identity
+        with using_store(store):
+            store.bind(identity)
 
     @classmethod
     def class_name(cls) -> str:
@@ -122,11 +124,21 @@ class JaColBERTRetriever(SharesModelAndStore):
         Args:
             documents: The documents.
             model: Encodes their nodes and the queries.
-            transformations: How to split; None takes LlamaIndex's ``Settings.transformations``.
+            transformations: How to split; None takes LlamaIndex's ``Settings.transformations``, or its
+                ``Settings.node_parser``, where you have set one of them to anything but LlamaIndex's default, and else
+                ``JaColBERTSentenceSplitter(model)``. LlamaIndex's default counts the tokens of another model, and its
+                chunks need not end where a sentence does.
             show_progress: None shows a bar after a second, on a terminal.
             **kwargs: As for :meth:`from_nodes` and the constructor.
+
+        Raises:
+            InputError: If a document cannot be split or encoded; then nothing is stored.
         """
-        steps = Settings.transformations if transformations is None else transformations
+        steps = transformations
+        if steps is None:
+            steps = default_transformations(
+                lambda: JaColBERTSentenceSplitter(model, callback_manager=Settings._callback_manager)
+            )
         nodes = run_transformations(list(documents), steps, show_progress=bool(show_progress))
         return cls.from_nodes(nodes, model, show_progress=show_progress, **kwargs)
 
@@ -221,16 +233,22 @@ class JaColBERTRetriever(SharesModelAndStore):
         Args:
             nodes: Nodes with text.
             too_long: What becomes of a node of more tokens than the model reads. ``split`` writes it as windows of
-                whole sentences, the best of which finds it; ``cut`` leaves out the rest; ``refuse`` is an error.
+                whole sentences, the best of which finds it; ``cut`` leaves out the rest; ``refuse`` is an error. In a
+                store in this process a node is replaced with all of its windows in one piece. On a server it is not:
+                there, let one writer at a time write a node.
             show_progress: None shows a bar after a second, on a terminal.
 
         Raises:
             InputError: If a node has no text or an id comes twice, or one is refused; then nothing is stored.
+            VectorError: If the model makes vectors that the store does not take, such as NaN; nothing is stored.
             StoreError: If the store has been closed.
         """
+        check_too_long(too_long)
+        if not nodes:
+            return
         written, objects = without_objects(nodes)
         points = node_points(written, self._model, too_long, show_progress=show_progress)
-        with using_store(self._store):
+        with using_store(self._store, writing=True):
             self._store.upsert(points)
             self._store.delete(filter=left_over(written, points))
         self.object_map = {**self.object_map, **objects}  # not in the map that was handed in
@@ -292,7 +310,7 @@ class JaColBERTRetriever(SharesModelAndStore):
         with using_store(self._store):
             hits_of = self._hits([query for query, _ in queries], top_k, condition)
             found = [
-                self._best_windows(query, hits, top_k, condition)
+                self._best_per_node(query, hits, top_k, condition)
                 for (query, _), hits in zip(queries, hits_of, strict=True)
             ]
         return [self._nodes(hits, texts) for hits, (_, texts) in zip(found, queries, strict=True)]
@@ -304,35 +322,16 @@ class JaColBERTRetriever(SharesModelAndStore):
             return hits
         return [self._store.search(query, top_k=top_k, filter=condition) for query in queries]
 
-    def _best_windows(self, query: Query, hits: Sequence[Hit], top_k: int, condition: object | None) -> Hits:
+    def _best_per_node(self, query: Query, hits: Sequence[Hit], top_k: int, condition: object | None) -> Hits:
         """Of each node the best of its windows; further hits are asked for until there are enough nodes."""
 
         def search(asked: int) -> Sequence[Hit]:
             return hits if asked == top_k else self._store.search(query, top_k=asked, filter=condition)
 
-        return Hits(best_windows(search, top_k), approximate=_is_approximate(hits))
+        return best_per_node(search, top_k)
 
     def _nodes(self, hits: Hits, texts: int) -> list[NodeWithScore]:
-        fingerprint = self._model.fingerprint
-        nodes: list[NodeWithScore] = []
-        for hit in hits:
-            score = hit.score / texts
-            if self.score_threshold is not None and score < self.score_threshold:
-                break
-            node = to_node(hit.payload)
-            span = hit.payload.get(SPAN_KEY)
-            provenance = Provenance(
-                step="retrieve",
-                score=score,
-                model=self._model.name,
-                fingerprint=fingerprint,
-                collection=getattr(self._store, "collection", type(self._store).__name__),
-                approximate=hits.approximate,
-                window=None if span is None else PassageText.of(node).in_node(span),
-            )
-            nodes.append(ScoredNode(node=node, score=score, provenance=provenance))
-        return nodes
-
-
-def _is_approximate(hits: Sequence[Hit]) -> bool:
-    return bool(getattr(hits, "approximate", False))
+        scored = [Hit(hit.id, hit.score / texts, hit.payload) for hit in hits]
+        if self.score_threshold is not None:
+            scored = [hit for hit in scored if hit.score >= self.score_threshold]
+        return [*scored_nodes(scored, self._model, self._store, approximate=hits.approximate)]

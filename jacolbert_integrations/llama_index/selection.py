@@ -28,8 +28,9 @@ def of_documents(documents: Collection[str]) -> Filter:
 
 
 def of_nodes(node_ids: Collection[str]) -> Filter:
-    """Some nodes, with all of their windows where a writer has split them."""
-    return Filter([WithIds(frozenset(node_ids)), windows_of(node_ids)], "or")
+    """Some nodes, with all of their windows where a writer has split them. A window's own id is no node's."""
+    whole = Filter([WithIds(frozenset(node_ids)), Condition(DOCUMENT_KEY, "is_empty")])
+    return Filter([whole, windows_of(node_ids)], "or")
 
 
 def windows_of(node_ids: Collection[str]) -> Filter:

@@ -11,39 +11,49 @@ from weakref import WeakKeyDictionary
 from ..errors import StoreError
 from ..types import MultiVectorStore
 
+_SAYING_CLOSED = (
+    "Cannot send a request, as the client has been closed.",  # of a server, over REST
+    "Client was closed. Please create a new QdrantClient instance.",  # over gRPC
+    "QdrantLocal instance is closed. Please create a new instance.",
+)
 _locks: WeakKeyDictionary[Any, AbstractContextManager[Any]] = WeakKeyDictionary()
 _looking = Lock()
 
 
 @contextmanager
-def using_store(store: MultiVectorStore) -> Iterator[None]:
-    """What a closed client says, as an error of ours. Clients have no type of error for that, only words.
+def using_store(store: MultiVectorStore, *, writing: bool = False) -> Iterator[None]:
+    """What is done with a store in one piece, as far as this process goes.
+
+    One thread at a time uses a client whose engine runs in this process; the same thread may come in again. Those who
+    use a server are not kept apart. Nothing that takes long beside the store, such as loading a model or encoding,
+    belongs inside.
 
     Args:
-        store: Where its engine runs in this process, one thread at a time uses it: qdrant-client's local mode loses
-            points otherwise.
+        store: The store.
+        writing: Whether several steps change what is stored. A store without a client, such as one in memory, is safe
+            in threads by itself: only those who do this take turns.
 
     Raises:
-        StoreError: If the store's client has been closed.
+        StoreError: If the store's client has been closed. Clients have no type of error for that, only sentences.
     """
     try:
-        with _lock_of(store):
+        with _lock_of(store, writing):
             yield
-    except RuntimeError as error:
-        if "closed" not in str(error):
+    except Exception as error:
+        if str(error) not in _SAYING_CLOSED:
             raise
         raise StoreError(f"the store's client has been closed ({error}). Make a new one, and a new store.") from error
 
 
-def _lock_of(store: MultiVectorStore) -> AbstractContextManager[Any]:
-    """Of a client in this process the one lock; a server, and a store without a client, see to themselves."""
+def _lock_of(store: MultiVectorStore, writing: bool) -> AbstractContextManager[Any]:
+    """Of a client in this process, or of a store without a client, the one lock; a server sees to itself."""
     client = getattr(store, "client", None)
-    if client is None or _asks_a_server(client):
+    if _asks_a_server(client) or (client is None and not writing):
         return nullcontext()
     try:
         with _looking:
-            return _locks.setdefault(client, RLock())
-    except TypeError:  # somebody else's client, of a kind that nothing can be kept for
+            return _locks.setdefault(store if client is None else client, RLock())
+    except TypeError:  # somebody else's, of a kind that nothing can be kept for
         return nullcontext()
 
 

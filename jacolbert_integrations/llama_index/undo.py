@@ -8,7 +8,8 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from threading import Lock
 
-from ..types import Point
+from ..errors import InputError
+from ..types import Payload, Point
 from .nodes import OUR_KEYS, payload_node_text
 
 RESTORED_KEY = f"{OUR_KEYS}restored"
@@ -56,10 +57,12 @@ class RecentlyDeleted:
         """
         with self._lock:
             kept = [(name, point) for name in documents for point in self._points.get(name, []) if len(point.vectors)]
-        return [
-            Point(p.id, p.vectors, {**p.payload, RESTORED_KEY: document}, payload_node_text(p.payload))
-            for document, p in kept
-        ]
+        return [Point(p.id, p.vectors, {**p.payload, RESTORED_KEY: document}, _text(p.payload)) for document, p in kept]
+
+    def count(self, documents: Iterable[str]) -> int:
+        """How many points of some documents are kept."""
+        with self._lock:
+            return sum(len(self._points.get(name, ())) for name in documents)
 
     @contextmanager
     def adding(self, documents: Collection[str]) -> Iterator[None]:
@@ -78,10 +81,23 @@ class RecentlyDeleted:
             for document in self._points.keys() - self._being_added.keys():
                 del self._points[document]
 
+    def drop(self, documents: Iterable[str]) -> None:
+        """Forgets some documents, whose new versions are there."""
+        with self._lock:
+            for document in documents:
+                self._points.pop(document, None)
+
     def clear(self) -> None:
         """Forgets everything."""
         with self._lock:
             self._points.clear()
+
+
+def _text(payload: Payload) -> str:
+    try:
+        return payload_node_text(payload)
+    except InputError:  # somebody else's point, of which only the vectors are known
+        return ""
 
 
 def _size(points: Iterable[Point]) -> int:

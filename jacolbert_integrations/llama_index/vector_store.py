@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
-from threading import RLock
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import fsspec
-from llama_index.core import StorageContext, VectorStoreIndex
+from llama_index.core import Settings, StorageContext
 from llama_index.core.bridge.pydantic import ConfigDict, Field, PrivateAttr
 from llama_index.core.schema import BaseNode
 from llama_index.core.vector_stores.types import (
@@ -28,17 +30,23 @@ from ..query_length import QueryLength
 from ..sources import ModelSource
 from ..types import Filter, MultiVectorStore, Point, WithIds
 from ..windows import DOCUMENT_KEY, TooLong
-from .best_windows import node_id_of
+from .async_methods import ThreadedVectorStore
+from .best_per_node import node_id_of
+from .connection import Connection
 from .embedding import StoreSideEmbedding
 from .index import TextIndex
 from .modes import answer
-from .nodes import REF_DOC_KEY, to_node
+from .node_parser import JaColBERTSentenceSplitter
+from .nodes import REF_DOC_KEY, only_nodes, to_node
 from .persistence import DESCRIPTION, holds_memory, read_description, read_memory, write_vector_store
+from .results import ScoredResult, scored_nodes
 from .selection import checked_ids, document_of, having, joined, of_documents, of_nodes, says_nothing
-from .stores import using_store
-from .threads import ThreadedVectorStore
+from .transformations import default_transformations
 from .undo import RESTORED_KEY, RecentlyDeleted
 from .writing import left_over, node_points
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 GIVEN = ":given:"
 """The place of a store that was handed in, which nothing written down can open again."""
@@ -69,7 +77,10 @@ class JaColBERTVectorStore(ThreadedVectorStore):
     builds an index, but not when it inserts. So are ids that come twice in one call.
 
     Model and store are opened when they are first needed, and opened anew where the vector store was pickled to or
-    described (``to_dict``). What is in memory travels with a pickle, but not with a description.
+    described (``to_dict``). What is in memory travels with a pickle, but not with a description. Copies share both.
+
+    In a folder or in memory, a node is replaced with all of its windows in one piece, however many threads write. On a
+    server it is not, so let one writer at a time write a node there.
 
     ``IngestionPipeline`` and ``update_ref_doc`` delete the old version of a document before the new one is encoded. So
     documents that :meth:`delete` removes are held in memory until the next :meth:`add` has succeeded, and as long as
@@ -83,7 +94,7 @@ class JaColBERTVectorStore(ThreadedVectorStore):
         model: A loaded model, or what :meth:`JaColBERT.from_pretrained` takes; None is the bundled mini model.
         store: A ready store of token vectors, instead of a place.
         place: ``":memory:"``; a folder, in which Qdrant Edge runs in this process; or the address of a Qdrant server,
-            whose key is read from ``$QDRANT_API_KEY``.
+            whose key is read from ``$QDRANT_API_KEY``. A folder is described by its absolute path.
         collection: The collection's name at that place.
         first_stage: How a new collection finds candidates for MaxSim: some of ``"lexical"``, ``"bm25"``, ``"muvera"``,
             ``"mean"``. None takes what a collection has, and makes a new one without.
@@ -124,11 +135,8 @@ class JaColBERTVectorStore(ThreadedVectorStore):
     dtype: str | None = Field(default=None, frozen=True, description="Of weights and computation.")
     device: str | None = Field(default=None, frozen=True, description="Where to compute.")
     fingerprint: str | None = Field(default=None, frozen=True, description="SHA-256 over the weights.")
-    _encoder: JaColBERT | None = PrivateAttr(default=None)
-    _store: MultiVectorStore | None = PrivateAttr(default=None)
-    _bound: bool = PrivateAttr(default=False)
+    _connection: Connection = PrivateAttr()
     _deleted: RecentlyDeleted = PrivateAttr()
-    _opening: Any = PrivateAttr(default_factory=RLock)
 
     def __init__(
         self,
@@ -160,6 +168,7 @@ class JaColBERTVectorStore(ThreadedVectorStore):
         if unknown := kwargs.keys() - {"class_name", "stores_text", "is_embedding_query"}:
             raise InputError(f"JaColBERTVectorStore takes no {', '.join(sorted(unknown))}.")
         kwargs.pop("class_name", None)
+        source = ModelSource.given(model, **loading)
         fields: dict[str, Any] = {
             "place": _place(place, store),
             "collection": collection,
@@ -167,14 +176,14 @@ class JaColBERTVectorStore(ThreadedVectorStore):
             "grpc": grpc,
             "too_long": too_long,
             "undo_bytes": undo_bytes,
-            **ModelSource.given(model, **loading).to_dict(),
+            **source.to_dict(),
         }
         super().__init__(**fields, **kwargs)
-        self._encoder = model if isinstance(model, JaColBERT) else None
-        self._store = store
+        encoder = model if isinstance(model, JaColBERT) else None
+        self._connection = Connection(source, self._opener(), encoder, store)
         self._deleted = RecentlyDeleted(undo_bytes)
-        if store is not None and self._encoder is not None:
-            self._bind()
+        if store is not None and encoder is not None:
+            _ = self.store  # is bound
 
     @classmethod
     def class_name(cls) -> str:
@@ -189,11 +198,7 @@ class JaColBERTVectorStore(ThreadedVectorStore):
             CheckpointError: If it is not there.
             ModelMismatchError: If other weights are there now than its description says.
         """
-        with self._opening:
-            if self._encoder is None:
-                fields = ModelSource.__dataclass_fields__
-                self._encoder = ModelSource(**{name: getattr(self, name) for name in fields}).load()
-            return self._encoder
+        return self._connection.model
 
     @property
     def store(self) -> MultiVectorStore:
@@ -203,22 +208,7 @@ class JaColBERTVectorStore(ThreadedVectorStore):
             ModelMismatchError: If it was filled by another model.
             StoreError: If it cannot be opened.
         """
-        with self._opening:
-            if self._store is None:
-                if self.place == GIVEN:
-                    raise StoreError(
-                        "this vector store was made over a store that was handed in, and a description or a pickle "
-                        "cannot hold that. Make it anew with from_dict(description, store=...)."
-                    )
-                self._store = open_store(
-                    self.place,
-                    self.collection,
-                    self.first_stage,
-                    keywords=[REF_DOC_KEY, DOCUMENT_KEY, RESTORED_KEY],
-                    grpc=self.grpc,
-                )
-            self._bind()
-            return self._store
+        return self._connection.store
 
     @property
     def client(self) -> Any:
@@ -230,13 +220,16 @@ class JaColBERTVectorStore(ThreadedVectorStore):
         """What to give LlamaIndex where it asks for an embedding model."""
         return StoreSideEmbedding()
 
-    def as_index(self, storage_context: StorageContext | None = None, **kwargs: Any) -> VectorStoreIndex:
+    def as_index(self, storage_context: StorageContext | None = None, **kwargs: Any) -> TextIndex:
         """An index over what is stored, to ask and to insert into.
 
         Args:
             storage_context: Around this vector store, where the index is to know the documents of an earlier one
                 (``refresh_ref_docs``). None makes one.
-            **kwargs: As for LlamaIndex's ``VectorStoreIndex`` (``transformations``, ...).
+            **kwargs: As for LlamaIndex's ``VectorStoreIndex`` (``transformations``, ...). Without ``transformations``,
+                documents that are inserted are split as ``Settings.transformations`` or ``Settings.node_parser`` say,
+                where you have set one of them to anything but LlamaIndex's default, and else by a
+                ``JaColBERTSentenceSplitter`` of this model.
 
         Raises:
             InputError: If the storage context has another vector store.
@@ -247,16 +240,25 @@ class JaColBERTVectorStore(ThreadedVectorStore):
                 "the storage context has another vector store. Make it with "
                 "StorageContext.from_defaults(vector_store=...), of the one that is to be the index."
             )
+        if not kwargs.get("transformations"):  # to LlamaIndex, an empty list says nothing either
+            kwargs["transformations"] = default_transformations(self._splitter)
         return TextIndex(**{"nodes": [], "storage_context": context, "embed_model": self.embed_model, **kwargs})
 
     def close(self) -> None:
-        """Lets go of the place, which can then be opened elsewhere. A store that was handed in is left alone."""
-        with self._opening:
-            opened, self._store, self._bound = self._store, None, False
-            if self.place in (GIVEN, MEMORY):
-                self._store = opened
-            elif opened is not None:
-                getattr(opened, "client").close()  # noqa: B009 - what kind of client is not known here
+        """Lets go of the place, which can then be opened elsewhere. A store that was handed in is left alone.
+
+        It waits for what is being written or searched, and closes the place for copies, too. Whoever comes later opens
+        it again; who is in the middle of a request to a server gets a :class:`StoreError`.
+        ``with JaColBERTVectorStore(...) as vector_store:`` closes at the end.
+        """
+        if self.place not in (GIVEN, MEMORY):
+            self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def add(self, nodes: Sequence[BaseNode], **add_kwargs: Any) -> list[str]:
         """Encodes nodes and adds them, replacing those of the same id. All are encoded before the first is written.
@@ -267,14 +269,14 @@ class JaColBERTVectorStore(ThreadedVectorStore):
         Raises:
             InputError: If a node has no text or no id, an id comes twice, metadata cannot be JSON or have a key that is
                 ours, or there are ``add_kwargs``.
+            VectorError: If the model makes vectors that the store does not take, such as NaN.
             StoreError: If the store cannot be written.
         """
         _refuse(add_kwargs, "add")
-        if not (given := list(nodes)):
-            return []
-        with self._deleted.adding(_documents(given)):
+        given = only_nodes(nodes)
+        if given:
             self._replace(given)
-        self._deleted.forget()
+            self._deleted.forget()
         return [node.node_id for node in given]
 
     async def async_add(self, nodes: Sequence[BaseNode], **kwargs: Any) -> list[str]:
@@ -282,14 +284,15 @@ class JaColBERTVectorStore(ThreadedVectorStore):
 
         Raises:
             InputError: As :meth:`add`.
+            VectorError: As :meth:`add`.
             StoreError: As :meth:`add`.
         """
         _refuse(kwargs, "async_add")
-        if not (given := list(nodes)):
-            return []
-        with self._deleted.adding(_documents(given)):  # now, although threads may all be busy for a while
-            await asyncio.to_thread(self._replace, given)
-        self._deleted.forget()
+        given = only_nodes(nodes)
+        if given:
+            with self._deleted.adding(_documents(given)):  # now, although threads may all be busy for a while
+                await asyncio.to_thread(self._replace, given)
+            self._deleted.forget()
         return [node.node_id for node in given]
 
     def delete(self, ref_doc_id: str, **delete_kwargs: Any) -> None:
@@ -302,8 +305,7 @@ class JaColBERTVectorStore(ThreadedVectorStore):
         """
         _refuse(delete_kwargs, "delete")
         of_document = of_documents(checked_ids([ref_doc_id], "ref_doc_id"))
-        store = self.store
-        with using_store(store):
+        with self._connection.using(writing=True) as store:
             if not self.undo_bytes:
                 store.delete(filter=of_document)
                 return
@@ -324,8 +326,8 @@ class JaColBERTVectorStore(ThreadedVectorStore):
         _refuse(delete_kwargs, "delete_nodes")
         if node_ids is None and (filters is None or says_nothing(filters)):
             raise InputError("delete_nodes needs node_ids or filters. To remove every node, call clear().")
-        chosen, store = _chosen(node_ids, filters), self.store
-        with using_store(store):
+        chosen = _chosen(node_ids, filters)
+        with self._connection.using() as store:
             store.delete(filter=chosen)
 
     def get_nodes(self, node_ids: list[str] | None = None, filters: MetadataFilters | None = None) -> list[BaseNode]:
@@ -337,8 +339,8 @@ class JaColBERTVectorStore(ThreadedVectorStore):
         Raises:
             UnsupportedFilterError: If the store cannot apply the filters.
         """
-        chosen, store = _chosen(node_ids, filters), self.store
-        with using_store(store):
+        chosen = _chosen(node_ids, filters)
+        with self._connection.using() as store:
             if node_ids is not None and filters is None:
                 points: Iterable[Point] = store.get(node_ids, with_vectors=False).values()
             else:
@@ -349,8 +351,7 @@ class JaColBERTVectorStore(ThreadedVectorStore):
 
     def clear(self) -> None:
         """Removes every node. The collection stays, for the same model."""
-        store = self.store
-        with using_store(store):
+        with self._connection.using() as store:
             store.delete(filter=Filter([]))
         self._deleted.clear()
 
@@ -358,7 +359,8 @@ class JaColBERTVectorStore(ThreadedVectorStore):
         """The nodes that a query asks for, best first.
 
         What the similarities are depends on the mode: MaxSim in ``default``, BM25 in ``text_search`` and ``sparse``,
-        the fused score in ``hybrid``, what a node was chosen for in ``mmr``.
+        the fused score in ``hybrid``, what a node was chosen for in ``mmr``. The answer is a
+        :class:`~.results.ScoredResult`, whose ``provenances`` say it of each node; :meth:`as_index` gives it on.
 
         Args:
             query: The query, as text.
@@ -369,11 +371,13 @@ class JaColBERTVectorStore(ThreadedVectorStore):
             UnsupportedModeError: If there is no such mode, or the store cannot search by words.
             UnsupportedFilterError: If the store cannot apply the filter.
         """
-        hits = answer(self.store, self.encoder, query, **kwargs)
-        return VectorStoreQueryResult(
-            nodes=[to_node(hit.payload) for hit in hits],
+        hits, score_kind, store = answer(self._connection, query, **kwargs)
+        found = scored_nodes(hits, self.encoder, store, approximate=hits.approximate, score_kind=score_kind)
+        return ScoredResult(
+            nodes=[scored.node for scored in found],
             similarities=[hit.score for hit in hits],
             ids=[hit.id for hit in hits],
+            provenances=[scored.provenance for scored in found],
         )
 
     def persist(self, persist_path: str, fs: fsspec.AbstractFileSystem | None = None) -> None:
@@ -386,7 +390,8 @@ class JaColBERTVectorStore(ThreadedVectorStore):
             persist_path: As ``StorageContext.persist`` gives it.
             fs: Where; None is the local disk.
         """
-        memory = self.store if self.place == MEMORY or isinstance(self._store, MemoryStore) else None
+        in_memory = self.place == MEMORY or isinstance(self._connection.open_store, MemoryStore)
+        memory = self.store if in_memory else None
         write_vector_store(persist_path, fs, self.to_dict(), memory if isinstance(memory, MemoryStore) else None)
 
     @classmethod
@@ -405,9 +410,9 @@ class JaColBERTVectorStore(ThreadedVectorStore):
         """
         opened = cls.from_dict(read_description(persist_path, fs, cls.class_name()), **kwargs)
         if opened.place == MEMORY or (
-            opened._store is None and opened.place == GIVEN and holds_memory(persist_path, fs)
+            opened._connection.open_store is None and opened.place == GIVEN and holds_memory(persist_path, fs)
         ):
-            opened._store = read_memory(persist_path, fs)
+            opened._connection.take(read_memory(persist_path, fs))
         return opened
 
     @classmethod
@@ -432,61 +437,99 @@ class JaColBERTVectorStore(ThreadedVectorStore):
         return cls.from_persist_path(f"{persist_dir}/{namespace}__{DESCRIPTION}", fs=fs, **kwargs)
 
     def __reduce__(self) -> tuple[Callable[..., JaColBERTVectorStore], tuple[dict[str, Any], MemoryStore | None]]:
-        return _unpickled, (self.to_dict(), self._store if isinstance(self._store, MemoryStore) else None)
+        store = self._connection.open_store
+        return _unpickled, (self.to_dict(), store if isinstance(store, MemoryStore) else None)
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> JaColBERTVectorStore:
         return self.model_copy()  # model and store are shared, not doubled
 
-    def _bind(self) -> None:
-        if not self._bound and self._store is not None:
-            with using_store(self._store):
-                self._store.bind(self.encoder.identity)
-            self._bound = True
+    def _opener(self) -> Callable[[], MultiVectorStore]:
+        if self.place == GIVEN:
+            return _cannot_open
+        return partial(
+            open_store,
+            self.place,
+            self.collection,
+            self.first_stage,
+            keywords=[REF_DOC_KEY, DOCUMENT_KEY, RESTORED_KEY],
+            grpc=self.grpc,
+        )
+
+    def _splitter(self) -> JaColBERTSentenceSplitter:
+        return JaColBERTSentenceSplitter.sharing(
+            lambda: self.encoder,
+            self.model,
+            revision=self.revision,
+            callback_manager=Settings._callback_manager,
+        )
 
     def _replace(self, nodes: Sequence[BaseNode]) -> None:
-        """Writes nodes, and removes what they take the place of; if they cannot be encoded, all is as it was."""
+        """Writes nodes, and removes what they take the place of; if they cannot be written, all is as it was."""
+        documents = _documents(nodes)
+        with self._deleted.adding(documents):  # here as well: a task may be cancelled while its thread goes on
+            self._write(nodes)
+            self._deleted.drop(documents)
+
+    def _write(self, nodes: Sequence[BaseNode]) -> None:
         try:
             points = node_points(nodes, self.encoder, self.too_long)
-            store = self.store
-            with using_store(store):
-                store.upsert(points)
         except BaseException:
             self._put_back(nodes)
             raise
         # LlamaIndex does not do it: its docstore has forgotten what was put back, and knows of no windows.
-        restored = having(RESTORED_KEY, _documents(nodes))
-        with using_store(store):
-            store.delete(filter=Filter([restored, left_over(nodes, points)], "or"))
-
-    def _put_back(self, nodes: Iterable[BaseNode]) -> None:
-        """Restores the old versions of the nodes' documents, marked as such; if that fails, the log says so."""
-        points = self._deleted.to_restore(_documents(nodes))
-        if not points:
-            return
-        documents = {point.payload[RESTORED_KEY] for point in points}
-        new = of_nodes([node.node_id for node in nodes if document_of(node) in documents])
-        old = WithIds(frozenset(point.id for point in points))
-        try:
-            store = self.store
-            with using_store(store):
+        replaced = Filter([having(RESTORED_KEY, _documents(nodes)), left_over(nodes, points)], "or")
+        with self._connection.using(writing=True) as store:
+            try:
                 store.upsert(points)
-                store.delete(filter=Filter([new, Filter([old], "not")]))  # what is half written
+            except BaseException:
+                self._put_back(nodes, store)
+                raise
+            store.delete(filter=replaced)
+
+    def _put_back(self, nodes: Sequence[BaseNode], store: MultiVectorStore | None = None) -> None:
+        """Restores the old versions of the nodes' documents, marked as such; if that fails, the log says so."""
+        try:
+            points = self._deleted.to_restore(_documents(nodes))
+            if not points:
+                return
+            documents = {point.payload[RESTORED_KEY] for point in points}
+            new = of_nodes([node.node_id for node in nodes if document_of(node) in documents])
+            half_written = Filter([new, Filter([WithIds(frozenset(point.id for point in points))], "not")])
+            # who has a turn hands in the store, and keeps the turn
+            with self._connection.using(writing=True) if store is None else nullcontext(store) as here:
+                here.upsert(points)
+                here.delete(filter=half_written)
         except Exception:  # what made it necessary is what the caller has to know
-            _logger.exception("The old versions of documents could not be put back: %d nodes are gone.", len(points))
+            gone = self._deleted.count(_documents(nodes))
+            _logger.exception("The old versions of documents could not be put back: %d nodes are gone.", gone)
 
 
 def _unpickled(description: dict[str, Any], memory: MemoryStore | None) -> JaColBERTVectorStore:
     made = JaColBERTVectorStore.from_dict(description)
-    made._store = memory
+    made._connection.take(memory)
     return made
+
+
+def _cannot_open() -> MultiVectorStore:
+    raise StoreError(
+        "this vector store was made over a store that was handed in, and a description or a pickle cannot hold that. "
+        "Make it anew with from_dict(description, store=...)."
+    )
 
 
 def _place(place: str | None, store: MultiVectorStore | None) -> str:
     if store is None:
-        return GIVEN if place == GIVEN else check_place(MEMORY if place is None else place)
+        return place if place == GIVEN else _absolute(check_place(MEMORY if place is None else place))
     if place not in (None, GIVEN):
         raise InputError(f"place is {place!r}, but a store is given as well. Give one of the two.")
     return GIVEN
+
+
+def _absolute(place: str) -> str:
+    """The place, as whoever has another working directory finds it."""
+    if place == MEMORY or place.startswith(("http://", "https://")):
+        return place
+    return str(Path(os.path.expanduser(place)).absolute())  # noqa: PTH111 - Path's fails where there is no such user
 
 
 def _documents(nodes: Iterable[BaseNode]) -> list[str]:

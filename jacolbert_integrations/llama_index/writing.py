@@ -27,7 +27,7 @@ def node_points(
 ) -> list[Point]:
     """Nodes as points, with LlamaIndex's own payload, so that its other readers understand them.
 
-    All nodes are checked before the first is encoded.
+    All nodes are checked before the first is encoded. No nodes are no points.
 
     Args:
         nodes: The nodes.
@@ -41,6 +41,8 @@ def node_points(
     """
     check_too_long(too_long)
     parts = _parts(nodes, check_nodes(nodes), model, too_long)
+    if not parts:
+        return []
     vectors = model.encode_document([part.text for part in parts], show_progress_bar=show_progress)
     return [Point(part.id, matrix, part.payload, part.text) for part, matrix in zip(parts, vectors, strict=True)]
 
@@ -55,7 +57,7 @@ def _parts(nodes: Sequence[BaseNode], texts: Sequence[str], model: JaColBERT, to
     limit = model.document_maxlen
     payloads = [to_payload(node) for node in nodes]
     lengths = [0 for _ in texts] if too_long == "cut" else model.document_lengths(texts)
-    if too_long == "refuse" and max(lengths) > limit:
+    if too_long == "refuse" and max(lengths, default=0) > limit:
         longest = max(range(len(nodes)), key=lengths.__getitem__)
         raise InputError(
             f"{sum(length > limit for length in lengths)} of {len(nodes)} nodes are longer than the {limit} tokens "

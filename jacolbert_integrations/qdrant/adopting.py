@@ -16,7 +16,7 @@ from ..errors import CollectionLayoutError, InputError, JaColBERTError
 from ..texts import TextReader, text_reader
 from ..types import Point
 from ..vectors import check_points
-from .clients import uses_grpc
+from .clients import ask, uses_grpc
 from .points import VECTOR_NAME, batches, check_size, from_payload, to_vectors
 from .retrying import REJECTED, Retries, describe
 from .schema import METADATA_KEY, multivector_params, read_record, record_metadata
@@ -74,8 +74,7 @@ def add_late_interaction(
         collection: The collection.
         model: What encodes.
         text: The payload's key of the text, or a function that finds it. None looks where this package, LlamaIndex,
-            LangChain and fastembed keep it. For LlamaIndex nodes whose metadata are embedded, too, give
-            ``payload_node_text`` of :mod:`jacolbert_integrations.llama_index`.
+            LangChain and fastembed keep it; of a LlamaIndex node it is what LlamaIndex embeds.
         first_stage: What to add to find candidates by, beside the dense vectors that are there.
         vector_options: For the multivector's :class:`qdrant_client.models.VectorParams`, such as ``datatype``.
         batch: Points that are read and encoded at a time.
@@ -94,12 +93,12 @@ def add_late_interaction(
     begun = perf_counter()
     retries = Retries() if retries is None else retries
     stages = check_stages(list(first_stage) if isinstance(first_stage, Sequence) else [first_stage])
-    if not client.collection_exists(collection):
+    if not ask(client, client.collection_exists, collection):
         raise InputError(f"there is no collection {collection!r}.")
     reader = text_reader(text)
     stages = _prepare(client, collection, model, stages, reader, vector_options or {}, batch)
     without = models.Filter(must_not=models.HasVectorCondition(has_vector=VECTOR_NAME))
-    total = client.count(collection, count_filter=without, exact=True).count
+    total = ask(client, client.count, collection, count_filter=without, exact=True).count
     written, failed = 0, list[FailedDocument]()
     offset: Any = None
     bar = tqdm(
@@ -112,7 +111,7 @@ def add_late_interaction(
     with bar:
         while True:
             records, offset = retries.call(
-                partial(client.scroll, collection, without, limit=batch, offset=offset, with_payload=True)
+                partial(ask, client, client.scroll, collection, without, limit=batch, offset=offset, with_payload=True)
             )
             ids, points, refused = _points(records, model, reader, stages)
             failed += refused
@@ -121,7 +120,7 @@ def add_late_interaction(
                     models.PointVectors(id=ids[point.id], vector={**each, VECTOR_NAME: each[VECTOR_NAME].tolist()})
                     for point, each in zip(request, to_vectors(request, stages), strict=True)
                 ]
-                retries.call(partial(client.update_vectors, collection, vectors, wait=True))
+                retries.call(partial(ask, client, client.update_vectors, collection, vectors, wait=True))
                 written += len(request)
             bar.update(len(records))
             if offset is None:
@@ -168,7 +167,7 @@ def _prepare(
 ) -> tuple[FirstStage, ...]:
     """Adds the vectors' names, then the record, unless an earlier run has."""
     where, identity = f"the Qdrant collection {collection!r}", model.identity
-    config = client.get_collection(collection).config
+    config = ask(client, client.get_collection, collection).config
     metadata = dict(config.metadata or {})
     if METADATA_KEY in metadata:
         recorded = read_record(client, collection)
@@ -196,9 +195,9 @@ def _prepare(
         if isinstance(stage, ByWords) and stage.name not in (config.params.sparse_vectors or {}):
             modifier = stage.sparse_params().modifier
             sparse = models.SparseVectorNameConfig(sparse=models.SparseVectorConfig(modifier=modifier))
-            client.create_vector_name(collection, stage.name, sparse, wait=True)
+            ask(client, client.create_vector_name, collection, stage.name, sparse, wait=True)
     record = record_metadata(identity, stages, native_ids=True)
-    client.update_collection(collection, metadata={**metadata, **record})
+    ask(client, client.update_collection, collection, metadata={**metadata, **record})
     return stages
 
 
@@ -210,7 +209,8 @@ def _add_dense(client: QdrantClient, collection: str, name: str, params: models.
         datatype=None if params.datatype is None else models.VectorStorageDatatype(params.datatype.value),
     )
     try:
-        client.create_vector_name(collection, name, models.DenseVectorNameConfig(dense=dense), wait=True)
+        config = models.DenseVectorNameConfig(dense=dense)
+        ask(client, client.create_vector_name, collection, name, config, wait=True)
     except REJECTED as error:
         raise CollectionLayoutError(
             f"the vector {name!r} cannot be added to the Qdrant collection {collection!r} ({describe(error)}). A "
@@ -218,10 +218,10 @@ def _add_dense(client: QdrantClient, collection: str, name: str, params: models.
         ) from error
     rest = {n: getattr(params, n) for n in ("hnsw_config", "quantization_config", "on_disk", "memory")}
     changed = models.VectorParamsDiff(**{n: value for n, value in rest.items() if value is not None})
-    client.update_collection(collection, vectors_config={name: changed})
+    ask(client, client.update_collection, collection, vectors_config={name: changed})
 
 
 def _sample(client: QdrantClient, collection: str, model: JaColBERT, reader: TextReader, count: int) -> list[Point]:
     """Some points as they will be, for the first stages to measure."""
-    records = client.scroll(collection, limit=count, with_payload=True)[0]
+    records = ask(client, client.scroll, collection, limit=count, with_payload=True)[0]
     return _points(records, model, reader, ())[1]

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from threading import Lock, RLock
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeAlias, TypeVar
+from weakref import WeakKeyDictionary
 
 from qdrant_client import QdrantClient
 
@@ -17,6 +21,12 @@ API_KEY = "QDRANT_API_KEY"
 """The environment variable of a server's key."""
 
 _TIMEOUT = 60  # seconds; the client's own 5 are few for a request of some megabytes
+
+_turns: WeakKeyDictionary[Client, AbstractContextManager[Any]] = WeakKeyDictionary()
+_looking_up = Lock()
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 def is_local_mode(client: Client) -> bool:
@@ -40,6 +50,25 @@ def keeps_float16(client: Client) -> bool:
 def uses_grpc(client: Client) -> bool:
     """Whether vectors travel as binary numbers, rather than as JSON text."""
     return isinstance(client, QdrantClient) and bool(client.init_options.get("prefer_grpc"))
+
+
+def turn(client: Client) -> AbstractContextManager[Any]:
+    """Held while something is asked of a client: in local mode, threads take turns.
+
+    Local mode is not made for threads: while one writes, others fail, and points are lost. A server, and the client of
+    Qdrant Edge, see to it themselves, and nobody waits. Who has a turn may take it again, but must not hold it longer
+    than a request takes: not while a model encodes, and not in a generator that waits to be asked.
+    """
+    if not is_local_mode(client):
+        return nullcontext()
+    with _looking_up:
+        return _turns.setdefault(client, RLock())
+
+
+def ask(client: Client, request: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """The answer to one request of a client, made when it is this thread's turn."""
+    with turn(client):
+        return request(*args, **kwargs)
 
 
 def connect(place: str, *, grpc: bool = False) -> Client:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, TypeAlias
 
 from qdrant_client import models
@@ -17,7 +17,6 @@ FindText: TypeAlias = Callable[[Condition], models.Condition]
 """Finds the points whose text matches, because Qdrant itself compares words only, and leaves parts of them."""
 
 _WORD = re.compile(r"[A-Za-z0-9_-]+")
-_PLAIN = re.compile(r"[A-Za-z0-9_-]+(\[\d*\])*")
 _EXACT_FLOAT = 1 << 53  # whole numbers beyond have neighbours that are the same float
 
 
@@ -80,9 +79,7 @@ def payload_paths(key: str) -> list[str]:
     if '"' in key or not all(parts):
         raise UnsupportedFilterError(f"the key {key!r} cannot be filtered by: Qdrant has no path for it.")
     ways = [[*parts[:depth], ".".join(parts[depth:])] for depth in range(len(parts))]
-    paths = [".".join(part if _WORD.fullmatch(part) else f'"{part}"' for part in way) for way in ways]
-    within = ".".join(part if _PLAIN.fullmatch(part) else f'"{part}"' for part in parts)
-    return list(dict.fromkeys([*paths, within]))
+    return [".".join(part if _WORD.fullmatch(part) else f'"{part}"' for part in way) for way in ways]
 
 
 def is_empty(path: str) -> models.IsEmptyCondition:
@@ -107,9 +104,9 @@ def _condition_at(key: str, condition: Condition) -> models.Condition:
         case "!=":
             return models.Filter(must_not=[_equals(key, value)])
         case "in" | "any":
-            return models.Filter(should=[_equals(key, item) for item in value]) if value else _nothing()
+            return models.Filter(should=_equals_one(key, value)) if value else _nothing()
         case "not in":
-            return models.Filter(must_not=[_equals(key, item) for item in value])
+            return models.Filter(must_not=_equals_one(key, value))
         case "all":
             return models.Filter(must=[_equals(key, item) for item in value])
         case "is_empty":
@@ -119,6 +116,14 @@ def _condition_at(key: str, condition: Condition) -> models.Condition:
             if isinstance(value, str):
                 return models.FieldCondition(key=key, range=models.DatetimeRange(**{name: as_date(value)}))
             return models.FieldCondition(key=key, range=models.Range(**{name: value}))
+
+
+def _equals_one(key: str, values: Collection[Any]) -> list[models.Condition]:
+    """Conditions of which one holds. For strings there is a single one, which does not take longer for more of them."""
+    if values and all(isinstance(value, str) for value in values):
+        match = models.MatchAny(any=list(dict.fromkeys(values)))
+        return [models.FieldCondition(key=key, match=match)]
+    return [_equals(key, value) for value in values]
 
 
 def _equals(key: str, value: Any) -> models.Condition:

@@ -36,7 +36,7 @@ class Part:
         text: What is encoded.
         payload: The document's, and what the writer keeps beside it.
         digest: Of text and payload: an equal one means that nothing has changed.
-        document: The document that it is a window of, if its windows are to be kept track of.
+        document: The document that it is, or is a window of, if the windows of that are to be kept track of.
     """
 
     id: str
@@ -76,7 +76,7 @@ def _windows(document: Document, splitter: LengthCounter, text_key: str | None) 
         spans = windows(text, splitter.document_lengths, splitter.document_maxlen)
     for number, (start, end) in enumerate(spans):
         part_id = document.id if number == 0 else window_id(whole, origin + start)
-        place = {DOCUMENT_KEY: whole, SPAN_KEY: [origin + start, origin + end]}
+        place = {DOCUMENT_KEY: whole, SPAN_KEY: [origin + start, origin + end]} if is_window or len(spans) > 1 else {}
         # Where the payload has the text itself, it is to have the window's.
         own = {key: text[start:end] if value == text else value for key, value in payload.items()}
         yield _part(part_id, text[start:end], {**own, **place}, text_key, None if is_window else document.id)

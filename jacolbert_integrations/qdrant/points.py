@@ -11,7 +11,7 @@ import numpy as np
 from qdrant_client import models
 
 from ..errors import InputError, VectorError
-from ..types import Condition, Filter, Payload, Point
+from ..types import Condition, Filter, Payload, Point, WithIds
 from ..windows import DOCUMENT_KEY
 from .stages import ByWords, FirstStage
 
@@ -54,8 +54,14 @@ def native_id(point_id: str) -> int | str:
 
 
 def of_documents(ids: Iterable[str]) -> Filter:
-    """All windows of some documents that a writer has split, as a filter for anything that a store does."""
-    return Filter([Condition(DOCUMENT_KEY, "in", list(ids))])
+    """Some documents, with all windows of those that a writer has split, as a filter for anything that a store does."""
+    documents = list(ids)
+    return Filter([WithIds(frozenset(documents)), windows_of(documents)], "or")
+
+
+def windows_of(documents: Iterable[str]) -> Condition:
+    """The windows of those of some documents that were split."""
+    return Condition(DOCUMENT_KEY, "in", list(documents))
 
 
 def check_size(point: Point) -> None:

@@ -12,11 +12,11 @@ from qdrant_client import models
 
 from ..errors import InputError
 from ..texts import TextReader, text_reader
-from ..types import Document
+from ..types import Document, Filter
 from ..windows import DOCUMENT_KEY, SPAN_KEY, Span
-from .clients import Client
+from .clients import Client, ask, turn
 from .filters import to_qdrant
-from .points import ID_KEY, from_payload, native_id, of_documents, qdrant_id
+from .points import ID_KEY, from_payload, native_id, qdrant_id, windows_of
 from .retrying import Retries
 from .store import QdrantStore
 from .writer import FailedDocument, QdrantWriter
@@ -87,8 +87,7 @@ def reindex(
         alias: The name under which applications search, on the target's client; it is made if it does not exist. None
             moves none.
         text: The payload's key of the text, or a function that finds it. None looks where this package, LlamaIndex,
-            LangChain and fastembed keep it. For LlamaIndex nodes whose metadata are embedded, too, give
-            ``payload_node_text`` of :mod:`jacolbert_integrations.llama_index`.
+            LangChain and fastembed keep it; of a LlamaIndex node it is what LlamaIndex embeds.
         too_long: As of :class:`QdrantWriter`.
         batch: Points that are read, and encoded, at a time.
         retries: How often what fails is asked for again.
@@ -116,7 +115,7 @@ def reindex(
         retries=retries,
         show_progress_bar=show_progress_bar,
     )
-    copy = _Copy(source, collection, reader, batch, retries)
+    copy = _Copy(source, collection, reader, batch, retries, splits=too_long == "split")
     written = unchanged = 0
     for _ in range(_MOST_ROUNDS):
         result = writer.write(copy.documents())
@@ -145,22 +144,24 @@ def move_alias(client: Client, alias: str, collection: str) -> str | None:
     Returns:
         What it meant before, if that was something else.
     """
-    before = alias_target(client, alias)
-    changes: list[Any] = []
-    if before is not None:
-        changes.append(models.DeleteAliasOperation(delete_alias=models.DeleteAlias(alias_name=alias)))
-    created = models.CreateAlias(collection_name=collection, alias_name=alias)
-    client.update_collection_aliases([*changes, models.CreateAliasOperation(create_alias=created)])
+    with turn(client):
+        before = alias_target(client, alias)
+        changes: list[Any] = []
+        if before is not None:
+            changes.append(models.DeleteAliasOperation(delete_alias=models.DeleteAlias(alias_name=alias)))
+        created = models.CreateAlias(collection_name=collection, alias_name=alias)
+        client.update_collection_aliases([*changes, models.CreateAliasOperation(create_alias=created)])
     return None if before == collection else before
 
 
 def alias_target(client: Client, alias: str) -> str | None:
     """The collection that an alias means; None if there is no such alias."""
-    return next((a.collection_name for a in client.get_aliases().aliases if a.alias_name == alias), None)
+    aliases = ask(client, client.get_aliases).aliases
+    return next((a.collection_name for a in aliases if a.alias_name == alias), None)
 
 
 def _check(source: Client, collection: str, target: QdrantStore, alias: str | None) -> None:
-    if not source.collection_exists(collection):
+    if not ask(source, source.collection_exists, collection):
         raise InputError(f"there is no collection {collection!r} to read.")
     same = source is target.client
     if same and target.collection in (collection, alias_target(source, collection)):
@@ -168,7 +169,8 @@ def _check(source: Client, collection: str, target: QdrantStore, alias: str | No
     if alias is not None:
         if alias == target.collection:
             raise InputError(f"the alias {alias!r} must not be the new collection's own name.")
-        if target.client.collection_exists(alias) and alias_target(target.client, alias) is None:
+        taken = ask(target.client, target.client.collection_exists, alias)
+        if taken and alias_target(target.client, alias) is None:
             raise InputError(
                 f"{alias!r} is a collection, and no alias. Qdrant has no two things of one name: delete or copy that "
                 "collection first, or let applications search under another name."
@@ -178,12 +180,15 @@ def _check(source: Client, collection: str, target: QdrantStore, alias: str | No
 class _Copy:
     """Reads a collection, as often as is needed."""
 
-    def __init__(self, client: Client, collection: str, reader: TextReader, page: int, retries: Retries) -> None:
+    def __init__(
+        self, client: Client, collection: str, reader: TextReader, page: int, retries: Retries, *, splits: bool
+    ) -> None:
         self.client = client
         self.collection = collection
         self.reader = reader
         self.page = page
         self.retries = retries
+        self.splits = splits
         self.failed: list[FailedDocument] = []
 
     def documents(self) -> Iterator[Document]:
@@ -217,19 +222,22 @@ class _Copy:
         names = {name for i, payload in copies for name in (i, payload.get(DOCUMENT_KEY)) if isinstance(name, str)}
         keys = [key for name in names for key in {qdrant_id(name), native_id(name)}]
         records = self.retries.call(
-            lambda: self.client.retrieve(self.collection, keys, with_payload=[ID_KEY, SPAN_KEY])
+            partial(ask, self.client, self.client.retrieve, self.collection, keys, with_payload=[ID_KEY, SPAN_KEY])
         )
         originals = dict(from_payload(record.id, record.payload) for record in records)
         missing = [(i, payload) for i, payload in copies if i not in originals]
         windows = self._windows({payload[DOCUMENT_KEY] for _, payload in missing if DOCUMENT_KEY in payload})
-        return [i for i, payload in missing if not _is_window(payload, originals, windows)]
+        # A document that is whole there has windows here only if it was split on the way.
+        whole = {i for i, payload in originals.items() if self.splits and SPAN_KEY not in payload}
+        return [i for i, payload in missing if not _is_window(payload, whole, windows)]
 
     def _windows(self, documents: set[str]) -> dict[str, list[Span]]:
         """The windows that documents have in the collection, if it was split."""
         found: dict[str, list[Span]] = {}
+        condition = to_qdrant(Filter([windows_of(documents)]))
         offset: Any = None
         while documents:
-            records, offset = self._scroll(self.client, self.collection, offset, to_qdrant(of_documents(documents)))
+            records, offset = self._scroll(self.client, self.collection, offset, condition)
             for record in records:
                 payload = record.payload or {}
                 found.setdefault(payload[DOCUMENT_KEY], []).append(payload[SPAN_KEY])
@@ -241,14 +249,13 @@ class _Copy:
         self, client: Client, collection: str, offset: Any, condition: models.Filter | None = None
     ) -> tuple[list[models.Record], Any]:
         read = partial(client.scroll, collection, condition, with_payload=True, with_vectors=False)
-        return self.retries.call(lambda: read(limit=self.page, offset=offset))
+        return self.retries.call(partial(ask, client, read, limit=self.page, offset=offset))
 
 
-def _is_window(copy: dict[str, Any], originals: dict[str, dict[str, Any]], windows: dict[str, list[Span]]) -> bool:
+def _is_window(copy: dict[str, Any], whole: set[str], windows: dict[str, list[Span]]) -> bool:
     """Whether a copy is a window of a text that is there: of a whole document, or of a window that was longer."""
     document = copy.get(DOCUMENT_KEY)
     if document is None:
         return False
     start, end = copy[SPAN_KEY]
-    whole = document in originals and SPAN_KEY not in originals[document]
-    return whole or any(first <= start and end <= last for first, last in windows.get(document, ()))
+    return document in whole or any(first <= start and end <= last for first, last in windows.get(document, ()))

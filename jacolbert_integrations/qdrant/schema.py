@@ -10,7 +10,7 @@ from qdrant_client import models
 from ..binding import identity_from_dict
 from ..errors import CollectionLayoutError, InputError
 from ..types import ModelIdentity
-from .clients import Client, is_local_mode, keeps_float16
+from .clients import Client, is_local_mode, keeps_float16, turn
 from .points import VECTOR_NAME
 from .stages import ByWords, FirstStage, QdrantBM25, stage_from_dict, stage_to_dict
 
@@ -46,12 +46,13 @@ def read_record(client: Client, collection: str) -> Record | None:
         CollectionLayoutError: If it exists and is none of ours.
         StoreFileError: If its record is incomplete, or of another release.
     """
-    try:
-        config = client.get_collection(collection).config
-    except Exception:  # each kind of client has its own for a collection that is not there
-        if not client.collection_exists(collection):
-            return None
-        config = client.get_collection(collection).config  # another process has just made it, or this fails again
+    with turn(client):
+        try:
+            config = client.get_collection(collection).config
+        except Exception:  # each kind of client has its own for a collection that is not there
+            if not client.collection_exists(collection):
+                return None
+            config = client.get_collection(collection).config  # another process has just made it, or this fails again
     record = (config.metadata or {}).get(METADATA_KEY)
     vectors = config.params.vectors
     if not isinstance(record, dict) or not isinstance(vectors, dict) or VECTOR_NAME not in vectors:

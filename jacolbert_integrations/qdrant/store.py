@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial, wraps
 from threading import Lock
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 from qdrant_client import QdrantClient, models
@@ -15,9 +15,10 @@ from ..binding import check_identity, check_vectors
 from ..errors import InputError, StoreNotBoundError
 from ..types import Condition, Hit, Hits, ModelIdentity, Point, Query
 from ..vectors import check_points, check_top_k, json_copy
-from .clients import Client, is_in_process, uses_grpc
+from ..windows import DOCUMENT_KEY
+from .clients import Client, ask, is_in_process, turn, uses_grpc
 from .cluster import create_indexes, create_shard_keys
-from .filters import to_qdrant
+from .filters import is_empty, to_qdrant
 from .points import (
     HASH_KEY,
     VECTOR_NAME,
@@ -39,12 +40,28 @@ from .text_match import text_matches
 _FIRST_PAGE = 16
 _PAGE_FLOATS = 2_000_000  # some 40 MB as JSON text
 
+S = TypeVar("S", bound="QdrantStore")
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _in_turn(method: Callable[Concatenate[S, P], T]) -> Callable[Concatenate[S, P], T]:
+    """A method that talks to the client, as one that waits until it is its thread's turn."""
+
+    @wraps(method)
+    def waiting(self: S, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        with turn(self.client):
+            return method(self, *args, **kwargs)
+
+    return waiting
+
 
 class QdrantStore:
     """Documents in a Qdrant collection: in memory, on disk, on a server or in the cloud.
 
     The collection is made at the first :meth:`upsert`, and its metadata records the model. Filters
-    are Qdrant's own, or a :class:`~jacolbert_integrations.types.Filter`.
+    are Qdrant's own, or a :class:`~jacolbert_integrations.types.Filter`. Safe in threads: all stores over one client in
+    local mode, which by itself is not, take turns.
 
     Args:
         client: Any ready client. Its life is yours: the store never closes it.
@@ -98,6 +115,7 @@ class QdrantStore:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.collection!r})"
 
+    @_in_turn
     def bind(self, identity: ModelIdentity) -> None:
         """Names the model that reads and writes from now on.
 
@@ -161,6 +179,7 @@ class QdrantStore:
             check_text(point, self._stages)
         return checked
 
+    @_in_turn
     def create(self, points: Sequence[Point] = ()) -> None:
         """Makes the collection, unless it is there, and what it needs for this store (:meth:`prepare`).
 
@@ -188,6 +207,7 @@ class QdrantStore:
             self.bind(identity)  # another process was first: then it must be of the same model
         self.prepare()
 
+    @_in_turn
     def prepare(self) -> None:
         """Makes, once, the shard keys and payload indexes that the collection lacks for this store."""
         with self._preparing:
@@ -236,8 +256,11 @@ class QdrantStore:
             hashes=hashes,
             native_ids=self._native_ids,
         )
-        self.client.upsert(self.collection, list(structs), wait=wait, ordering=ordering, **self.write_options)
+        sent = list(structs)  # the first stages encode: that is nothing to wait for
+        with turn(self.client):
+            self.client.upsert(self.collection, sent, wait=wait, ordering=ordering, **self.write_options)
 
+    @_in_turn
     def search(
         self, query: Query, *, top_k: int, filter: object | None = None, options: SearchOptions | None = None
     ) -> Hits:
@@ -271,6 +294,7 @@ class QdrantStore:
                 return Hits(_hits(found)[search.options.offset : search.wanted], approximate=bool(search.stages))
             limit *= 2
 
+    @_in_turn
     def search_batch(
         self,
         queries: Sequence[Query],
@@ -310,6 +334,7 @@ class QdrantStore:
                 results.append(Hits(hits, approximate=bool(search.stages)))
         return results
 
+    @_in_turn
     def search_groups(
         self,
         query: Query,
@@ -323,7 +348,8 @@ class QdrantStore:
 
         Args:
             query: The query.
-            group_by: The payload key that passages of one document share. Passages without it are left out.
+            group_by: The payload key that passages of one document share. Passages without it are left out; with
+                :data:`~jacolbert_integrations.windows.DOCUMENT_KEY` they are documents that were not split.
             top_k: How many documents to return at most.
             filter: Which passages.
             options: How; ``offset`` does not apply.
@@ -345,8 +371,14 @@ class QdrantStore:
         found = self.client.query_points_groups(
             self.collection, group_by=group_by, group_size=1, **arguments, **self.read_options
         )
-        return Hits(_hits([group.hits[0] for group in found.groups]), approximate=bool(search.stages))
+        best = Hits(_hits([group.hits[0] for group in found.groups]), approximate=bool(search.stages))
+        if group_by != DOCUMENT_KEY:
+            return best
+        whole = models.Filter(must=[is_empty(DOCUMENT_KEY), *([] if search.condition is None else [search.condition])])
+        best += self.search(query, top_k=top_k, filter=whole, options=options)
+        return Hits(sorted(best, key=_rank)[:top_k], approximate=best.approximate)
 
+    @_in_turn
     def search_words(self, text: str, *, top_k: int, filter: object | None = None) -> Hits:
         """The documents that share words with a text, highest BM25 first; token vectors have no part in it.
 
@@ -372,12 +404,13 @@ class QdrantStore:
         )
         return Hits(_hits(found.points))
 
+    @_in_turn
     def delete(self, ids: Iterable[str] | None = None, *, filter: object | None = None) -> None:
         """Removes points: by id, or all that pass a filter. Unknown ids are ignored.
 
         Args:
             ids: Which points.
-            filter: Which points instead, such as :func:`of_documents` for all windows of some documents.
+            filter: Which points instead, such as :func:`~.points.of_documents`.
 
         Raises:
             InputError: If neither is given, or both.
@@ -387,6 +420,7 @@ class QdrantStore:
         if selected is not None and self.exists():
             self.client.delete(self.collection, selected, wait=True, **self.write_options)
 
+    @_in_turn
     def update_payload(
         self, values: Mapping[str, Any], *, ids: Iterable[str] | None = None, filter: object | None = None
     ) -> None:
@@ -421,6 +455,7 @@ class QdrantStore:
         points = self.qdrant_ids(list(ids))  # as a filter: to name a point that is not there is an error elsewhere
         return models.FilterSelector(filter=models.Filter(must=models.HasIdCondition(has_id=points)))
 
+    @_in_turn
     def condition(self, filter: object | None) -> models.Filter | None:
         """A filter as Qdrant's own. For parts of strings, values of the collection are read.
 
@@ -438,6 +473,7 @@ class QdrantStore:
         """The ids that points have in Qdrant."""
         return [native_id(i) if self._native_ids else qdrant_id(i) for i in ids]
 
+    @_in_turn
     def count(self, *, filter: object | None = None) -> int:
         """How many points there are, or pass the filter.
 
@@ -450,10 +486,12 @@ class QdrantStore:
             return 0
         return self.client.count(self.collection, count_filter=condition, exact=True, **self.write_options).count
 
+    @_in_turn
     def exists(self) -> bool:
         """Whether the collection has been made."""
         return self.client.collection_exists(self.collection)
 
+    @_in_turn
     def get(self, ids: Sequence[str], *, with_vectors: bool = True) -> dict[str, Point]:
         """The stored points by id, with or without their vectors; unknown ids are left out."""
         self._require_bound()
@@ -465,6 +503,7 @@ class QdrantStore:
         points = {point.id: point for point in map(self._point, records)}
         return {i: points[i] for i in ids if i in points}
 
+    @_in_turn
     def contains(self, ids: Sequence[str]) -> set[str]:
         """Which of the ids are stored; neither vectors nor payloads are read."""
         self._require_bound()
@@ -502,7 +541,7 @@ class QdrantStore:
         read = partial(self.client.scroll, self.collection, condition, **options)
         offset: Any = None
         while True:
-            records, offset = Retries().call(partial(read, limit=limit, offset=offset))
+            records, offset = Retries().call(partial(ask, self.client, read, limit=limit, offset=offset))
             page = [self._point(record) for record in records]
             yield from page
             if offset is None:
@@ -516,6 +555,7 @@ class QdrantStore:
         matrix = np.asarray(vectors, np.float32)
         return Point(point_id, matrix.reshape(len(matrix), self._require_bound().dimension), payload)
 
+    @_in_turn
     def optimize(self) -> None:
         """Builds what makes searches fast over what was written, where the engine does not do that by itself.
 
@@ -524,6 +564,7 @@ class QdrantStore:
         if not isinstance(self.client, QdrantClient) and self.exists():
             self.client.optimize(self.collection)
 
+    @_in_turn
     def _look(self) -> bool:
         """Whether the collection is there. Each search looks: its name may be an alias, which moves."""
         recorded = read_record(self.client, self.collection)
@@ -554,4 +595,8 @@ def _hits(found: Iterable[models.ScoredPoint]) -> list[Hit]:
     for point in found:
         point_id, payload = from_payload(point.id, point.payload)
         hits.append(Hit(point_id, float(point.score), payload))
-    return sorted(hits, key=lambda hit: (-hit.score, hit.id))
+    return sorted(hits, key=_rank)
+
+
+def _rank(hit: Hit) -> tuple[float, str]:
+    return -hit.score, hit.id

@@ -17,12 +17,12 @@ from tqdm import tqdm
 
 from ..errors import AccessError, EngineError, GaveUpError, InputError, JaColBERTError, WriteError
 from ..texts import TEXT_KEY
-from ..types import Document, Point
+from ..types import Document, Filter, Point
 from ..windows import DOCUMENT_KEY, TooLong, check_too_long
-from .clients import is_in_process
+from .clients import is_in_process, turn
 from .filters import to_qdrant
 from .parts import Part, parts
-from .points import HASH_KEY, of_documents
+from .points import HASH_KEY, windows_of
 from .retrying import REJECTED, Retries, describe
 from .store import QdrantStore
 
@@ -85,7 +85,8 @@ class QdrantWriter:
         batch: Documents that are encoded at a time.
         too_long: What becomes of a document of more tokens than the model reads: ``refuse`` it, ``split`` it into
             windows of whole sentences, each a point that counts by itself and knows its document
-            (:data:`~jacolbert_integrations.windows.DOCUMENT_KEY`), or ``cut`` it.
+            (:data:`~jacolbert_integrations.windows.DOCUMENT_KEY`), or ``cut`` it. :func:`~.points.of_documents` finds
+            documents, split or not.
         text_key: Where in the payload the text is kept, for those who search, and for indexing anew with another
             model; None keeps none. A LlamaIndex node's payload has its text already.
         pool: Encodes in several processes, or on several GPUs, in place of the model itself. A larger ``batch``
@@ -284,9 +285,11 @@ class _Run:
             if not self.store.exists():
                 return []
             self.store.prepare()
-            return self.store.client.retrieve(
-                self.store.collection, self.store.qdrant_ids(ids), with_payload=[HASH_KEY], **self.store.read_options
-            )
+            wanted, client = self.store.qdrant_ids(ids), self.store.client
+            with turn(client):
+                return client.retrieve(
+                    self.store.collection, wanted, with_payload=[HASH_KEY], **self.store.read_options
+                )
 
         found = {str(record.id): (record.payload or {}).get(HASH_KEY, "") for record in self.writer.retries.call(ask)}
         return {i: found[str(key)] for i, key in zip(ids, self.store.qdrant_ids(ids), strict=True) if str(key) in found}
@@ -341,7 +344,7 @@ class _Run:
         if not windows:
             return
         kept = self.store.qdrant_ids([window for found in windows.values() for window in found])
-        old = models.Filter(must=to_qdrant(of_documents(windows)), must_not=models.HasIdCondition(has_id=kept))
+        old = models.Filter(must=to_qdrant(Filter([windows_of(windows)])), must_not=models.HasIdCondition(has_id=kept))
         with contextlib.suppress(GaveUpError):  # they are found again when the documents are written again
             self.writer.retries.call(lambda: self.store.delete(filter=old))
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from ..types import Hit, Payload
+from ..types import Hit, Hits, Payload
 from ..windows import DOCUMENT_KEY
+
+_GROWTH = 4  # how many times as many points are asked for, where too many were of the same nodes
 
 
 def node_id_of(point_id: str, payload: Payload) -> str:
@@ -13,8 +15,8 @@ def node_id_of(point_id: str, payload: Payload) -> str:
     return str(payload.get(DOCUMENT_KEY, point_id))
 
 
-def best_windows(search: Callable[[int], Sequence[Hit]], wanted: int) -> list[Hit]:
-    """The best so many nodes, each by the best of its windows.
+def best_per_node(search: Callable[[int], Sequence[Hit]], wanted: int) -> Hits:
+    """The best so many nodes, each by the best of its windows; approximate if the search is.
 
     Args:
         search: Finds the best so many points, best first.
@@ -27,5 +29,6 @@ def best_windows(search: Callable[[int], Sequence[Hit]], wanted: int) -> list[Hi
         for hit in hits:
             best.setdefault(node_id_of(hit.id, hit.payload), hit)
         if len(best) >= wanted or len(hits) < asked:
-            return list(best.values())[:wanted]
-        asked *= 2
+            approximate = bool(getattr(hits, "approximate", False))
+            return Hits(list(best.values())[:wanted], approximate=approximate)
+        asked *= _GROWTH

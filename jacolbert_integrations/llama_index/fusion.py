@@ -1,4 +1,4 @@
-"""Two rankings as one: MaxSim and words."""
+"""Two scores of the same nodes as one."""
 
 from __future__ import annotations
 
@@ -6,6 +6,24 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 _RRF_K = 60  # as in the paper of Cormack, Clarke and Buettcher (SIGIR 2009)
+
+
+def min_max(scores: Sequence[float], least: float | None = None) -> list[float]:
+    """Scores brought to 0 to 1: the least of them is 0, the greatest 1. Where all are equal, each is 1.
+
+    Args:
+        scores: Finite numbers.
+        least: What is 0 instead of the least of them, such as the BM25 of no word.
+    """
+    if not scores:
+        return []
+    bottom, top = min(scores) if least is None else least, max(scores)
+    return [(score - bottom) / (top - bottom) if top > bottom else 1.0 for score in scores]
+
+
+def interpolated(own: Sequence[float], other: Sequence[float], weight: float) -> list[float]:
+    """``(1 - weight) * own + weight * other`` of each document, both brought to 0 to 1 over these documents."""
+    return [(1 - weight) * a + weight * b for a, b in zip(min_max(own), min_max(other), strict=True)]
 
 
 def weighted(dense: Mapping[str, float], words: Mapping[str, float], alpha: float) -> dict[str, float]:
@@ -19,9 +37,10 @@ def weighted(dense: Mapping[str, float], words: Mapping[str, float], alpha: floa
         words: BM25 by id.
         alpha: 1 is MaxSim alone, 0 is BM25 alone.
     """
-    scaled_dense, scaled_words = _scaled(dense, least=min(dense.values(), default=0.0)), _scaled(words, least=0.0)
+    by_maxsim = dict(zip(dense, min_max(list(dense.values())), strict=True))
+    by_words = dict(zip(words, min_max(list(words.values()), least=0.0), strict=True))
     return {
-        document: alpha * scaled_dense.get(document, 0.0) + (1 - alpha) * scaled_words.get(document, 0.0)
+        document: alpha * by_maxsim.get(document, 0.0) + (1 - alpha) * by_words.get(document, 0.0)
         for document in [*dense, *(document for document in words if document not in dense)]
     }
 
@@ -33,8 +52,3 @@ def reciprocal_ranks(*rankings: Sequence[str]) -> dict[str, float]:
         for rank, document in enumerate(ranking, start=1):
             scores[document] += 1 / (_RRF_K + rank)
     return dict(scores)
-
-
-def _scaled(scores: Mapping[str, float], least: float) -> dict[str, float]:
-    most = max(scores.values(), default=least)
-    return {document: (score - least) / (most - least) if most > least else 1.0 for document, score in scores.items()}

@@ -1,0 +1,65 @@
+"""What a search has found, as LlamaIndex's nodes, with where their scores come from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from llama_index.core.vector_stores.types import VectorStoreQueryResult
+
+from ..encoder import JaColBERT
+from ..types import Hit, MultiVectorStore
+from ..windows import SPAN_KEY
+from .nodes import to_node
+from .passages import PassageText
+from .provenance import Provenance, ScoredNode, ScoreKind
+
+
+@dataclass
+class ScoredResult(VectorStoreQueryResult):
+    """LlamaIndex's answer of a vector store.
+
+    Attributes:
+        provenances: Of each node, what gave it its similarity.
+    """
+
+    provenances: list[Provenance] = field(default_factory=list)
+
+
+def scored_nodes(
+    hits: Sequence[Hit],
+    model: JaColBERT,
+    store: MultiVectorStore,
+    *,
+    approximate: bool,
+    score_kind: ScoreKind = "maxsim",
+) -> list[ScoredNode]:
+    """The nodes that were found, each with its hit's score.
+
+    Args:
+        hits: What was found.
+        model: What the query was for.
+        store: Where.
+        approximate: Whether a first stage chose the candidates.
+        score_kind: What kind of number the scores are.
+
+    Raises:
+        StoreFileError: If a point is no node.
+    """
+    fingerprint = model.fingerprint
+    nodes: list[ScoredNode] = []
+    for hit in hits:
+        node = to_node(hit.payload)
+        span = hit.payload.get(SPAN_KEY)
+        provenance = Provenance(
+            step="retrieve",
+            score=hit.score,
+            score_kind=score_kind,
+            model=model.name,
+            fingerprint=fingerprint,
+            collection=getattr(store, "collection", type(store).__name__),
+            approximate=approximate,
+            window=None if span is None else PassageText.of(node).in_node(span),
+        )
+        nodes.append(ScoredNode(node=node, score=hit.score, provenance=provenance))
+    return nodes
