@@ -391,6 +391,6 @@ def test_nodes_for_a_writer(mini: JaColBERT) -> None:
     assert [payload_text(p.payload) for p in windows] == [payload_node_text(p.payload) for p in windows]
     found = JaColBERTRetriever(anew, mini, similarity_top_k=1).retrieve("犬")[0].node
     assert (found.node_id, found.metadata) == ("n1", {"word": "犬"})
-    with pytest.raises(InputError, match="no LlamaIndex nodes"):
+    with pytest.raises(InputError, match="no LlamaIndex node"):
         payload_node_text({"text": "猫"})
     client.close()

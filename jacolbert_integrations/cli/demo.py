@@ -102,7 +102,8 @@ def _opened(path: Path) -> tuple[QdrantStore, Callable[[], None]]:
 def _index(retriever: JaColBERTRetriever, corpus: QuestionSet) -> None:
     from llama_index.core.schema import TextNode
 
-    if retriever.store.count() == len(corpus.passages):
+    ids = [passage.id for passage in corpus.passages]
+    if retriever.store.contains(ids) == set(ids):
         print("Indexing: the collection is there already\n")
         return
     nodes = [
