@@ -62,8 +62,7 @@ class StoredNode:
         except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
             raise InputError(
                 f"the LlamaIndex node under {NODE_KEY!r} cannot be read ({type(error).__name__}: {error}). Say what "
-                "its text is, with text=payload_node_text, of jacolbert_integrations.llama_index, or with a function "
-                "of your own."
+                "its text is, as text='key', or as a function that takes the payload."
             ) from None
 
     def _metadata(self) -> str:

@@ -28,7 +28,6 @@ from qdrant_client import AsyncQdrantClient, QdrantClient, models
 
 from jacolbert_integrations import JaColBERT, JaColBERTRetriever, JaColBERTVectorStore, QdrantStore
 from jacolbert_integrations.errors import CollectionLayoutError
-from jacolbert_integrations.llama_index import payload_node_text
 from jacolbert_integrations.qdrant import EdgeClient, Lexical, add_late_interaction, reindex
 from jacolbert_integrations.qdrant.clients import Client
 
@@ -378,7 +377,7 @@ def test_as_it_is_its_collection_is_an_error_that_says_what_to_do(
 
 def test_its_collection_into_a_new_one_of_ours(client: QdrantClient, dense: VectorStoreIndex, mini: JaColBERT) -> None:
     new = QdrantStore(client, "new", first_stage=Lexical())
-    result = reindex(client, "theirs", new, mini, text=payload_node_text)
+    result = reindex(client, "theirs", new, mini)
     assert (result.written, result.failed) == (3, ())
     store = JaColBERTVectorStore(mini, new)
     assert by_id(store.get_nodes()) == by_id(nodes())
@@ -393,13 +392,13 @@ def test_its_collection_into_a_new_one_of_ours(client: QdrantClient, dense: Vect
         expected = mini.encode_document([node.get_content(MetadataMode.EMBED)])[0]
         np.testing.assert_allclose(points[node.node_id].vectors, expected, atol=1e-5)
     dense.delete_ref_doc("animals")
-    again = reindex(client, "theirs", new, mini, text=payload_node_text)
+    again = reindex(client, "theirs", new, mini)
     assert (again.written, again.unchanged, again.removed) == (0, 2, 1)
     assert by_id(theirs(client, "new").get_nodes()).keys() == {uuid_of("tokyo"), uuid_of("fuji")}
 
 
 def test_token_vectors_beside_its_own(client: QdrantClient, dense: VectorStoreIndex, mini: JaColBERT) -> None:
-    result = add_late_interaction(client, "theirs", mini, text=payload_node_text, first_stage=Lexical())
+    result = add_late_interaction(client, "theirs", mini, first_stage=Lexical())
     assert (result.written, result.failed) == (3, ())
     inner = QdrantStore(client, "theirs")
     store = JaColBERTVectorStore(mini, inner)
@@ -411,7 +410,7 @@ def test_token_vectors_beside_its_own(client: QdrantClient, dense: VectorStoreIn
     assert len(dense.as_retriever(similarity_top_k=9).retrieve(QUESTION)) == 4
     retriever = store.as_index().as_retriever(similarity_top_k=1)
     assert retriever.retrieve("平安京が置かれた京都") == []
-    assert add_late_interaction(client, "theirs", mini, text=payload_node_text, first_stage=Lexical()).written == 1
+    assert add_late_interaction(client, "theirs", mini, first_stage=Lexical()).written == 1
     assert retriever.retrieve("平安京が置かれた京都")[0].node_id == uuid_of("kyoto")
     # Each deletes for both, and what we add is a node to it, though without a dense vector.
     dense.vector_store.delete("animals")
@@ -427,7 +426,7 @@ def test_its_folder_is_taken_over_when_it_is_opened_again(mini: JaColBERT, tmp_p
     VectorStoreIndex(nodes(), storage_context=context, embed_model=MockEmbedding(embed_dim=8))
     client.close()
     client, edge = QdrantClient(path=str(tmp_path / "theirs")), EdgeClient(tmp_path / "ours")
-    assert reindex(client, "theirs", QdrantStore(edge, "ours"), mini, text=payload_node_text).written == 3
+    assert reindex(client, "theirs", QdrantStore(edge, "ours"), mini).written == 3
     client.close()
     edge.close()
     with EdgeClient(tmp_path / "ours") as edge:

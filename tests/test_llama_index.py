@@ -36,7 +36,7 @@ from jacolbert_integrations import (
     QdrantStore,
 )
 from jacolbert_integrations.errors import InputError, ModelMismatchError, StoreFileError, UnsupportedFilterError
-from jacolbert_integrations.llama_index import payload_node_text, to_documents
+from jacolbert_integrations.llama_index import to_documents
 from jacolbert_integrations.qdrant import QdrantWriter, reindex
 from jacolbert_integrations.sources import ModelSource
 from jacolbert_integrations.texts import payload_text
@@ -128,13 +128,13 @@ def settings(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def by_retriever(mini: JaColBERT) -> list[str]:
     store = JaColBERTRetriever.from_documents([ARTICLE], mini).store
-    return sorted(payload_node_text(point.payload) for point in store.points())
+    return sorted(payload_text(point.payload) for point in store.points())
 
 
 def by_index(mini: JaColBERT) -> list[str]:
     store = JaColBERTVectorStore(mini)
     store.as_index().insert(ARTICLE)
-    return sorted(payload_node_text(point.payload) for point in store.store.points())
+    return sorted(payload_text(point.payload) for point in store.store.points())
 
 
 def four_a_character(text: str) -> list[str]:
@@ -387,10 +387,7 @@ def test_nodes_for_a_writer(mini: JaColBERT) -> None:
     split = QdrantStore(client, "split")
     assert QdrantWriter(split, mini, too_long="split").write(to_documents([long])).written == 2
     windows = sorted(split.points(), key=lambda point: point.payload["_jacolbert_span"])
-    assert "".join(payload_node_text(p.payload) for p in windows) == long.get_content(metadata_mode=MetadataMode.EMBED)
-    assert [payload_text(p.payload) for p in windows] == [payload_node_text(p.payload) for p in windows]
+    assert "".join(payload_text(p.payload) for p in windows) == long.get_content(metadata_mode=MetadataMode.EMBED)
     found = JaColBERTRetriever(anew, mini, similarity_top_k=1).retrieve("犬")[0].node
     assert (found.node_id, found.metadata) == ("n1", {"word": "犬"})
-    with pytest.raises(InputError, match="no LlamaIndex node"):
-        payload_node_text({"text": "猫"})
     client.close()

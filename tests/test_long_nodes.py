@@ -24,10 +24,11 @@ from jacolbert_integrations import (
     QdrantWriter,
 )
 from jacolbert_integrations.errors import InputError, TruncationWarning
-from jacolbert_integrations.llama_index import ScoredNode, payload_node_text, to_documents
+from jacolbert_integrations.llama_index import ScoredNode, to_documents
 from jacolbert_integrations.llama_index.best_per_node import best_per_node
 from jacolbert_integrations.llama_index.writing import node_points
 from jacolbert_integrations.qdrant import EdgeStore
+from jacolbert_integrations.texts import payload_text
 from jacolbert_integrations.types import Hit, Hits, Point
 from jacolbert_integrations.windows import DOCUMENT_KEY
 
@@ -98,10 +99,10 @@ def test_all_of_a_long_node_is_written(write: Write, mini: JaColBERT, long: Text
     store = MemoryStore()
     write(store, mini, [long, short])
     written = points(store)
-    assert "".join(payload_node_text(p.payload) for i, p in written.items() if i != "short") == f"題名: 猫\n\n{LONG}"
+    assert "".join(payload_text(p.payload) for i, p in written.items() if i != "short") == f"題名: 猫\n\n{LONG}"
     assert DOCUMENT_KEY not in written["short"].payload
     for point in written.values():
-        (expected,) = mini.encode_document([payload_node_text(point.payload)])
+        (expected,) = mini.encode_document([payload_text(point.payload)])
         np.testing.assert_allclose(point.vectors, expected, atol=1e-5)
     best = JaColBERTRetriever(store, mini, similarity_top_k=2).retrieve(QUESTION)
     assert [node.node_id for node in best] == ["long", "short"]

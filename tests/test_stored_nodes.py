@@ -26,8 +26,7 @@ from qdrant_client import QdrantClient, models
 from jacolbert_integrations import JaColBERT, JaColBERTRetriever, MemoryStore, QdrantStore
 from jacolbert_integrations.archive import export_points, import_points
 from jacolbert_integrations.errors import InputError
-from jacolbert_integrations.llama_index import payload_node_text
-from jacolbert_integrations.llama_index.nodes import to_payload
+from jacolbert_integrations.llama_index.nodes import to_node, to_payload
 from jacolbert_integrations.qdrant import Lexical, add_late_interaction, reindex
 from jacolbert_integrations.texts import payload_text
 from jacolbert_integrations.windows import DOCUMENT_KEY, SPAN_KEY
@@ -91,15 +90,14 @@ def test_it_is_what_llama_index_embeds(make: Any, fields: dict[str, Any], text: 
     window = {**payload, DOCUMENT_KEY: node.node_id, SPAN_KEY: sorted(ends)}
     assert payload_text(window) == embedded[slice(*sorted(ends))]
     if make is not document:  # LlamaIndex reads a Document back as a TextNode, which strips more
-        assert payload_text(payload) == payload_node_text(payload)
-        assert payload_text(window) == payload_node_text(window)
+        assert payload_text(payload) == to_node(payload).get_content(MetadataMode.EMBED)
 
 
 def test_the_other_spelling_of_the_separator() -> None:
     node = {"text": "猫", "metadata": {"a": 1, "b": 2}, "metadata_separator": "+"}
     for spelled in (node, {**node, "metadata_seperator": "|"}):
         payload = {"_node_content": json.dumps(spelled), "_node_type": "TextNode"}
-        assert payload_text(payload) == payload_node_text(payload)
+        assert payload_text(payload) == to_node(payload).get_content(MetadataMode.EMBED)
 
 
 @pytest.mark.parametrize("make", MAKERS)
@@ -125,7 +123,7 @@ def test_a_text_that_was_taken_out_of_the_node(make: Any) -> None:
 )
 def test_what_llama_index_does_not_write(broken: dict[str, Any]) -> None:
     node = {"text": "猫", "metadata": {"a": 1}, **broken}
-    with pytest.raises(InputError, match=r"'_node_content' cannot be read .* text=payload_node_text"):
+    with pytest.raises(InputError, match=r"'_node_content' cannot be read .* Say what its text is"):
         payload_text({"_node_content": json.dumps(node), "_node_type": "TextNode"})
 
 

@@ -27,9 +27,9 @@ from jacolbert_integrations import (
     QdrantStore,
 )
 from jacolbert_integrations.errors import StoreError
-from jacolbert_integrations.llama_index import payload_node_text
 from jacolbert_integrations.llama_index.stores import _lock_of, using_store
 from jacolbert_integrations.sources import ModelSource
+from jacolbert_integrations.texts import payload_text
 from jacolbert_integrations.types import TokenVectors
 from jacolbert_integrations.windows import SPAN_KEY
 
@@ -93,7 +93,7 @@ def test_one_long_node_from_two_threads(
     first.join()
     windows = sorted(inner.points(), key=lambda point: point.payload[SPAN_KEY])
     assert len(windows) > 2
-    assert "".join(payload_node_text(window.payload) for window in windows) == DOGS
+    assert "".join(payload_text(window.payload) for window in windows) == DOGS
 
 
 @pytest.mark.parametrize("fails", [True, False])

@@ -73,9 +73,10 @@ from jacolbert_integrations.errors import (
     UnsupportedFilterError,
     UnsupportedModeError,
 )
-from jacolbert_integrations.llama_index import payload_node_text, to_documents
+from jacolbert_integrations.llama_index import to_documents
 from jacolbert_integrations.llama_index.undo import RecentlyDeleted
 from jacolbert_integrations.qdrant import Lexical
+from jacolbert_integrations.texts import payload_text
 from jacolbert_integrations.types import TokenVectors
 
 TEXTS = {
@@ -414,7 +415,7 @@ def test_windows_of_a_long_node_are_one_node(mini: JaColBERT) -> None:
             assert {node.node_id for node in result.nodes or []} == set(result.ids or [])
     best = store.query(VectorStoreQuery(query_str=QUESTION, similarity_top_k=1, node_ids=["long"]))
     assert (best.ids, [node.get_content() for node in best.nodes or []]) == (["long"], [long])
-    windows = [payload_node_text(point.payload) for point in inner.points() if point.id.startswith("long")]
+    windows = [payload_text(point.payload) for point in inner.points() if point.id.startswith("long")]
     assert sum(map(len, windows)) == len(long)
     np.testing.assert_allclose(best.similarities or [], [mini.score([QUESTION], windows).max()], atol=1e-3)
     assert ids_of(store) == ["cat", "fuji", "long", "tokyo"]

@@ -16,7 +16,6 @@ _HOMES = {
     "StoreSideEmbedding": ".embedding",
     "TextIndex": ".index",
     "VectorCache": ".vector_cache",
-    "payload_node_text": ".nodes",
     "to_documents": ".nodes",
 }
 
@@ -30,7 +29,6 @@ __all__ = [
     "StoreSideEmbedding",
     "TextIndex",
     "VectorCache",
-    "payload_node_text",
     "to_documents",
 ]
 
@@ -38,7 +36,7 @@ if TYPE_CHECKING:
     from .embedding import StoreSideEmbedding
     from .index import TextIndex
     from .node_parser import JaColBERTSentenceSplitter
-    from .nodes import payload_node_text, to_documents
+    from .nodes import to_documents
     from .provenance import Provenance, ScoredNode
     from .rerank import JaColBERTRerank
     from .retriever import JaColBERTRetriever

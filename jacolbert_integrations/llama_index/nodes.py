@@ -11,7 +11,7 @@ from llama_index.core.vector_stores.types import FilterCondition, FilterOperator
 from llama_index.core.vector_stores.utils import metadata_dict_to_node, node_to_metadata_dict
 
 from ..errors import InputError, StoreFileError
-from ..texts import NODE_KEY, payload_text
+from ..texts import NODE_KEY
 from ..types import Condition, Document, Filter, Operator, Payload
 
 _OPERATORS: dict[FilterOperator, Operator] = {
@@ -107,26 +107,13 @@ def to_documents(nodes: Iterable[BaseNode]) -> Iterator[Document]:
         yield Document(node.node_id, node_text(node), to_payload(node))
 
 
-def payload_node_text(payload: Payload) -> str:
-    """What of a stored node is embedded: for indexing a collection of nodes anew, metadata included.
-
-    Of a node that was split it is the window's part.
-
-    Raises:
-        InputError: If the payload holds no node.
-    """
-    if NODE_KEY not in payload:
-        raise InputError(f"the payload holds no LlamaIndex node: it has {sorted(payload)[:6]}.")
-    return payload_text(payload)
-
-
 def to_node(payload: Payload) -> BaseNode:
     """The node that a payload holds.
 
     Raises:
         StoreFileError: If it holds none.
     """
-    if "_node_content" not in payload:
+    if NODE_KEY not in payload:
         raise StoreFileError(
             f"the store holds points that are no LlamaIndex nodes (payload keys: {sorted(payload)[:6]}). A retriever "
             "needs a collection that was filled with nodes, for instance by JaColBERTRetriever.from_nodes."

@@ -9,8 +9,9 @@ from contextlib import contextmanager
 from threading import Lock
 
 from ..errors import InputError
+from ..texts import payload_text
 from ..types import Payload, Point
-from .nodes import OUR_KEYS, payload_node_text
+from .nodes import OUR_KEYS
 
 RESTORED_KEY = f"{OUR_KEYS}restored"
 """The payload key of a node that was put back: the id of its document, which LlamaIndex believes to be gone."""
@@ -95,7 +96,7 @@ class RecentlyDeleted:
 
 def _text(payload: Payload) -> str:
     try:
-        return payload_node_text(payload)
+        return payload_text(payload)
     except InputError:  # somebody else's point, of which only the vectors are known
         return ""
 
