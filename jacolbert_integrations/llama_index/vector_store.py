@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -28,7 +26,7 @@ from ..memory import MemoryStore
 from ..places import MEMORY, check_place, open_store
 from ..query_length import QueryLength
 from ..sources import ModelSource
-from ..types import Filter, MultiVectorStore, Point, WithIds
+from ..types import Filter, MultiVectorStore, Point
 from ..windows import DOCUMENT_KEY, TooLong
 from .async_methods import ThreadedVectorStore
 from .best_per_node import node_id_of
@@ -39,11 +37,12 @@ from .modes import answer
 from .node_parser import JaColBERTSentenceSplitter
 from .nodes import REF_DOC_KEY, only_nodes, to_node
 from .persistence import DESCRIPTION, holds_memory, read_description, read_memory, write_vector_store
+from .replacing import documents_of, replace_nodes
 from .results import ScoredResult, scored_nodes
-from .selection import checked_ids, document_of, having, joined, of_documents, of_nodes, says_nothing
+from .selection import checked_ids, joined, of_documents, of_nodes, says_nothing
 from .transformations import default_transformations
 from .undo import RESTORED_KEY, RecentlyDeleted
-from .writing import left_over, node_points
+from .writing import node_points
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -52,8 +51,6 @@ GIVEN = ":given:"
 """The place of a store that was handed in, which nothing written down can open again."""
 
 _UNDO_BYTES = 1 << 30
-
-_logger = logging.getLogger(__name__)
 
 
 class JaColBERTVectorStore(ThreadedVectorStore):
@@ -290,7 +287,7 @@ class JaColBERTVectorStore(ThreadedVectorStore):
         _refuse(kwargs, "async_add")
         given = only_nodes(nodes)
         if given:
-            with self._deleted.adding(_documents(given)):  # now, although threads may all be busy for a while
+            with self._deleted.adding(documents_of(given)):  # now, although threads may all be busy for a while
                 await asyncio.to_thread(self._replace, given)
             self._deleted.forget()
         return [node.node_id for node in given]
@@ -464,44 +461,10 @@ class JaColBERTVectorStore(ThreadedVectorStore):
         )
 
     def _replace(self, nodes: Sequence[BaseNode]) -> None:
-        """Writes nodes, and removes what they take the place of; if they cannot be written, all is as it was."""
-        documents = _documents(nodes)
-        with self._deleted.adding(documents):  # here as well: a task may be cancelled while its thread goes on
-            self._write(nodes)
-            self._deleted.drop(documents)
+        def encode(given: Sequence[BaseNode]) -> list[Point]:
+            return node_points(given, self.encoder, self.too_long)
 
-    def _write(self, nodes: Sequence[BaseNode]) -> None:
-        try:
-            points = node_points(nodes, self.encoder, self.too_long)
-        except BaseException:
-            self._put_back(nodes)
-            raise
-        # LlamaIndex does not do it: its docstore has forgotten what was put back, and knows of no windows.
-        replaced = Filter([having(RESTORED_KEY, _documents(nodes)), left_over(nodes, points)], "or")
-        with self._connection.using(writing=True) as store:
-            try:
-                store.upsert(points)
-            except BaseException:
-                self._put_back(nodes, store)
-                raise
-            store.delete(filter=replaced)
-
-    def _put_back(self, nodes: Sequence[BaseNode], store: MultiVectorStore | None = None) -> None:
-        """Restores the old versions of the nodes' documents, marked as such; if that fails, the log says so."""
-        try:
-            points = self._deleted.to_restore(_documents(nodes))
-            if not points:
-                return
-            documents = {point.payload[RESTORED_KEY] for point in points}
-            new = of_nodes([node.node_id for node in nodes if document_of(node) in documents])
-            half_written = Filter([new, Filter([WithIds(frozenset(point.id for point in points))], "not")])
-            # who has a turn hands in the store, and keeps the turn
-            with self._connection.using(writing=True) if store is None else nullcontext(store) as here:
-                here.upsert(points)
-                here.delete(filter=half_written)
-        except Exception:  # what made it necessary is what the caller has to know
-            gone = self._deleted.count(_documents(nodes))
-            _logger.exception("The old versions of documents could not be put back: %d nodes are gone.", gone)
+        replace_nodes(nodes, encode, self._connection, self._deleted)
 
 
 def _unpickled(description: dict[str, Any], memory: MemoryStore | None) -> JaColBERTVectorStore:
@@ -530,10 +493,6 @@ def _absolute(place: str) -> str:
     if place == MEMORY or place.startswith(("http://", "https://")):
         return place
     return str(Path(os.path.expanduser(place)).absolute())  # noqa: PTH111 - Path's fails where there is no such user
-
-
-def _documents(nodes: Iterable[BaseNode]) -> list[str]:
-    return list(dict.fromkeys(map(document_of, nodes)))
 
 
 def _chosen(node_ids: Sequence[str] | None, filters: MetadataFilters | None) -> object | None:
