@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from sentence_transformers import MultiVectorEncoder, MultiVectorEncoderTrainer
@@ -76,6 +77,11 @@ class ColBERTTrainer(MultiVectorEncoderTrainer):
                 f"{'there is none before it' if kept is None else f'{kept.name} is whole'}. "
                 "Make room, and resume."
             ) from error
+
+    def _save_rng_state(self, output_dir: str) -> None:
+        if dist.is_initialized():
+            dist.barrier()  # the first process puts a whole folder in the place of one that another has made
+        super()._save_rng_state(output_dir)
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         folder = Path(output_dir if output_dir is not None else self.args.output_dir or ".")
