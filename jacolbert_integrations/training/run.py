@@ -233,7 +233,7 @@ def _loss(model: JaColBERT, recipe: Recipe, options: RunOptions) -> nn.Module:
 def _keep_good_weights(trainer: ColBERTTrainer) -> None:
     """The weights are those of the step before the bad batch: they are written, unless they are bad themselves."""
     folder = Path(str(trainer.args.output_dir)) / f"diverged-{trainer.state.global_step}"
-    if all(bool(torch.isfinite(tensor).all()) for tensor in trainer.model.parameters()):
+    if trainer.args.should_save and all(bool(torch.isfinite(tensor).all()) for tensor in trainer.model.parameters()):
         trainer.average_weights()
         trainer.model.eval()
         save_state(trainer.model, folder)

@@ -53,10 +53,10 @@ class ColBERTTrainer(MultiVectorEncoderTrainer):
         """As in transformers.
 
         Raises:
-            DivergedError: If the loss is infinite or not a number.
+            DivergedError: If the loss is infinite or not a number, in this process or in another of the run.
         """
         loss: torch.Tensor = super().training_step(model, inputs, num_items_in_batch)
-        if not math.isfinite(value := loss.item()):
+        if not math.isfinite(value := self.accelerator.gather(loss).sum().item()):
             raise DivergedError(
                 f"the loss of the batch for step {self.state.global_step + 1} (epoch {self.state.epoch or 0:.3f}) is "
                 f"{value}. The weights of step {self.state.global_step} are kept. Look for such scores in that batch, "
@@ -70,7 +70,8 @@ class ColBERTTrainer(MultiVectorEncoderTrainer):
         try:
             super()._save_checkpoint(model, trial)
         except (OSError, SafetensorError, RuntimeError) as error:  # RuntimeError is how torch.save says "disk full"
-            shutil.rmtree(folder, ignore_errors=True)
+            if self.args.should_save:
+                shutil.rmtree(folder, ignore_errors=True)
             kept = last_checkpoint(folder.parent)
             raise SaveError(
                 f"{folder.name} could not be written: {error}. It has been removed; "
@@ -79,11 +80,17 @@ class ColBERTTrainer(MultiVectorEncoderTrainer):
             ) from error
 
     def _save_rng_state(self, output_dir: str) -> None:
-        if dist.is_initialized():
-            dist.barrier()  # the first process puts a whole folder in the place of one that another has made
+        self._wait_for_everyone()  # the first process puts a whole folder in the place of one that another has made
         super()._save_rng_state(output_dir)
+        self._wait_for_everyone()  # the first process says next that all is there
+
+    def _wait_for_everyone(self) -> None:
+        if dist.is_initialized():
+            dist.barrier()
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        if not self.args.should_save:
+            return  # transformers 5 asks every process, and sentence-transformers' trainer has all of them write
         folder = Path(output_dir if output_dir is not None else self.args.output_dir or ".")
         save_state(self.model, folder)
 
