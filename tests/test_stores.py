@@ -23,7 +23,7 @@ from jacolbert_integrations.errors import (
     UnsupportedFilterError,
     VectorError,
 )
-from jacolbert_integrations.qdrant import EdgeClient, EdgeStore
+from jacolbert_integrations.qdrant import EdgeClient, EdgeProcess, EdgeStore
 from jacolbert_integrations.types import ModelIdentity, TokenVectors
 
 DIMENSION = 8
@@ -34,7 +34,13 @@ FLOAT32 = {"datatype": models.Datatype.FLOAT32}
 Open = Callable[[], MultiVectorStore]
 
 
-@pytest.fixture(params=["memory", "qdrant-memory", "qdrant-disk", "edge"])
+@pytest.fixture(scope="module")
+def edge_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EdgeProcess]:
+    with EdgeProcess(tmp_path_factory.mktemp("edge")) as client:
+        yield client
+
+
+@pytest.fixture(params=["memory", "qdrant-memory", "qdrant-disk", "edge", "edge-process"])
 def reopen(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Open]:
     """Opens the same store anew, unbound."""
     if request.param == "memory":
@@ -52,6 +58,11 @@ def reopen(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Open]:
     if request.param == "edge":
         with EdgeClient(tmp_path / "edge") as edge:
             yield lambda: QdrantStore(edge, "documents", vector_options=FLOAT32)
+        return
+    if request.param == "edge-process":
+        process = request.getfixturevalue("edge_process")
+        yield lambda: QdrantStore(process, "documents", vector_options=FLOAT32)
+        process.delete_collection("documents")
         return
     client = QdrantClient(":memory:") if request.param == "qdrant-memory" else QdrantClient(path=str(tmp_path / "q"))
     yield lambda: QdrantStore(client, "documents")

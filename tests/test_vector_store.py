@@ -55,7 +55,7 @@ from jacolbert_integrations.errors import (
 from jacolbert_integrations.llama_index import StoreSideEmbedding
 from jacolbert_integrations.llama_index.undo import RecentlyDeleted
 from jacolbert_integrations.places import open_store
-from jacolbert_integrations.qdrant import Lexical
+from jacolbert_integrations.qdrant import EdgeProcess, Lexical
 from jacolbert_integrations.types import TokenVectors
 
 TEXTS = {
@@ -535,7 +535,9 @@ COPIES: list[Callable[[JaColBERTVectorStore], JaColBERTVectorStore]] = [
 @pytest.mark.parametrize("copy", COPIES)
 def test_descriptions(tmp_path: Path, copy: Callable[[JaColBERTVectorStore], JaColBERTVectorStore]) -> None:
     place = str(tmp_path / "edge")
-    store = JaColBERTVectorStore(place=place, collection="c", first_stage=["lexical", "muvera"], pooling="kmeans-2")
+    store = JaColBERTVectorStore(
+        place=place, collection="c", first_stage=["lexical", "muvera"], own_process=True, pooling="kmeans-2"
+    )
     assert not (tmp_path / "edge").exists()  # nothing is opened or loaded yet
     again = copy(store)
     assert again.to_dict() == store.to_dict()
@@ -548,6 +550,7 @@ def test_descriptions(tmp_path: Path, copy: Callable[[JaColBERTVectorStore], JaC
         "collection": "c",
         "first_stage": ["lexical", "muvera"],
         "grpc": False,
+        "own_process": True,
         "too_long": "split",
         "undo_bytes": 1 << 30,
         "revision": None,
@@ -560,6 +563,7 @@ def test_descriptions(tmp_path: Path, copy: Callable[[JaColBERTVectorStore], JaC
     again.add([TextNode(id_="a", text="猫")])
     assert again.encoder.identity.pooling == "kmeans-2"
     assert again.client is again.store.client  # type: ignore[attr-defined]
+    assert isinstance(again.client, EdgeProcess)
     again.close()
 
 

@@ -81,11 +81,11 @@ def opened(place: str, *, grpc: bool = False, must_exist: bool = False) -> Itera
         MissingExtraError: If it is a folder, and Qdrant Edge is not installed.
     """
     from ..errors import InputError
-    from ..places import check_place
+    from ..places import check_place, is_address
     from ..qdrant.clients import connect
 
     check_place(place)
-    server = place.startswith(("http://", "https://"))
+    server = is_address(place)
     if must_exist and not server and not Path(place).expanduser().is_dir():
         raise InputError(f"there is no folder {place}. Index something first, or say where it is with --at.")
     client = connect(place, grpc=grpc)

@@ -23,7 +23,7 @@ from llama_index.core.vector_stores.types import (
 from ..encoder import JaColBERT
 from ..errors import InputError, StoreError
 from ..memory import MemoryStore
-from ..places import MEMORY, check_place, open_store
+from ..places import MEMORY, check_own_process, check_place, is_address, open_store
 from ..query_length import QueryLength
 from ..sources import ModelSource
 from ..types import Filter, MultiVectorStore, Point
@@ -96,6 +96,9 @@ class JaColBERTVectorStore(ThreadedVectorStore):
         first_stage: How a new collection finds candidates for MaxSim: some of ``"lexical"``, ``"bm25"``, ``"muvera"``,
             ``"mean"``. None takes what a collection has, and makes a new one without.
         grpc: Whether to talk gRPC with a server.
+        own_process: Whether Qdrant Edge runs in a process of its own. In this one it holds Python's interpreter lock
+            while it searches and writes, and the event loop stands still. Set it in applications that serve many
+            at once from a folder; it costs about a second at the start, and a copy of what goes there and comes back.
         too_long: What becomes of a node of more tokens than the model reads. ``split`` writes it as windows of whole
             sentences, so that all of it can be found; it is still one node in every answer, by its best window. The
             metadata that it embeds is in its first window alone, while :class:`~.JaColBERTSentenceSplitter` makes nodes
@@ -110,8 +113,9 @@ class JaColBERTVectorStore(ThreadedVectorStore):
         **kwargs: None but what a description holds beside.
 
     Raises:
-        InputError: If a place is none or holds a secret; if a store is given with a place; if a loaded model is given
-            together with what is for loading one; or if there is no such argument.
+        InputError: If a place is none or holds a secret; if what is no folder is to have its own process; if a store
+            is given with a place; if a loaded model is given together with what is for loading one; or if there is no
+            such argument.
         ModelMismatchError: If a given store was filled by another model than a loaded one that is given.
     """
 
@@ -124,6 +128,7 @@ class JaColBERTVectorStore(ThreadedVectorStore):
     collection: str = Field(default="nodes", frozen=True, description="The collection's name.")
     first_stage: list[str] | None = Field(default=None, frozen=True, description="How candidates are found.")
     grpc: bool = Field(default=False, frozen=True, description="Whether to talk gRPC with a server.")
+    own_process: bool = Field(default=False, frozen=True, description="Whether Qdrant Edge has its own process.")
     too_long: TooLong = Field(default="split", frozen=True, description="What becomes of nodes that are too long.")
     undo_bytes: int = Field(default=_UNDO_BYTES, ge=0, frozen=True, description="Most bytes of deleted documents held.")
     revision: str | None = Field(default=None, frozen=True, description="Commit of the hub repository.")
@@ -144,6 +149,7 @@ class JaColBERTVectorStore(ThreadedVectorStore):
         collection: str = "nodes",
         first_stage: Sequence[str] | None = None,
         grpc: bool = False,
+        own_process: bool = False,
         too_long: TooLong = "split",
         undo_bytes: int = _UNDO_BYTES,
         revision: str | None = None,
@@ -167,10 +173,11 @@ class JaColBERTVectorStore(ThreadedVectorStore):
         kwargs.pop("class_name", None)
         source = ModelSource.given(model, **loading)
         fields: dict[str, Any] = {
-            "place": _place(place, store),
+            "place": _place(place, store, own_process),
             "collection": collection,
             "first_stage": None if first_stage is None else list(first_stage),
             "grpc": grpc,
+            "own_process": own_process,
             "too_long": too_long,
             "undo_bytes": undo_bytes,
             **source.to_dict(),
@@ -450,6 +457,7 @@ class JaColBERTVectorStore(ThreadedVectorStore):
             self.first_stage,
             keywords=[REF_DOC_KEY, DOCUMENT_KEY, RESTORED_KEY],
             grpc=self.grpc,
+            own_process=self.own_process,
         )
 
     def _splitter(self) -> JaColBERTSentenceSplitter:
@@ -480,17 +488,21 @@ def _cannot_open() -> MultiVectorStore:
     )
 
 
-def _place(place: str | None, store: MultiVectorStore | None) -> str:
-    if store is None:
-        return place if place == GIVEN else _absolute(check_place(MEMORY if place is None else place))
-    if place not in (None, GIVEN):
-        raise InputError(f"place is {place!r}, but a store is given as well. Give one of the two.")
-    return GIVEN
+def _place(place: str | None, store: MultiVectorStore | None, own_process: bool) -> str:
+    if store is not None or place == GIVEN:
+        if place not in (None, GIVEN):
+            raise InputError(f"place is {place!r}, but a store is given as well. Give one of the two.")
+        if own_process:
+            raise InputError("own_process is for a folder, but a store is given. Give it EdgeStore(own_process=True).")
+        return GIVEN
+    place = check_place(MEMORY if place is None else place)
+    check_own_process(place, own_process)
+    return _absolute(place)
 
 
 def _absolute(place: str) -> str:
     """The place, as whoever has another working directory finds it."""
-    if place == MEMORY or place.startswith(("http://", "https://")):
+    if place == MEMORY or is_address(place):
         return place
     return str(Path(os.path.expanduser(place)).absolute())  # noqa: PTH111 - Path's fails where there is no such user
 

@@ -15,11 +15,13 @@ from .writer import FailedDocument, QdrantWriter, WriteResult
 if TYPE_CHECKING:
     from .edge import EdgeStore
     from .edge_client import EdgeClient
+    from .edge_process import EdgeProcess
 
 __all__ = [
     "AdoptResult",
     "AliasSearch",
     "EdgeClient",
+    "EdgeProcess",
     "EdgeStore",
     "FailedDocument",
     "FirstStage",
@@ -50,4 +52,8 @@ def __getattr__(name: str) -> Any:
         from .edge_client import EdgeClient
 
         return EdgeClient
+    if name == "EdgeProcess":
+        from .edge_process import EdgeProcess
+
+        return EdgeProcess
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -12,6 +12,8 @@ from weakref import WeakKeyDictionary
 
 from qdrant_client import QdrantClient
 
+from ..places import check_own_process, is_address
+
 if TYPE_CHECKING:
     from .edge_client import EdgeClient
 
@@ -71,21 +73,29 @@ def ask(client: Client, request: Callable[P, T], *args: P.args, **kwargs: P.kwar
         return request(*args, **kwargs)
 
 
-def connect(place: str, *, grpc: bool = False) -> Client:
+def connect(place: str, *, grpc: bool = False, own_process: bool = False) -> Client:
     """A client of a place.
 
     Args:
         place: The address of a server, whose key is read from ``$QDRANT_API_KEY``; or a folder, in which Qdrant Edge
             runs in this process.
         grpc: Whether to talk gRPC with a server.
+        own_process: Whether Qdrant Edge runs in a process of its own, for an event loop that must go on meanwhile.
 
     Raises:
+        InputError: If a server is to have a process of its own.
         MissingExtraError: If it is a folder, and Qdrant Edge is not installed.
         EngineError: If the folder cannot be used.
     """
-    if place.startswith(("http://", "https://")):
+    check_own_process(place, own_process)
+    if is_address(place):
         key = os.environ.get(API_KEY)
         return QdrantClient(url=place, api_key=key, prefer_grpc=grpc, timeout=_TIMEOUT)
+    folder = Path(place).expanduser()
+    if own_process:
+        from .edge_process import EdgeProcess
+
+        return EdgeProcess(folder)
     from .edge_client import EdgeClient
 
-    return EdgeClient(Path(place).expanduser())
+    return EdgeClient(folder)

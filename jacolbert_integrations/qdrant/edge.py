@@ -1,4 +1,4 @@
-"""A folder of token vectors, ranked by Qdrant's own engine in this process."""
+"""A folder of token vectors, ranked by Qdrant's own engine, without a server."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from .edge_client import EdgeClient
+from .edge_process import EdgeProcess
 from .search import SearchOptions
 from .stages import FirstStage
 from .store import QdrantStore
@@ -24,6 +25,8 @@ class EdgeStore(QdrantStore):
         first_stage: As of :class:`QdrantStore`.
         search_options: As of :class:`QdrantStore`.
         vector_options: As of :class:`QdrantStore`.
+        own_process: Whether the engine runs in a process of its own. Qdrant Edge keeps Python's interpreter lock while
+            it works: an event loop stands still meanwhile, unless this is set.
         **collection_options: ``hnsw_config``, ``optimizers_config`` and ``on_disk_payload``, as Qdrant's models.
 
     Raises:
@@ -40,10 +43,11 @@ class EdgeStore(QdrantStore):
         first_stage: FirstStage | Sequence[FirstStage] | None = None,
         search_options: SearchOptions | None = None,
         vector_options: Mapping[str, Any] | None = None,
+        own_process: bool = False,
         **collection_options: Any,
     ) -> None:
         super().__init__(
-            EdgeClient(path),
+            EdgeProcess(path) if own_process else EdgeClient(path),
             collection,
             first_stage=first_stage,
             search_options=search_options,

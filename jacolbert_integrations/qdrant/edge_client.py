@@ -8,7 +8,7 @@ import threading
 import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from qdrant_client import models
 from qdrant_client.http.models import QueryResponse
@@ -28,6 +28,9 @@ from .edge_collection import (
     to_scored,
 )
 from .edge_models import edge, to_edge, to_edge_prefetch, to_edge_query, to_edge_vector
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 _ALIASES = "aliases.json"
 _UNFINISHED = ".unfinished-"
@@ -66,7 +69,7 @@ class EdgeClient:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self.path)!r})"
 
-    def __enter__(self) -> EdgeClient:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -18,6 +18,7 @@ def open_collection(
     *,
     keywords: Sequence[str] = (),
     grpc: bool = False,
+    own_process: bool = False,
 ) -> QdrantStore:
     """A collection that is there, or that will be made.
 
@@ -27,12 +28,15 @@ def open_collection(
         first_stage: Names of first stages; None takes what the collection has.
         keywords: Payload keys by which it will be filtered often, as strings.
         grpc: As :func:`~.clients.connect`.
+        own_process: As :func:`~.clients.connect`.
 
     Raises:
-        InputError: If there is no first stage of a name.
+        InputError: If there is no first stage of a name, or as :func:`~.clients.connect`.
         MissingExtraError: As :func:`~.clients.connect`.
         EngineError: As :func:`~.clients.connect`.
     """
     stages = None if first_stage is None else stages_of_names(first_stage)
     indexes = dict.fromkeys(keywords, models.PayloadSchemaType.KEYWORD)
-    return QdrantStore(connect(place, grpc=grpc), collection, first_stage=stages, indexes=indexes)
+    return QdrantStore(
+        connect(place, grpc=grpc, own_process=own_process), collection, first_stage=stages, indexes=indexes
+    )

@@ -1,0 +1,302 @@
+"""Qdrant Edge in a process of its own: the same answers, and whoever asks goes on meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import inspect
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from llama_index.core.llms import MockLLM
+from llama_index.core.schema import TextNode
+from llama_index.core.vector_stores.types import VectorStoreQuery
+from qdrant_client import models
+
+from jacolbert_integrations import Condition, Filter, JaColBERT, JaColBERTVectorStore, QdrantStore
+from jacolbert_integrations.errors import EngineError, InputError
+from jacolbert_integrations.places import open_store
+from jacolbert_integrations.qdrant import EdgeClient, EdgeProcess, EdgeStore, Lexical, SearchOptions
+
+from .test_stores import IDENTITY, QUERY, points
+
+
+def opened(path: Path, **options: Any) -> EdgeStore:
+    store = EdgeStore(path, own_process=True, **options)
+    store.bind(IDENTITY)
+    return store
+
+
+def process_of(store: QdrantStore) -> subprocess.Popen[bytes]:
+    client = store.client
+    assert isinstance(client, EdgeProcess)
+    return client._process
+
+
+def test_every_call_goes_there() -> None:
+    public = {name for name, value in vars(EdgeClient).items() if inspect.isfunction(value) and name[0] != "_"}
+    assert public <= vars(EdgeProcess).keys()
+    assert {"upsert", "query_points"} <= public
+    assert EdgeProcess.query_points.__doc__ == EdgeClient.query_points.__doc__
+    assert inspect.signature(EdgeProcess.query_points) == inspect.signature(EdgeClient.query_points)
+
+
+def test_it_starts_without_torch() -> None:
+    code = (
+        "import sys, jacolbert_integrations.qdrant.edge_process; print({'torch', 'transformers'} & sys.modules.keys())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+
+
+def tour(store: EdgeStore) -> list[Any]:
+    """All that a store asks of a client."""
+    store.bind(IDENTITY)
+    store.upsert([replace(point, text=f"文書 {point.id} 猫") for point in points(60)])
+    client = store.client
+    assert isinstance(client, EdgeClient)
+    client.update_collection_aliases(
+        [models.CreateAliasOperation(create_alias=models.CreateAlias(collection_name="documents", alias_name="other"))]
+    )
+    client.set_payload(
+        "other", {"new": 1}, models.Filter(must=[models.FieldCondition(key="n", range=models.Range(lt=9))])
+    )
+    store.delete(["文書 3"])
+    client.optimize("documents")
+    return [
+        store.count(),
+        store.search(QUERY, top_k=7),
+        store.search(QUERY, top_k=7, filter=Filter([Condition("parity", "==", "odd")])),
+        store.search_batch([QUERY, QUERY], top_k=3),
+        store.search(QUERY, top_k=7, options=SearchOptions(exact=True)),
+        {name: (point.vectors.tolist(), point.payload) for name, point in store.get(["文書 5", "文書 8"]).items()},
+        [point.id for point in store.points()],
+        client.get_aliases(),
+        client.get_collections(),
+        client.get_collection("documents").config.metadata,
+        client.query_points_groups(
+            "documents", "parity", query=QUERY.vectors.tolist(), using="colbert", limit=2, group_size=2
+        ),
+        client.collection_exists("documents"),
+        client.delete_collection("documents"),
+        client.collection_exists("documents"),
+    ]
+
+
+def test_the_same_answers(tmp_path: Path) -> None:
+    with EdgeStore(tmp_path / "here", first_stage=Lexical()) as here:
+        expected = tour(here)
+    with EdgeStore(tmp_path / "there", first_stage=Lexical(), own_process=True) as there:
+        assert tour(there) == expected
+        assert process_of(there).pid != os.getpid()
+
+
+def test_what_was_written_is_there_for_either(tmp_path: Path) -> None:
+    with opened(tmp_path) as store:
+        store.upsert(points(20))
+        hits = store.search(QUERY, top_k=5)
+        with EdgeStore(tmp_path) as second, pytest.raises(EngineError, match=r"has it open\. Close that one first"):
+            second.bind(IDENTITY)
+    with EdgeStore(tmp_path) as store:
+        store.bind(IDENTITY)
+        assert store.search(QUERY, top_k=5) == hits
+
+
+def test_errors_come_back_as_they_are(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    with opened(tmp_path / "place") as store:
+        client = store.client
+        with pytest.raises(EngineError, match=r"there is no collection 'none' in .*place"):
+            client.count("none")
+        with pytest.raises(InputError, match="is no name of a collection"):
+            client.create_collection("a/b")
+        with pytest.raises(InputError, match="what was given to upsert cannot be sent to another process"):
+            client.upsert("documents", [lambda: None])  # type: ignore[list-item]
+        with pytest.raises(TypeError, match="missing 1 required positional argument: 'collection_name'"):
+            client.query_points()  # type: ignore[call-arg]
+        store.upsert(points(3))
+        empty_row = models.PointStruct.model_construct(id=1, vector={"colbert": [[]]}, payload={})
+        with pytest.raises(EngineError, match="could not write to 'documents': chunk size must be non-zero"):
+            client.upsert("documents", [empty_row])  # the engine panics
+        assert len(store.search(QUERY, top_k=5)) == 3
+    capfd.readouterr()  # the engine's own words about it
+    file = tmp_path / "file"
+    file.touch()
+    with pytest.raises(EngineError, match=r"the folder .*file cannot be made"):
+        EdgeProcess(file)
+
+
+def test_after_it_was_closed(tmp_path: Path) -> None:
+    store = opened(tmp_path)
+    process = process_of(store)
+    store.close()
+    assert process.returncode == 0
+    store.close()
+    with pytest.raises(EngineError, match=r"has been closed\. Open it again"):
+        store.count()
+
+
+def test_whoever_forgets_to_close_it(tmp_path: Path) -> None:
+    store = opened(tmp_path)
+    store.upsert(points(3))
+    process = process_of(store)
+    del store
+    gc.collect()
+    assert process.returncode == 0
+    with EdgeStore(tmp_path) as again:
+        again.bind(IDENTITY)
+        assert again.count() == 3
+
+
+def test_when_the_process_is_killed(tmp_path: Path) -> None:
+    store = opened(tmp_path)
+    store.upsert(points(30))
+    process_of(store).kill()
+    for _ in range(2):
+        with pytest.raises(EngineError, match=r"has ended \(exit code -9\).*Open the folder again"):
+            store.count()
+    store.close()
+    with opened(tmp_path) as again:
+        assert again.count() == 30
+
+
+def test_it_ends_with_who_asks(tmp_path: Path) -> None:
+    """Killed, so that nothing could be said to it."""
+    code = f"""
+import os, signal
+from qdrant_client.models import Distance, VectorParams
+from jacolbert_integrations.qdrant import EdgeProcess
+client = EdgeProcess({str(tmp_path)!r})
+client.create_collection("documents", {{"colbert": VectorParams(size=8, distance=Distance.DOT)}})
+client.count("documents")
+print(client._process.pid, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    with_end = time.monotonic() + 60
+    while Path(f"/proc/{done.stdout.strip()}").exists() and time.monotonic() < with_end:
+        time.sleep(0.05)
+    with EdgeClient(tmp_path) as again:
+        assert again.count("documents").count == 0
+
+
+def test_a_fork_has_none(tmp_path: Path) -> None:
+    code = f"""
+import os
+from jacolbert_integrations.qdrant import EdgeProcess
+with EdgeProcess({str(tmp_path)!r}) as client:
+    child = os.fork()
+    if child == 0:
+        try:
+            client.get_collections()
+        except Exception as error:
+            print(type(error).__name__, error, flush=True)
+        os._exit(0)
+    os.waitpid(child, 0)
+    print(client.get_collections(), flush=True)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
+    first, second = done.stdout.splitlines()
+    assert first.startswith("EngineError")
+    assert "forked off. Open one of its own" in first
+    assert second == "collections=[]"
+
+
+class Stopped:
+    """Halts the other process, so that it does not answer until it is let go on."""
+
+    def __init__(self, store: QdrantStore) -> None:
+        self._pid = process_of(store).pid
+
+    def __enter__(self) -> Stopped:
+        os.kill(self._pid, signal.SIGSTOP)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.go_on()
+
+    def go_on(self) -> None:
+        os.kill(self._pid, signal.SIGCONT)
+
+
+def test_ctrl_c_while_waiting_for_an_answer(tmp_path: Path) -> None:
+    """The answer that nobody waits for any more is not taken for the next one's."""
+    with opened(tmp_path) as store:
+        store.upsert(points(5))
+        with Stopped(store) as stopped:
+            signal.signal(signal.SIGALRM, signal.default_int_handler)
+            signal.setitimer(signal.ITIMER_REAL, 0.2)
+            with pytest.raises(KeyboardInterrupt):
+                store.client.count("documents")
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            stopped.go_on()
+            assert store.client.get_collections().collections[0].name == "documents"
+        process_of(store).send_signal(signal.SIGINT)  # a terminal sends it to both
+        assert store.count() == 5
+
+
+def test_other_threads_go_on(tmp_path: Path) -> None:
+    with opened(tmp_path) as store:
+        store.upsert(points(5))
+        counts: list[int] = []
+        threads = [threading.Thread(target=lambda: counts.append(store.count())) for _ in range(4)]
+        with Stopped(store):
+            for thread in threads:
+                thread.start()
+            time.sleep(0.1)
+            assert counts == []
+        for thread in threads:
+            thread.join(30)
+        assert counts == [5] * 4
+
+
+WAYS: dict[str, Callable[[JaColBERTVectorStore], Awaitable[Any]]] = {
+    "store.aquery": lambda store: store.aquery(VectorStoreQuery(query_str="猫は何を食べますか。")),
+    "store.async_add": lambda store: store.async_add([TextNode(text="犬は走る。")]),
+    "store.aget_nodes": lambda store: store.aget_nodes(["cat"]),
+    "store.adelete_nodes": lambda store: store.adelete_nodes(["cat"]),
+    "query engine": lambda store: store.as_index().as_query_engine(llm=MockLLM()).aquery("猫は何を食べますか。"),
+}
+
+
+@pytest.fixture(scope="module")
+def folder(mini: JaColBERT, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    place = str(tmp_path_factory.mktemp("nodes"))
+    with JaColBERTVectorStore(mini, place=place, own_process=True) as store:
+        yield store
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_event_loop_is_free_while_the_engine_works(way: str, folder: JaColBERTVectorStore) -> None:
+    folder.add([TextNode(id_="cat", text="猫は魚や肉を食べる。")])
+    assert isinstance(folder.store, QdrantStore)
+
+    async def run(stopped: Stopped) -> Any:
+        asked = asyncio.ensure_future(WAYS[way](folder))
+        for _ in range(30):  # where the loop stood still, nobody would let the engine go on
+            await asyncio.sleep(0.01)
+        assert not asked.done()
+        stopped.go_on()
+        return await asked
+
+    with Stopped(folder.store) as stopped:
+        asyncio.run(run(stopped))
+
+
+def test_only_a_folder_has_one(mini: JaColBERT, tmp_path: Path) -> None:
+    for place in (":memory:", "http://localhost:6333"):
+        with pytest.raises(InputError, match=r"own_process is for Qdrant Edge, .* leave own_process out"):
+            JaColBERTVectorStore(mini, place=place, own_process=True)
+        with pytest.raises(InputError, match="own_process is for Qdrant Edge"):
+            open_store(place, "documents", own_process=True)
+    with EdgeStore(tmp_path) as store, pytest.raises(InputError, match=r"Give it EdgeStore\(own_process=True\)"):
+        JaColBERTVectorStore(mini, store, own_process=True)
