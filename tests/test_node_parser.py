@@ -17,9 +17,9 @@ from llama_index.core.callbacks import CallbackManager, CBEventType, LlamaDebugH
 from llama_index.core.ingestion import IngestionPipeline
 from llama_index.core.ingestion.pipeline import get_transformation_hash
 from llama_index.core.node_parser import NodeParser, SentenceSplitter, TokenTextSplitter
-from llama_index.core.schema import BaseNode, Document, MetadataMode, TextNode
+from llama_index.core.schema import BaseNode, Document, ImageDocument, ImageNode, MetadataMode, TextNode
 
-from jacolbert_integrations import JaColBERT, JaColBERTSentenceSplitter
+from jacolbert_integrations import JaColBERT, JaColBERTSentenceSplitter, JaColBERTVectorStore
 from jacolbert_integrations.errors import CheckpointNotFoundError, InputError
 from jacolbert_integrations.evaluation.jsquad import load_jsquad
 from jacolbert_integrations.hub import BUNDLED_MODEL, BUNDLED_NAME
@@ -170,6 +170,19 @@ def test_a_document_without_text_has_no_nodes(mini: JaColBERT, text: str) -> Non
     splitter = JaColBERTSentenceSplitter(mini)
     assert parsed(splitter, [Document(text=text)]) == []
     assert splitter.split_text(text) == []
+
+
+def test_an_image_without_text_has_a_node(mini: JaColBERT) -> None:
+    photo = ImageDocument(id_="photo", image="aW1hZ2U=", metadata={"題": "猫の写真"})
+    (expected,) = SentenceSplitter().get_nodes_from_documents([photo])
+    (node,) = JaColBERTSentenceSplitter(mini).get_nodes_from_documents([photo])
+    assert isinstance(node, ImageNode)
+    assert isinstance(expected, ImageNode)
+    assert (node.image, node.text, node.metadata) == (expected.image, expected.text, expected.metadata)
+    assert embedded(node) == embedded(expected) == "題: 猫の写真"
+    store = JaColBERTVectorStore(mini)
+    store.as_index().insert(photo)
+    assert [found.metadata for found in store.get_nodes()] == [photo.metadata]
 
 
 def test_what_cannot_be(mini: JaColBERT) -> None:

@@ -14,6 +14,7 @@ import llama_index.core
 import numpy as np
 import pytest
 from llama_index.core import DocumentSummaryIndex, StorageContext, VectorStoreIndex
+from llama_index.core.base.embeddings.base import mean_agg
 from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.bridge.pydantic import Field
 from llama_index.core.evaluation import RetrieverEvaluator
@@ -729,7 +730,9 @@ def test_who_computes_with_a_query_s_embedding_is_told(memory: JaColBERTVectorSt
     with pytest.raises(UnsupportedModeError, match="late interaction has none"):
         memory.embed_model.similarity(memory.embed_model.get_query_embedding("猫"), [1.0])
     with pytest.raises(UnsupportedModeError, match="late interaction has none"):
-        memory.embed_model.get_agg_embedding_from_queries(["猫", "犬"])
+        memory.embed_model.get_agg_embedding_from_queries(["猫", "犬"], agg_fn=mean_agg)
+    with pytest.raises(UnsupportedModeError, match="late interaction has none"):
+        np.array(memory.embed_model.get_agg_embedding_from_queries(["猫", "犬"]))
 
 
 def test_who_asks_without_the_text_is_told(memory: JaColBERTVectorStore) -> None:

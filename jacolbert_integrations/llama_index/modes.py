@@ -13,9 +13,11 @@ from llama_index.core.vector_stores.types import VectorStoreQuery, VectorStoreQu
 from ..errors import InputError, UnsupportedModeError
 from ..types import Filter, Hit, Hits, MultiVectorStore, Query, WithIds, WordSearch
 from ..vectors import check_top_k
+from ..windows import SPAN_KEY
 from .best_per_node import best_per_node, node_id_of
 from .connection import Connection
 from .diversity import diverse
+from .embedding import NoVector
 from .fusion import reciprocal_ranks, weighted
 from .provenance import ScoreKind
 from .queries import encode_queries
@@ -78,6 +80,7 @@ class Search:
         store: Where to look.
         query: The query, encoded if its mode needs that.
         texts: Of how many texts its vectors are.
+        words: What to search by words.
         asked: As LlamaIndex asked.
         filter: Which nodes.
         options: What was asked beside.
@@ -86,6 +89,7 @@ class Search:
     store: MultiVectorStore
     query: Query
     texts: int
+    words: str
     asked: VectorStoreQuery
     filter: object | None
     options: ModeOptions
@@ -125,7 +129,7 @@ class Search:
             points = frozenset(hit.id for hit in [*words, *dense])
             these = Filter([WithIds(points)])
             all_dense = self.store.search(self.query, top_k=len(points), filter=these)
-            all_words = self._words_store().search_words(self._words(), top_k=len(points), filter=these)
+            all_words = self._words_store().search_words(self.words, top_k=len(points), filter=these)
             scores = weighted(_scores(all_dense), _scores(all_words), asked.alpha)
         best = sorted(scores, key=lambda node_id: (-scores[node_id], node_id))[:wanted]
         return Hits((_node_hit(hits[i], scores[i]) for i in best), approximate=dense.approximate)
@@ -148,11 +152,8 @@ class Search:
         return best_per_node(lambda top_k: self.store.search(self.query, top_k=top_k, filter=self.filter), wanted)
 
     def _sharing_words(self, wanted: int) -> Hits:
-        store, words = self._words_store(), self._words()
-        return best_per_node(lambda top_k: store.search_words(words, top_k=top_k, filter=self.filter), wanted)
-
-    def _words(self) -> str:
-        return self.asked.query_str or ""
+        store = self._words_store()
+        return best_per_node(lambda top_k: store.search_words(self.words, top_k=top_k, filter=self.filter), wanted)
 
     def _words_store(self) -> WordSearch:
         if isinstance(self.store, WordSearch):
@@ -192,7 +193,9 @@ def answer(connection: Connection, asked: VectorStoreQuery, **options: Any) -> A
 
     Args:
         connection: Where they are, and what encodes the query.
-        asked: The query, as text: an embedding that comes with it is not looked at.
+        asked: The query, as text: no numbers of an embedding that comes with it are looked at. A query that is an
+            empty text with an embedding in its stead, and filters, is the one that ``VectorIndexAutoRetriever`` has for
+            "all that pass them": MaxSim of no tokens is 0 with each.
         **options: For :class:`ModeOptions`.
 
     Raises:
@@ -201,7 +204,6 @@ def answer(connection: Connection, asked: VectorStoreQuery, **options: Any) -> A
         UnsupportedFilterError: If the store cannot apply the filter.
     """
     mode = _mode(asked)
-    texts = _texts(asked)
     check_top_k(asked.similarity_top_k)
     for number in (asked.sparse_top_k, asked.hybrid_top_k):
         if number is not None:
@@ -209,6 +211,10 @@ def answer(connection: Connection, asked: VectorStoreQuery, **options: Any) -> A
     if asked.alpha is not None:
         _check_share("alpha", asked.alpha)
     filter, checked_options = query_filter(asked), _mode_options(options)
+    if mode is VectorStoreQueryMode.DEFAULT and filter is not None and _asks_for_all(asked):
+        with connection.using() as store:
+            return Answer(_passing(store, filter, asked.similarity_top_k), "maxsim", store)
+    texts = _texts(asked)
     if mode in _BY_WORDS:
         query, number_of_texts = Query(np.empty((0, 0), np.float32)), 0
     else:
@@ -216,7 +222,8 @@ def answer(connection: Connection, asked: VectorStoreQuery, **options: Any) -> A
         ((query, number_of_texts),) = encode_queries(connection.model, [bundle])
     find, score_kind = _MODES[mode]
     with connection.using() as store:
-        hits = find(Search(store, query, number_of_texts, asked, filter, checked_options))
+        words = asked.query_str or " ".join(texts)
+        hits = find(Search(store, query, number_of_texts, words, asked, filter, checked_options))
     return Answer(hits, score_kind, store)
 
 
@@ -249,8 +256,27 @@ def _mode(asked: VectorStoreQuery) -> VectorStoreQueryMode:
     return mode
 
 
+def _asks_for_all(asked: VectorStoreQuery) -> bool:
+    instead = asked.query_embedding
+    return asked.query_str == "" and instead is not None and not isinstance(instead, NoVector)
+
+
+def _passing(store: MultiVectorStore, filter: object, wanted: int) -> Hits:
+    """So many nodes that pass a filter, in the store's order."""
+    found: dict[str, Hit] = {}
+    for point in store.points(filter=filter, with_vectors=False):
+        payload = {key: value for key, value in point.payload.items() if key != SPAN_KEY}  # no window is its best
+        node_id = node_id_of(point.id, payload)
+        found.setdefault(node_id, Hit(node_id, 0.0, payload))
+        if len(found) == wanted:
+            break
+    return Hits(found.values())
+
+
 def _texts(asked: VectorStoreQuery) -> list[str]:
-    several = asked.search_strs if isinstance(asked, TextsQuery) else []
+    several: Sequence[str] = asked.search_strs if isinstance(asked, TextsQuery) else []
+    if not several and isinstance(asked.query_embedding, NoVector):
+        several = asked.query_embedding.texts
     found = [text for text in several or [asked.query_str or ""] if text.strip()]
     if not found:
         raise InputError(

@@ -13,7 +13,7 @@ from llama_index.core.bridge.pydantic import Field, PrivateAttr
 from llama_index.core.callbacks import CallbackManager, CBEventType, EventPayload
 from llama_index.core.node_parser.interface import MetadataAwareTextSplitter
 from llama_index.core.node_parser.node_utils import build_nodes_from_splits, default_id_func
-from llama_index.core.schema import DEFAULT_TEXT_NODE_TMPL, BaseNode, Document, MetadataMode, TextNode
+from llama_index.core.schema import DEFAULT_TEXT_NODE_TMPL, BaseNode, Document, ImageDocument, MetadataMode, TextNode
 from llama_index.core.utils import get_tqdm_iterable
 
 from ..encoder import JaColBERT
@@ -50,7 +50,8 @@ class JaColBERTSentenceSplitter(MetadataAwareTextSplitter):
     A chunk ends where a sentence ends (。！？ with the brackets that close after them, or a line's end), and holds
     as many sentences as fit, in the checkpoint's own tokens, together with the metadata that is embedded with them.
     A sentence that is too long by itself is cut between clauses. ``start_char_idx`` and ``end_char_idx`` are exact,
-    also where a text repeats itself. White space around a chunk is left out; a document of white space has none.
+    also where a text repeats itself. White space around a chunk is left out; a document of white space has none, but if
+    it holds an image, that gets a node.
 
     Only the tokenizer of the model is used. A model that is given by name is loaded on the CPU when it is first
     needed, in each process for itself. One that is handed in is described by where it was loaded from: so it is found
@@ -209,6 +210,8 @@ class JaColBERTSentenceSplitter(MetadataAwareTextSplitter):
     def _chunks(self, node: BaseNode) -> list[TextNode]:
         text = node.get_content(metadata_mode=MetadataMode.NONE)
         spans = self._spans(text, self._embedded(node))
+        if not spans and isinstance(node, ImageDocument):
+            spans = [(0, 0)]
         try:
             chunks = build_nodes_from_splits([text[start:end] for start, end in spans], node, id_func=self.id_func)
         except UnicodeEncodeError as error:

@@ -6,11 +6,13 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from llama_index.core.schema import BaseNode, MetadataMode
+from llama_index.core.schema import BaseNode, ImageDocument, MetadataMode
+from llama_index.core.schema import Document as LlamaDocument
 from llama_index.core.vector_stores.types import FilterCondition, FilterOperator, MetadataFilter, MetadataFilters
 from llama_index.core.vector_stores.utils import metadata_dict_to_node, node_to_metadata_dict
 
 from ..errors import InputError, StoreFileError
+from ..stored_nodes import TYPE_KEY
 from ..texts import NODE_KEY
 from ..types import Condition, Document, Filter, Operator, Payload
 
@@ -31,6 +33,9 @@ _OPERATORS: dict[FilterOperator, Operator] = {
     FilterOperator.TEXT_MATCH_INSENSITIVE: "text_match_insensitive",
 }
 
+
+_DOCUMENTS: dict[Any, type[BaseNode]] = {kind.class_name(): kind for kind in (LlamaDocument, ImageDocument)}
+"""What can be inserted as a node, too, and LlamaIndex's own reading makes a ``TextNode`` of."""
 
 REF_DOC_KEY = "doc_id"
 """The payload key under which LlamaIndex keeps the id of the document that a node is of."""
@@ -118,7 +123,8 @@ def to_node(payload: Payload) -> BaseNode:
             f"the store holds points that are no LlamaIndex nodes (payload keys: {sorted(payload)[:6]}). A retriever "
             "needs a collection that was filled with nodes, for instance by JaColBERTRetriever.from_nodes."
         )
-    return metadata_dict_to_node(dict(payload))
+    kind = _DOCUMENTS.get(payload.get(TYPE_KEY))
+    return metadata_dict_to_node(dict(payload)) if kind is None else kind.from_json(payload[NODE_KEY])
 
 
 def to_store_filter(filters: object | None) -> object | None:
