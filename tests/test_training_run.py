@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import resource
 import signal
 import subprocess
@@ -112,6 +111,7 @@ def test_training_learns(questions: QuestionSet, pairs: list[Example], tmp_path:
 
 
 KILLED = """
+import os
 import sys
 from pathlib import Path
 from tests.test_training_run import *
@@ -452,65 +452,3 @@ def test_a_pretrained_encoder_gets_a_new_projection(tmp_path: Path) -> None:
     reference = JaColBERT.from_pretrained(STANFORD)
     name = "auto_model.embeddings.word_embeddings.weight"
     assert torch.equal(model.model[0].get_parameter(name), reference.model[0].get_parameter(name))
-
-
-def two_processes(folder: Path, code: str) -> subprocess.CompletedProcess[str]:
-    """Runs a script as on two GPUs, but with gloo on a processor; with its folder ``run`` and its ``rank``."""
-    script = folder / "script.py"
-    script.write_text(
-        f"""
-import time
-from jacolbert_integrations.training import trainer
-from tests.test_training_run import *
-torch.set_num_threads(1)
-rank, run = os.environ["RANK"], Path({str(folder / "run")!r})
-questions = windows(read_squad([JAQUAD_EXCERPT]), 60)
-pairs = question_pairs(questions)[:48]
-{code}
-"""
-    )
-    root = Path(__file__).parent.parent
-    environment = os.environ | {"PYTHONPATH": str(root), "ACCELERATE_USE_CPU": "true"}
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone", str(script)]
-    return subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, timeout=240)
-
-
-def test_two_processes_train_together(tmp_path: Path) -> None:
-    """Both see their own half of each batch, and one of them writes."""
-    code = """
-save_state = trainer.save_state
-def slowly(model, folder):
-    (run.parent / f"{folder.name}-{rank}").touch()
-    time.sleep(1)  # whoever does not wait is ahead now
-    assert not folder.exists()
-    save_state(model, folder)
-trainer.save_state = slowly
-result = go(questions, pairs, run, PAIRS.change(steps=2, warmup_steps=0))
-(run.parent / f"weights-{rank}").write_text(result.model.fingerprint)
-"""
-    done = two_processes(tmp_path, code)
-    assert done.returncode == 0, done.stderr
-    weights = [(tmp_path / f"weights-{rank}").read_text() for rank in (0, 1)]
-    assert len(set(weights)) == 1
-    assert JaColBERT.from_pretrained(tmp_path / "run" / "model").fingerprint == weights[0]
-    assert [path.name for path in tmp_path.glob("checkpoint-*")] == ["checkpoint-2-0"]
-    assert len(list((tmp_path / "run" / "checkpoint-2").glob("rng_state_*.pth"))) == 2
-
-
-def test_a_loss_that_is_no_number_in_one_process_stops_both(tmp_path: Path) -> None:
-    code = """
-forward = LateInteractionLoss.forward
-def bad(self, features, labels=None):
-    return {name: loss * float("nan" if rank == "1" else 1) for name, loss in forward(self, features, labels).items()}
-LateInteractionLoss.forward = bad
-try:
-    go(questions, pairs, run, PAIRS.change(steps=2, warmup_steps=0))
-except DivergedError as error:
-    (run.parent / f"message-{rank}").write_text(str(error))
-"""
-    done = two_processes(tmp_path, code)
-    assert done.returncode == 0, done.stderr
-    for rank in (0, 1):
-        assert "for step 1" in (tmp_path / f"message-{rank}").read_text()
-    assert [path.name for path in (tmp_path / "run").iterdir()] == ["diverged-0"]
-    assert JaColBERT.from_pretrained(tmp_path / "run" / "diverged-0").dimension == 8

@@ -16,7 +16,7 @@ from transformers import EarlyStoppingCallback, ProgressCallback
 from transformers.trainer_callback import PrinterCallback
 
 from ..encoder import JaColBERT
-from ..errors import DivergedError, MissingExtraError, RecipeError, TrainingDataError, TrainingError
+from ..errors import DivergedError, MissingExtraError, RecipeError, SaveError, TrainingDataError, TrainingError
 from ..transformer import ColBERTTransformer
 from .arguments import trainer_arguments
 from .batches import GroupedBatchSampler, ShuffledBatchSampler, example_dataset
@@ -28,7 +28,7 @@ from .outcome import MODEL_FOLDER, TrainingResult, run_card, write_outcome
 from .progress import LiveProgress
 from .recipes import Recipe
 from .records import Example
-from .trainer import ColBERTTrainer, DevelopmentEvaluator, last_checkpoint, save_state
+from .trainer import ColBERTTrainer, DevelopmentEvaluator, SamplerEpochs, last_checkpoint, save_state
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -71,7 +71,7 @@ def train(
         RecipeError: If recipe, options and model do not fit together.
         TrainingDataError: If examples have too few passages, or lack scores.
         DivergedError: If the loss is no longer a number; the weights before it are kept.
-        SaveError: If a checkpoint cannot be written; the one before it stays.
+        SaveError: If a checkpoint cannot be written, by whichever process of the run; the one before it stays.
         TrainingError: If ``output`` holds a run already and ``resume`` is False, or has nothing to resume.
         MissingExtraError: If the training extra is not installed.
     """
@@ -88,7 +88,8 @@ def train(
     arguments, accumulated = trainer_arguments(output, recipe, options, measure is not None, model.model.device)
     if accumulated > 1 and "in_batch" in recipe.losses and not options.cached:
         notes.append(f"in-batch negatives are those of {recipe.batch_size // accumulated} queries at a time")
-    arguments.batch_sampler = _sampler(examples, recipe)
+    samplers: list[DefaultBatchSampler] = []
+    arguments.batch_sampler = _sampler(examples, recipe, samplers)
     trainer = ColBERTTrainer(
         model=model.model,
         args=arguments,
@@ -99,6 +100,7 @@ def train(
     )
     trainer.remove_callback(PrinterCallback)
     trainer.remove_callback(ProgressCallback)
+    trainer.add_callback(SamplerEpochs(lambda: samplers[-1]))
     trainer.add_callback(LiveProgress(options.metric, options.show_progress_bar))
     if options.patience is not None:
         trainer.add_callback(EarlyStoppingCallback(options.patience))
@@ -113,12 +115,22 @@ def train(
     seconds = perf_counter() - begun
     history = tuple(dict(entry) for entry in trainer.state.log_history)
     result = TrainingResult(model, output / MODEL_FOLDER, recipe, tuple(notes), history, seconds)
-    if trainer.is_world_process_zero():
-        facts = ModelFacts(name=output.name, licence="unknown") if facts is None else facts
-        write_outcome(result, output, run_card(facts, start, result))
-    trainer.accelerator.wait_for_everyone()
+    facts = ModelFacts(name=output.name, licence="unknown") if facts is None else facts
+    _write(trainer, result, output, run_card(facts, start, result))
     remove_heads(model.model)
     return result
+
+
+def _write(trainer: ColBERTTrainer, result: TrainingResult, output: Path, card: str) -> None:
+    """In the first process; the others wait for it, and fail where it does."""
+    failure: Exception | None = None
+    if trainer.is_world_process_zero():
+        try:
+            write_outcome(result, output, card)
+        except Exception as error:
+            failure = error
+    if trainer.anywhere(failure is not None):
+        raise failure or SaveError(f"{result.path} could not be written: the first process of the run says why.")
 
 
 def _last(output: Path, resume: bool) -> Path | None:
@@ -208,11 +220,15 @@ def _check(examples: Sequence[Example] | Dataset, recipe: Recipe, options: RunOp
         raise RecipeError("patience needs a measure: give a development set.")
 
 
-def _sampler(examples: Sequence[Example] | Dataset, recipe: Recipe) -> Any:
+def _sampler(examples: Sequence[Example] | Dataset, recipe: Recipe, made: list[DefaultBatchSampler]) -> Any:
+    """What makes the sampler, and puts it where it can be told of epochs."""
+
     def make(dataset: Any, *, batch_size: int, seed: int = 0, **_: Any) -> DefaultBatchSampler:
         if recipe.batches == "grouped" and not _is_dataset(examples):
-            return GroupedBatchSampler(examples, batch_size, seed)
-        return ShuffledBatchSampler(len(dataset), batch_size, seed)
+            made.append(GroupedBatchSampler(examples, batch_size, seed))
+        else:
+            made.append(ShuffledBatchSampler(len(dataset), batch_size, seed))
+        return made[-1]
 
     return make
 

@@ -5,17 +5,18 @@ from __future__ import annotations
 import json
 import math
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from sentence_transformers import MultiVectorEncoder, MultiVectorEncoderTrainer
 from sentence_transformers.base.evaluation import BaseEvaluator
 from torch import nn
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from ..encoder import JaColBERT
 from ..errors import DivergedError, InputError, SaveError
@@ -27,6 +28,8 @@ STATE_FILE = "trainer_state.json"
 
 HEADS_FILE = "heads.safetensors"
 
+_ELSEWHERE = "another process of the run says why"
+
 
 class ColBERTTrainer(MultiVectorEncoderTrainer):
     """sentence-transformers' trainer, with saves that can be relied on.
@@ -36,7 +39,11 @@ class ColBERTTrainer(MultiVectorEncoderTrainer):
     - A checkpoint that could not be written whole is removed, and the one before it stays.
     - A loss that is not a finite number ends the run before it reaches the weights.
     - Checkpoints have the layout of the released JaColBERT models, so that each can be used as it is.
+    - Of several processes all stop where one cannot go on, and none waits for it.
     """
+
+    _failure: Exception | None = None  # of the checkpoint that is being written, in this process
+    _in_checkpoint = False
 
     def average_weights(self) -> None:
         """Puts the averaged weights of a schedule-free optimizer in place; with any other does nothing."""
@@ -64,35 +71,57 @@ class ColBERTTrainer(MultiVectorEncoderTrainer):
             )
         return loss
 
+    def anywhere(self, fact: bool) -> bool:
+        """Whether it is so in any process of the run. All of them have to ask."""
+        return bool(self.accelerator.gather(torch.tensor([int(fact)], device=self.args.device)).any())
+
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
         folder = Path(self.args.output_dir or ".") / f"checkpoint-{self.state.global_step}"
         self.average_weights()
-        try:
+        self._failure, self._in_checkpoint = None, True
+        with self._writing():
             super()._save_checkpoint(model, trial)
+        self._in_checkpoint = False
+        if not self.anywhere(self._failure is not None):
+            return
+        if self.args.should_save:
+            shutil.rmtree(folder, ignore_errors=True)
+        kept = last_checkpoint(folder.parent)
+        raise SaveError(
+            f"{folder.name} could not be written: {self._failure or _ELSEWHERE}. It has been removed; "
+            f"{'there is none before it' if kept is None else f'{kept.name} is whole'}. "
+            "Make room, and resume."
+        ) from self._failure
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Keeps for later that a part of a checkpoint cannot be written: others wait where they meet this process."""
+        try:
+            yield
         except (OSError, SafetensorError, RuntimeError) as error:  # RuntimeError is how torch.save says "disk full"
-            if self.args.should_save:
-                shutil.rmtree(folder, ignore_errors=True)
-            kept = last_checkpoint(folder.parent)
-            raise SaveError(
-                f"{folder.name} could not be written: {error}. It has been removed; "
-                f"{'there is none before it' if kept is None else f'{kept.name} is whole'}. "
-                "Make room, and resume."
-            ) from error
-
-    def _save_rng_state(self, output_dir: str) -> None:
-        self._wait_for_everyone()  # the first process puts a whole folder in the place of one that another has made
-        super()._save_rng_state(output_dir)
-        self._wait_for_everyone()  # the first process says next that all is there
-
-    def _wait_for_everyone(self) -> None:
-        if dist.is_initialized():
-            dist.barrier()
+            if not self._in_checkpoint:
+                raise
+            self._failure = self._failure or error
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         if not self.args.should_save:
             return  # transformers 5 asks every process, and sentence-transformers' trainer has all of them write
         folder = Path(output_dir if output_dir is not None else self.args.output_dir or ".")
-        save_state(self.model, folder)
+        with self._writing():
+            save_state(self.model, folder)
+
+    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        if self._failure is None:
+            with self._writing():
+                super()._save_optimizer_and_scheduler(output_dir)
+
+    def _save_rng_state(self, output_dir: str) -> None:
+        # The first process has put a whole folder in its place, which nobody may have made before.
+        if not self.anywhere(self._failure is not None):
+            with self._writing():
+                super()._save_rng_state(output_dir)
+        if self.anywhere(self._failure is not None):  # before it is called whole, and an older one is removed
+            raise self._failure or OSError(_ELSEWHERE)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         load_weights(self.model, Path(resume_from_checkpoint))
@@ -146,6 +175,25 @@ def last_checkpoint(folder: Path) -> Path | None:
             continue  # a kill cut it short
         found.append((step, checkpoint))
     return max(found)[1] if found else None
+
+
+class SamplerEpochs(TrainerCallback):
+    """Tells a sampler of batches which epoch it is.
+
+    transformers tells it itself, but not where a run of several processes resumes: there it does not find the sampler.
+
+    Args:
+        sampler: Returns the sampler, once there is one.
+    """
+
+    def __init__(self, sampler: Callable[[], Any]) -> None:
+        self._sampler = sampler
+
+    def on_epoch_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Tells it."""
+        self._sampler().epoch = int(state.epoch or 0)
 
 
 class DevelopmentEvaluator(BaseEvaluator):
