@@ -25,7 +25,7 @@ from qdrant_client import models
 from jacolbert_integrations import Condition, Filter, JaColBERT, JaColBERTVectorStore, QdrantStore
 from jacolbert_integrations.errors import EngineError, InputError
 from jacolbert_integrations.places import open_store
-from jacolbert_integrations.qdrant import EdgeClient, EdgeProcess, EdgeStore, Lexical, SearchOptions
+from jacolbert_integrations.qdrant import EdgeClient, EdgeProcess, EdgeStore, Lexical, SearchOptions, edge_process
 
 from .test_stores import IDENTITY, QUERY, points
 
@@ -168,47 +168,189 @@ def test_when_the_process_is_killed(tmp_path: Path) -> None:
         assert again.count() == 30
 
 
+SCRIPT = """
+import atexit, os, signal, sys, threading, time
+from enum import Enum
+from pathlib import Path
+from qdrant_client.models import Distance, PointStruct, VectorParams
+from jacolbert_integrations.qdrant import EdgeProcess
+
+def opened(path=sys.argv[1]):
+    client = EdgeProcess(path)
+    client.create_collection("documents", {"colbert": VectorParams(size=2, distance=Distance.DOT)})
+    client.upsert("documents", [PointStruct(id=1, vector={"colbert": [1.0, 0.0]}, payload={})])
+    return client
+"""
+
+
+def run(folder: Path, code: str, returncode: int = 0, **options: Any) -> list[str]:
+    """The lines that a script prints, which says nothing else."""
+    command = [sys.executable, "-c", SCRIPT + code, str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, **options)
+    assert (done.returncode, done.stderr) == (returncode, "")
+    lines: list[str] = done.stdout.splitlines()
+    return lines
+
+
+def assert_let_go(pid: int, folder: Path) -> None:
+    with_end = time.monotonic() + 60
+    while Path(f"/proc/{pid}").exists() and time.monotonic() < with_end:
+        time.sleep(0.05)
+    with EdgeClient(folder) as again:
+        assert again.count("documents").count == 1
+
+
 def test_it_ends_with_who_asks(tmp_path: Path) -> None:
     """Killed, so that nothing could be said to it."""
-    code = f"""
-import os, signal
-from qdrant_client.models import Distance, VectorParams
-from jacolbert_integrations.qdrant import EdgeProcess
-client = EdgeProcess({str(tmp_path)!r})
-client.create_collection("documents", {{"colbert": VectorParams(size=8, distance=Distance.DOT)}})
-client.count("documents")
-print(client._process.pid, flush=True)
+    code = "print(opened()._process.pid, flush=True); os.kill(os.getpid(), signal.SIGKILL)"
+    (pid,) = run(tmp_path, code, -signal.SIGKILL)
+    assert_let_go(int(pid), tmp_path)
+
+
+def test_it_ends_with_who_asks_although_a_fork_lives(tmp_path: Path) -> None:
+    code = """
+client = opened()
+if (child := os.fork()) == 0:
+    for descriptor in (0, 1, 2):
+        os.close(descriptor)
+    time.sleep(60)
+print(child, client._process.pid, flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
-    assert done.returncode == -signal.SIGKILL, done.stderr
-    with_end = time.monotonic() + 60
-    while Path(f"/proc/{done.stdout.strip()}").exists() and time.monotonic() < with_end:
-        time.sleep(0.05)
-    with EdgeClient(tmp_path) as again:
-        assert again.count("documents").count == 0
+    child, pid = map(int, run(tmp_path, code, -signal.SIGKILL)[0].split())
+    try:
+        assert_let_go(pid, tmp_path)
+    finally:
+        os.kill(child, signal.SIGKILL)
 
 
 def test_a_fork_has_none(tmp_path: Path) -> None:
-    code = f"""
-import os
-from jacolbert_integrations.qdrant import EdgeProcess
-with EdgeProcess({str(tmp_path)!r}) as client:
-    child = os.fork()
-    if child == 0:
-        try:
-            client.get_collections()
-        except Exception as error:
-            print(type(error).__name__, error, flush=True)
-        os._exit(0)
-    os.waitpid(child, 0)
-    print(client.get_collections(), flush=True)
+    code = """
+client = opened()
+child = os.fork()
+if child == 0:
+    try:
+        client.get_collections()
+    except Exception as error:
+        print(type(error).__name__, error, flush=True)
+    sys.exit()  # with all that is done at the end
+os.waitpid(child, 0)
+print(client.count("documents").count, flush=True)
+child = os.fork()
+if child == 0:
+    signal.pause()
+client.close()
+print(client._process.returncode)
+os.kill(child, signal.SIGKILL)
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
-    first, second = done.stdout.splitlines()
+    first, second, third = run(tmp_path, code)
     assert first.startswith("EngineError")
     assert "forked off. Open one of its own" in first
-    assert second == "collections=[]"
+    assert (second, third) == ("1", "0")
+
+
+def test_those_who_ask_at_the_end(tmp_path: Path) -> None:
+    code = """
+client = opened()
+def late():
+    threading.main_thread().join()
+    print(client.count("documents").count, flush=True)
+threading.Thread(target=late).start()
+atexit.register(lambda: (print(client.count("documents").count), client.close(), print(client._process.returncode)))
+"""
+    assert run(tmp_path, code) == ["1", "1", "0"]
+    assert run(tmp_path / "forgotten", "client = opened(sys.argv[1]); sys.exit(3)", 3) == []
+
+
+def test_signals_to_the_whole_group_are_for_who_asks(tmp_path: Path) -> None:
+    code = """
+client = opened()
+def finish(*_):
+    print(client.count("documents").count, flush=True)
+    client.close()
+    sys.exit(5)
+signal.signal(signal.SIGTERM, finish)
+os.killpg(0, signal.SIGTERM)
+time.sleep(60)
+"""
+    assert run(tmp_path, code, 5, start_new_session=True) == ["1"]
+
+
+def test_values_that_the_other_process_cannot_read(tmp_path: Path) -> None:
+    code = """
+class Kind(str, Enum):
+    A = "a"
+client = opened()
+try:
+    client.set_payload("documents", {"kind": Kind.A}, [1])
+except Exception as error:
+    print(type(error).__name__, error)
+print(client.count("documents").count)
+"""
+    first, second = run(tmp_path, code)
+    assert first.startswith("InputError what was given cannot be read by another process")
+    assert first.endswith("Give plain values.")
+    assert second == "1"
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="before, no option kept Python from looking there")
+def test_modules_are_looked_for_where_this_process_looks(tmp_path: Path) -> None:
+    (tmp_path / "qdrant_edge.py").write_text("raise ImportError")
+    command = [sys.executable, "-P", "-c", SCRIPT + "opened()", "folder"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=True)
+    assert (done.stdout, done.stderr) == ("", "")
+
+
+def test_where_python_looks_for_modules_can_be_nowhere(tmp_path: Path) -> None:
+    code = """
+sys.path = [Path("elsewhere"), *sys.path, ""]
+os.chdir(gone := sys.argv[1] + "-gone")
+os.rmdir(gone)
+print(opened().count("documents").count)
+"""
+    (tmp_path / "folder-gone").mkdir()
+    assert run(tmp_path / "folder", code) == ["1"]
+
+
+def test_what_is_printed_at_the_start_is_no_answer(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text("print('Welcome to this Python.', flush=True)")
+    code = """
+try:
+    opened()
+except Exception as error:
+    print(type(error).__name__, error)
+"""
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    _, line = run(tmp_path / "folder", code, env=environment)
+    assert line.startswith("EngineError")
+    assert "began with b'Welcome to this" in line
+    assert "Have it print to stderr" in line
+
+
+def test_without_a_python_to_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for program, reason in ((None, "does not know its own program"), (str(tmp_path / "none"), "No such file")):
+        monkeypatch.setattr(sys, "executable", program)
+        with pytest.raises(EngineError, match=reason):
+            EdgeProcess(tmp_path / "folder")
+
+
+def test_half_an_answer_is_not_taken_for_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = opened(tmp_path)
+    store.upsert(points(5))
+    with monkeypatch.context() as patch:
+        patch.setattr(edge_process, "_receive", no_memory)
+        with pytest.raises(EngineError, match=r"has ended \(exit code -9\)") as caught:
+            store.count()
+    assert isinstance(caught.value.__cause__, MemoryError)
+    with pytest.raises(EngineError, match="has ended"):
+        store.count()
+    store.close()
+    with opened(tmp_path) as again:
+        assert again.count() == 5
+
+
+def no_memory(_: object) -> bytes:
+    raise MemoryError
 
 
 class Stopped:
