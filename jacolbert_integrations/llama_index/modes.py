@@ -99,14 +99,20 @@ class Search:
         """How many nodes are wanted."""
         return self.asked.similarity_top_k
 
+    @property
+    def _sparse_top_k(self) -> int:
+        given = self.asked.sparse_top_k
+        return self.top_k if given is None else given
+
     def by_maxsim(self) -> Hits:
         """The nodes of highest MaxSim, which is the score of each."""
         found = self._near(self.top_k)
         return Hits((_node_hit(hit, hit.score / self.texts) for hit in found), approximate=found.approximate)
 
     def by_words(self) -> Hits:
-        """The nodes of highest BM25, which is the score of each."""
-        found = self._sharing_words(self.top_k)
+        """The nodes of highest BM25, which is the score of each; in mode ``sparse``, ``sparse_top_k`` of them."""
+        sparse = VectorStoreQueryMode(self.asked.mode) is VectorStoreQueryMode.SPARSE
+        found = self._sharing_words(self._sparse_top_k if sparse else self.top_k)
         return Hits((_node_hit(hit, hit.score) for hit in found), approximate=found.approximate)
 
     def by_both(self) -> Hits:
@@ -116,9 +122,8 @@ class Search:
         Without, their ranks decide (:func:`reciprocal_ranks`).
         """
         asked = self.asked
-        sparse_top_k = self.top_k if asked.sparse_top_k is None else asked.sparse_top_k
         wanted = self.top_k if asked.hybrid_top_k is None else asked.hybrid_top_k
-        words = self._sharing_words(sparse_top_k)
+        words = self._sharing_words(self._sparse_top_k)
         dense = self._near(self.top_k)
         hits = {_node_id(hit): hit for hit in [*words, *dense]}
         if not hits:
