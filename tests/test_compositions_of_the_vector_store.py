@@ -177,6 +177,15 @@ def test_recursive(make_store: MakeStore, ask: Ask) -> None:
     assert TEXTS["cat"] in answer.text
 
 
+def test_objects_of_an_index(make_store: MakeStore, ask: Ask) -> None:
+    """What an index node leads to is the index's, and reaches the retriever that the index makes."""
+    animals = IndexNode(
+        text="動物の食べ物について", obj=retriever_over(make_store(), "cat"), index_id="animals", id_="a"
+    )
+    index = make_store().as_index(objects=[animals])
+    assert ids(ask(index.as_retriever(similarity_top_k=1), EATS)) == ["cat"]
+
+
 @pytest.mark.parametrize("include_original", [False, True])
 def test_transform(make_store: MakeStore, ask: Ask, mini: JaColBERT, include_original: bool) -> None:
     """HyDE searches by an answer that is made up, and by the question as well if it is to."""

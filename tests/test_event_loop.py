@@ -12,7 +12,7 @@ from llama_index.core import StorageContext, VectorStoreIndex
 from llama_index.core.ingestion import IngestionPipeline
 from llama_index.core.llms import MockLLM
 from llama_index.core.query_engine import RetrieverQueryEngine
-from llama_index.core.schema import Document, NodeWithScore, TextNode
+from llama_index.core.schema import Document, IndexNode, NodeWithScore, TextNode
 from llama_index.core.vector_stores.types import VectorStoreQuery
 
 from jacolbert_integrations import JaColBERT, JaColBERTRerank, JaColBERTRetriever, JaColBERTVectorStore
@@ -35,6 +35,8 @@ class Parts:
 
     def __init__(self, model: JaColBERT) -> None:
         self.retriever = JaColBERTRetriever.from_nodes(nodes(), model)
+        root = IndexNode(id_="root", text="猫と東京について", index_id="leaves")
+        self.parent = JaColBERTRetriever.from_nodes([root], model, object_map={"leaves": self.retriever})
         self.rerank = JaColBERTRerank(model)
         self.store = JaColBERTVectorStore(model)
         self.store.add(nodes())
@@ -78,6 +80,8 @@ class FreeLoop:
 WAYS: dict[str, tuple[set[str], Callable[[Parts], Awaitable[Any]]]] = {
     "retriever.aretrieve": ({QUERY}, lambda parts: parts.retriever.aretrieve(QUESTION)),
     "retriever.aretrieve_batch": ({QUERY}, lambda parts: parts.retriever.aretrieve_batch([QUESTION, "猫"])),
+    "parent.aretrieve": ({QUERY}, lambda parts: parts.parent.aretrieve(QUESTION)),
+    "parent.aretrieve_batch": ({QUERY}, lambda parts: parts.parent.aretrieve_batch([QUESTION, "猫"])),
     "retriever.ainsert_nodes": ({DOCUMENT}, lambda parts: parts.retriever.ainsert_nodes(nodes())),
     "rerank.apostprocess_nodes": (
         {QUERY, DOCUMENT},

@@ -174,6 +174,13 @@ def test_parts_in_a_workflows_context(retriever: JaColBERTRetriever, mini: JaCol
 # Copies of the retriever
 
 
+def test_a_pickled_retriever_has_its_objects_and_answers_batches(mini: JaColBERT) -> None:
+    root = IndexNode(id_="root", text="山について", index_id="mountains")
+    again = pickle.loads(pickle.dumps(JaColBERTRetriever.from_nodes([root], mini, object_map={"mountains": NODES[0]})))
+    assert [ids(own) for own in again.retrieve_batch([QUESTION, "猫"])] == [[NODES[0].node_id]] * 2
+    assert ids(again.retrieve(QUESTION)) == [NODES[0].node_id]
+
+
 @pytest.mark.parametrize("how", [copy.copy, copy.deepcopy])
 @pytest.mark.parametrize("kind", ["memory", "qdrant"])
 def test_a_copy_shares_model_and_store_and_has_options_of_its_own(mini: JaColBERT, kind: str, how: Any) -> None:

@@ -10,6 +10,7 @@ import pytest
 from llama_index.core import MockEmbedding, QueryBundle, VectorStoreIndex
 from llama_index.core.base.base_retriever import BaseRetriever
 from llama_index.core.callbacks import CallbackManager, CBEventType, EventPayload, LlamaDebugHandler
+from llama_index.core.callbacks.base_handler import BaseCallbackHandler
 from llama_index.core.instrumentation.events import BaseEvent
 from llama_index.core.instrumentation.events.retrieval import RetrievalEndEvent, RetrievalStartEvent
 from llama_index.core.postprocessor import SimilarityPostprocessor
@@ -17,7 +18,7 @@ from llama_index.core.retrievers import VectorIndexRetriever
 from llama_index.core.schema import NodeWithScore, QueryType, TextNode
 from llama_index.core.vector_stores import SimpleVectorStore
 
-from jacolbert_integrations import JaColBERT, JaColBERTRerank, JaColBERTRetriever, MemoryStore
+from jacolbert_integrations import JaColBERT, JaColBERTRerank, JaColBERTRetriever, JaColBERTVectorStore, MemoryStore
 from jacolbert_integrations.errors import InputError
 
 from .llama_index_events import recorded_trace
@@ -134,6 +135,71 @@ def test_a_failing_batch_is_told_of_as_a_failing_query(mini: JaColBERT, trace: l
     assert told(debug) == 2 * observed(ours(mini, down=True), asynchronous)[1]
 
 
+def test_a_cancelled_batch_ends_its_callbacks(mini: JaColBERT, monkeypatch: pytest.MonkeyPatch) -> None:
+    debug = LlamaDebugHandler(print_trace_on_end=False)
+    retriever = ours(mini, down=False)
+    retriever.callback_manager = CallbackManager([debug])
+
+    async def run() -> None:
+        waits = asyncio.Event()
+
+        async def forever(*_: Any) -> Any:
+            waits.set()
+            await asyncio.Event().wait()
+
+        monkeypatch.setattr(asyncio, "to_thread", forever)
+        task = asyncio.ensure_future(retriever.aretrieve_batch(QUERIES))
+        await waits.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(run())
+    ends = [pair[1].payload or {} for pair in debug.get_event_pairs(CBEventType.RETRIEVE)]
+    assert [type(end[EventPayload.EXCEPTION]) for end in ends] == [asyncio.CancelledError] * 2
+
+
+class Traces(BaseCallbackHandler):
+    """Remembers where traces begin and end."""
+
+    def __init__(self) -> None:
+        super().__init__([], [])
+        self.seen: list[str | None] = []
+
+    def start_trace(self, trace_id: str | None = None) -> None:
+        self.seen.append(trace_id)
+
+    def end_trace(self, trace_id: str | None = None, trace_map: dict[str, list[str]] | None = None) -> None:
+        self.seen.append(f"end of {trace_id}")
+
+    def on_event_start(self, *_: Any, **__: Any) -> str:
+        return ""
+
+    def on_event_end(self, *_: Any, **__: Any) -> None:
+        pass
+
+
+def test_a_batch_is_one_trace_as_a_query_is(mini: JaColBERT) -> None:
+    traces = Traces()
+    retriever = ours(mini, down=False)
+    retriever.callback_manager = CallbackManager([traces])
+    retriever.retrieve(QUERIES[0])
+    alone = list(traces.seen)
+    traces.seen.clear()
+    retriever.retrieve_batch(QUERIES)
+    assert traces.seen == alone == ["query", "end of query"]
+
+
+def test_callbacks_of_an_index_reach_its_retriever(mini: JaColBERT) -> None:
+    debug = LlamaDebugHandler(print_trace_on_end=False)
+    store = JaColBERTVectorStore(mini)
+    store.add(NODES)
+    index = store.as_index(callback_manager=CallbackManager([debug]))
+    found = index.as_retriever(similarity_top_k=1).retrieve(QUERIES[0])
+    ((_, end),) = debug.get_event_pairs(CBEventType.RETRIEVE)
+    assert (end.payload or {})[EventPayload.NODES] == found
+
+
 def test_what_is_no_query_is_refused_before_anything_is_told(mini: JaColBERT, events: list[BaseEvent]) -> None:
     retriever = ours(mini, down=False)
     for bad, kind in ((["山", None], "query 2 of 2 is a NoneType"), (3, "query 1 of 1 is a int")):
@@ -161,6 +227,24 @@ def test_reranking_has_the_spans_of_a_built_in_postprocessor_and_the_events_of_r
     assert [line for line in reranking if "ReRank" not in line] == heard["SimilarityPostprocessor"] != []
     within = "in Postprocessor._postprocess_nodes"
     assert reranking[1:-1] == [f"ReRankStartEvent {within}", f"ReRankEndEvent {within}"]
+
+
+def test_callbacks_of_reranking_tell_what_it_was_given_and_what_came_out(mini: JaColBERT) -> None:
+    debug = LlamaDebugHandler(print_trace_on_end=False)
+    rerank = JaColBERTRerank(mini, top_n=1, callback_manager=CallbackManager([debug]))
+    given = [[NodeWithScore(node=node, score=0.5) for node in NODES[first:]] for first in (0, 1)]
+    found = rerank.postprocess_nodes_batch(given, QUERIES)
+    pairs = debug.get_event_pairs(CBEventType.RERANKING)
+    assert [pair[0].payload for pair in pairs] == [
+        {
+            EventPayload.NODES: own,
+            EventPayload.MODEL_NAME: mini.name,
+            EventPayload.QUERY_STR: query,
+            EventPayload.TOP_K: 1,
+        }
+        for own, query in zip(given, QUERIES, strict=True)
+    ]
+    assert [pair[1].payload for pair in pairs] == [{EventPayload.NODES: own} for own in found]
 
 
 def test_failing_reranking_drops_its_span_and_has_no_end(mini: JaColBERT, trace: list[str]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -187,6 +187,38 @@ def test_points_by_their_ids(stores: dict[str, MultiVectorStore]) -> None:
         assert {hit.id for hit in store.search(QUERY, top_k=100, filter=both)} == {"n1"}
         assert store.count(filter=Filter([WithIds([])])) == 0
         assert store.count(filter=Filter([WithIds(["n1"])], "not")) == len(NODES) - 1
+
+
+SCALARS = [True, False, 1, 0, 1.0, 0.0, "1", "true"]
+
+
+@pytest.mark.parametrize(
+    ("value", "equal"),
+    [(True, [True]), (False, [False]), (1, [1, 1.0]), (0.0, [0, 0.0]), ("1", ["1"]), ("true", ["true"])],
+)
+def test_kinds_of_values_are_kept_apart(stores: dict[str, MultiVectorStore], value: Any, equal: list[Any]) -> None:
+    """As in JSON: true is no 1, and 1.0 is one."""
+    ids, equal_ids = {repr(scalar) for scalar in SCALARS}, {repr(scalar) for scalar in equal}
+    for name, store in stores.items():
+        store.upsert([Point(repr(scalar), vectors(1), {"scalar": scalar}) for scalar in SCALARS])
+        for operator, other, asked in (("==", "!=", value), ("in", "not in", [value])):
+            assert ids_in(store, ids, Condition("scalar", operator, asked)) == equal_ids, name  # type: ignore[arg-type]
+            assert ids_in(store, ids, Condition("scalar", other, asked)) == ids - equal_ids, name  # type: ignore[arg-type]
+        store.delete(filter=Filter([WithIds(ids)]))
+
+
+@pytest.mark.parametrize("value", [2**53 - 1, 2**53, 2**53 + 1, 2**53 + 2, -(2**53) - 1])
+def test_whole_numbers_that_are_the_same_float_are_not_equal(stores: dict[str, MultiVectorStore], value: int) -> None:
+    numbers = {str(number): number for number in range(value - 2, value + 3)}
+    for name, store in stores.items():
+        store.upsert([Point(each, vectors(1), {"number": number}) for each, number in numbers.items()])
+        assert ids_in(store, numbers, Condition("number", "==", value)) == {str(value)}, name
+        store.delete(filter=Filter([WithIds(numbers)]))
+
+
+def ids_in(store: MultiVectorStore, ids: Collection[str], condition: Condition) -> set[str]:
+    """Those of some points that a condition holds for."""
+    return {hit.id for hit in store.search(QUERY, top_k=99, filter=Filter([WithIds(ids), condition]))}
 
 
 def test_keys_with_dots_reach_into_nested_metadata(stores: dict[str, MultiVectorStore]) -> None:

@@ -112,6 +112,21 @@ def test_each_window_has_the_metadata(mini: JaColBERT, encoded: list[str], text:
     assert ANSWER in node.best_window
 
 
+def test_texts_that_are_embedded_alike_have_windows_of_their_own(mini: JaColBERT) -> None:
+    """What is metadata of the one is text of the other."""
+    apart = TextNode(id_="apart", text=FILLER + ANSWER, metadata={"title": "山"})
+    whole = TextNode(id_="whole", text="title: 山\n\n" + FILLER + ANSWER)
+    nodes = [NodeWithScore(node=apart), NodeWithScore(node=whole)]
+    ranked = JaColBERTRerank(mini).postprocess_nodes(nodes, query_str=QUESTION)
+    assert {node.node_id for node in ranked} == {"apart", "whole"}
+    for node in ranked:
+        (alone,) = JaColBERTRerank(mini).postprocess_nodes([NodeWithScore(node=node.node)], query_str=QUESTION)
+        assert isinstance(node, ScoredNode)
+        assert isinstance(alone, ScoredNode)
+        assert node.best_window.endswith(ANSWER)
+        assert node.provenance.window == alone.provenance.window
+
+
 def test_metadata_longer_than_a_window_are_cut_as_the_text_is(mini: JaColBERT, encoded: list[str]) -> None:
     nodes = with_scores(ANSWER, summary=FILLER)
     (node,) = JaColBERTRerank(mini).postprocess_nodes(nodes, query_str=QUESTION)
@@ -179,8 +194,10 @@ def test_a_cache_is_shared_by_one_model_and_not_by_others(mini: JaColBERT, model
         assert JaColBERTRerank(each, cache=cache).postprocess_nodes(nodes, query_str=QUESTION)[0].score == alone
         scores.append(alone)
     assert len(cache) == len(set(scores)) == 3
-    JaColBERTRerank(mini, cache=cache).postprocess_nodes(nodes, query_str=QUESTION)
+    rerank = JaColBERTRerank(mini, cache=cache)
+    rerank.postprocess_nodes(nodes, query_str=QUESTION)
     assert len(cache) == 3
+    assert rerank.cache_bytes == copies(rerank)["from_dict"].cache.max_bytes == 1 << 20  # of its own, and as large
 
 
 @settings(max_examples=100, deadline=None)
@@ -279,6 +296,17 @@ def test_what_goes_out_shares_no_metadata_with_what_came_in(mini: JaColBERT) -> 
     assert nodes[0].node.metadata == {"kind": "place"}
     assert isinstance(ranked, ScoredNode)
     assert (ranked.provenance.previous_score, ranked.provenance.previous) == (0.5, None)
+
+
+def test_a_retrieval_score_is_for_no_model(mini: JaColBERT) -> None:
+    node = TextNode(text=ANSWER, metadata={"kind": "place"}, excluded_llm_metadata_keys=["x"])
+    rerank = JaColBERTRerank(mini, keep_retrieval_score=True)
+    (ranked,) = rerank.postprocess_nodes([NodeWithScore(node=node, score=0.5)], query_str=QUESTION)
+    for mode in (MetadataMode.EMBED, MetadataMode.LLM):
+        assert ranked.node.get_content(mode) == node.get_content(mode)
+    assert (node.excluded_llm_metadata_keys, node.excluded_embed_metadata_keys) == (["x"], [])
+    (again,) = rerank.postprocess_nodes([ranked], query_str=QUESTION)
+    assert again.score == ranked.score
 
 
 def test_any_language(mini: JaColBERT) -> None:

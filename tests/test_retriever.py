@@ -323,6 +323,14 @@ def test_a_threshold(retriever: JaColBERTRetriever) -> None:
             retriever.score_threshold = bad  # type: ignore[assignment]
 
 
+def test_a_threshold_is_of_the_mean_over_texts(in_memory: JaColBERTRetriever) -> None:
+    asked = QueryBundle("首都", custom_embedding_strs=[QUESTIONS[0], "東京の人口"])
+    best, second, _ = in_memory.retrieve(asked)
+    in_memory.score_threshold = (best.get_score() + second.get_score()) / 2
+    assert [node.node_id for node in in_memory.retrieve(asked)] == [best.node_id]
+    assert [[node.node_id for node in own] for own in in_memory.retrieve_batch([asked])] == [[best.node_id]]
+
+
 def test_provenance_is_beside_the_node(retriever: JaColBERTRetriever, mini: JaColBERT) -> None:
     original = {node.node_id: node for node in make_nodes()}
     for node in retriever.retrieve(QUESTIONS[0]):
@@ -363,6 +371,17 @@ def test_a_node_that_was_written_in_windows_comes_once(mini: JaColBERT) -> None:
     assert TEXTS["fuji"] in best.best_window != best.text
     assert best.text == long.text
     client.close()
+
+
+def test_a_filter_holds_for_further_windows(mini: JaColBERT) -> None:
+    """Where windows of one node come first, more points are asked for, of the same filter."""
+    long = TextNode(id_="long", text=TEXTS["fuji"] * 80, metadata={"kind": "a"})
+    short = TextNode(id_="short", text=TEXTS["cat"], metadata={"kind": "a"})
+    others = [TextNode(id_=f"o{i}", text=TEXTS["fuji"], metadata={"kind": "b"}) for i in range(3)]
+    filters = MetadataFilters(filters=[MetadataFilter(key="kind", value="a")])
+    retriever = JaColBERTRetriever.from_nodes([long, short, *others], mini, similarity_top_k=2, filters=filters)
+    for found in (retriever.retrieve(QUESTIONS[1]), *retriever.retrieve_batch([QUESTIONS[1], "富士山"])):
+        assert [node.node_id for node in found] == ["long", "short"]
 
 
 def test_provenance_reaches_the_response_and_not_the_prompt(in_memory: JaColBERTRetriever, mini: JaColBERT) -> None:

@@ -33,6 +33,7 @@ from llama_index.core.vector_stores.types import (
     MetadataFilter,
     MetadataFilters,
     VectorStoreQuery,
+    VectorStoreQueryMode,
 )
 from qdrant_client import QdrantClient
 
@@ -211,6 +212,33 @@ def test_the_same_without_blocking(store: JaColBERTVectorStore) -> None:
         return [node.text for node in found]
 
     assert sorted(asyncio.run(live())) == sorted(["猫は昼に寝る。", "京都は平安京である。", TEXTS["tokyo"]])
+
+
+def test_async_methods_hand_all_on(memory: JaColBERTVectorStore) -> None:
+    texts = {**TEXTS, "tokyo2": "東京は日本の首都であり、人口は約千四百万人を数える。"}
+    memory.add([TextNode(id_=name, text=text, metadata={"kind": name[:3]}) for name, text in texts.items()])
+
+    async def run() -> None:
+        ids = ["fuji", "no such id", "tokyo"]
+        assert [node.node_id for node in await memory.aget_nodes(ids)] == ["fuji", "tokyo"]
+        assert [node.node_id for node in await memory.aget_nodes(ids, of_kind("tok"))] == ["tokyo"]
+        query = VectorStoreQuery(query_str=QUESTION, mode=VectorStoreQueryMode.MMR, similarity_top_k=2)
+        for threshold in (0.0, 1.0):
+            asked = memory.query(query, mmr_threshold=threshold)
+            assert (await memory.aquery(query, mmr_threshold=threshold)).ids == asked.ids
+        assert set(asked.ids or []) == {"tokyo", "tokyo2"}
+        calls: list[Any] = [
+            memory.aquery(query, mmr=1.0),
+            memory.adelete("cat", fast=True),
+            memory.adelete_nodes(["cat"], fast=True),
+        ]
+        for call in calls:
+            with pytest.raises(InputError, match=r"no option|takes no fast"):
+                await call
+        await memory.adelete_nodes(["tokyo", "fuji"], of_kind("tok"))
+
+    asyncio.run(run())
+    assert {node.node_id for node in memory.get_nodes()} == {"tokyo2", "fuji", "cat"}
 
 
 def test_the_loop_stays_free(memory: JaColBERTVectorStore, mini: JaColBERT, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -410,9 +438,9 @@ def test_the_oldest_deleted_documents_go_first(mini: JaColBERT, caplog: pytest.L
     with deleted.adding(["b"]):
         with deleted.adding(["b", "d"]):
             pass
-        deleted.forget()
+        deleted.forget(deleted.last_deletion())
         assert [point.id for point in deleted.to_restore("bc")] == ["b"]
-    deleted.forget()
+    deleted.forget(deleted.last_deletion())
     assert deleted.to_restore("bc") == []
     deleted.keep("c", [points["c"]])
     deleted.clear()

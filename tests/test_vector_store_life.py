@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import logging
+import json
 import pickle
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -61,7 +61,6 @@ from jacolbert_integrations import (
     JaColBERTVectorStore,
     MemoryStore,
     MultiVectorStore,
-    Point,
     QdrantStore,
     QdrantWriter,
 )
@@ -75,10 +74,12 @@ from jacolbert_integrations.errors import (
     UnsupportedModeError,
 )
 from jacolbert_integrations.llama_index import to_documents
-from jacolbert_integrations.llama_index.undo import RecentlyDeleted
 from jacolbert_integrations.qdrant import Lexical
 from jacolbert_integrations.texts import payload_text
 from jacolbert_integrations.types import TokenVectors
+
+from .conftest import STANFORD
+from .test_undo import fail_on
 
 TEXTS = {
     "tokyo": "東京は日本の首都であり、人口は約千四百万人である。",
@@ -172,18 +173,6 @@ class Script(CustomLLM):
         yield self.complete(prompt)
 
 
-def fail_on(monkeypatch: pytest.MonkeyPatch, mini: JaColBERT, word: str) -> None:
-    """From now on, no text with this word can be encoded."""
-    real = mini.encode_document
-
-    def encode(texts: list[str], **options: Any) -> list[TokenVectors]:
-        if any(word in text for text in texts):
-            raise MemoryError("the encoder fails")
-        return real(texts, **options)
-
-    monkeypatch.setattr(mini, "encode_document", encode)
-
-
 # --- many at once ---
 
 
@@ -232,72 +221,6 @@ def test_updates_at_once_of_which_one_fails(
     results = asyncio.run(run())
     assert [type(result) for result in results] == [type(None), type(None), MemoryError]
     assert texts_of(store) == {f"新しい{TEXTS['tokyo']}", f"新しい{TEXTS['fuji']}", TEXTS["cat"]}
-
-
-def test_what_cannot_be_put_back_does_not_hide_the_cause(
-    memory: JaColBERTVectorStore, mini: JaColBERT, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    memory.add(nodes())
-    memory.delete("cat")
-    fail_on(monkeypatch, mini, "猫")
-
-    def full(points: Any) -> int:
-        raise OSError("no space left on device")
-
-    monkeypatch.setattr(memory.store, "upsert", full)
-    with caplog.at_level(logging.ERROR), pytest.raises(MemoryError, match="the encoder fails"):
-        memory.add([TextNode(id_="cat", text="猫は寝る。")])
-    assert "could not be put back: 1 nodes are gone" in caplog.text
-    assert "no space left on device" in caplog.text
-
-
-def test_what_is_no_node_is_put_back_too(
-    memory: JaColBERTVectorStore, mini: JaColBERT, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    memory.store.upsert([Point("page", mini.encode_document(["猫"])[0], {"doc_id": "cats", "text": "猫"})])
-    memory.delete("cats")
-    assert memory.store.count() == 0
-    fail_on(monkeypatch, mini, "猫")
-    with pytest.raises(MemoryError, match="the encoder fails"):
-        memory.add([TextNode(id_="new", text="猫は寝る。", relationships=of_document("cats"))])
-    assert [point.id for point in memory.store.points()] == ["page"]
-
-
-def test_what_cannot_be_looked_up_does_not_hide_the_cause(
-    memory: JaColBERTVectorStore, mini: JaColBERT, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    memory.add(nodes())
-    memory.delete("cat")
-    fail_on(monkeypatch, mini, "猫")
-
-    def broken(*_: Any) -> Any:
-        raise OSError("no such thing")
-
-    monkeypatch.setattr(RecentlyDeleted, "to_restore", broken)
-    with caplog.at_level(logging.ERROR), pytest.raises(MemoryError, match="the encoder fails"):
-        memory.add([TextNode(id_="cat", text="猫は寝る。")])
-    assert "could not be put back: 1 nodes are gone" in caplog.text
-
-
-def test_a_store_that_fails_half_way_keeps_the_old_version(
-    memory: JaColBERTVectorStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    memory.add([*nodes(), TextNode(id_="old", text="猫は寝る。", relationships=of_document("cats"))])
-    real = memory.store.upsert
-    new = [TextNode(id_=name, text="猫は遊ぶ。", relationships=of_document("cats")) for name in ("a", "b")]
-
-    def full(points: Any) -> int:
-        monkeypatch.undo()
-        real(list(points)[:1])
-        raise OSError("no space left on device")
-
-    memory.delete("cats")
-    monkeypatch.setattr(memory.store, "upsert", full)
-    with pytest.raises(OSError, match="no space left"):
-        memory.add(new)
-    assert ids_of(memory) == ["cat", "fuji", "old", "tokyo"]
-    memory.add(new)
-    assert ids_of(memory) == ["a", "b", "cat", "fuji", "tokyo"]
 
 
 @pytest.mark.parametrize(
@@ -845,6 +768,18 @@ def test_a_memory_store_that_was_handed_in_is_written_too(mini: JaColBERT, tmp_p
     assert texts_of(pickle.loads(pickle.dumps(store))) == set(TEXTS.values())
     store.persist(str(tmp_path / "nodes.json"))
     assert texts_of(JaColBERTVectorStore.from_persist_path(str(tmp_path / "nodes.json"))) == set(TEXTS.values())
+
+
+def test_a_persisted_memory_of_another_model(memory: JaColBERTVectorStore, tmp_path: Path) -> None:
+    memory.add(nodes())
+    path = str(tmp_path / "nodes.json")
+    memory.persist(path)
+    file = tmp_path / "nodes.jacolbert" / "vector_store.json"
+    said = json.loads(file.read_text(encoding="utf-8"))
+    file.write_text(json.dumps({**said, "model": str(STANFORD), "fingerprint": None}), encoding="utf-8")
+    other = JaColBERTVectorStore.from_persist_path(path)
+    with pytest.raises(ModelMismatchError, match="was made by the model 'jacolbert-mini'"):
+        other.query(VectorStoreQuery(query_str=QUESTION))
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from llama_index.core.schema import MetadataMode, NodeWithScore, TextNode
+from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle, TextNode
 from llama_index.core.vector_stores.types import (
     MetadataFilter,
     MetadataFilters,
@@ -25,9 +25,11 @@ from jacolbert_integrations.llama_index import ScoredNode, TextIndex
 from jacolbert_integrations.llama_index.diversity import diverse
 from jacolbert_integrations.llama_index.fusion import reciprocal_ranks, weighted
 from jacolbert_integrations.llama_index.index import TextIndexRetriever
+from jacolbert_integrations.llama_index.modes import TextsQuery, _scores
 from jacolbert_integrations.llama_index.results import ScoredResult
 from jacolbert_integrations.qdrant import Lexical, QdrantBM25
-from jacolbert_integrations.types import TokenVectors
+from jacolbert_integrations.types import Hit, TokenVectors
+from jacolbert_integrations.windows import DOCUMENT_KEY
 
 TEXTS = {
     "tokyo": "東京は日本の首都であり、人口は約千四百万人である。",
@@ -71,6 +73,14 @@ def memory(mini: JaColBERT) -> JaColBERTVectorStore:
     return store
 
 
+@pytest.fixture
+def lexical(mini: JaColBERT) -> Iterator[JaColBERTVectorStore]:
+    """An empty collection that can be searched by words."""
+    client = QdrantClient(":memory:")
+    yield JaColBERTVectorStore(mini, QdrantStore(client, "c", first_stage=Lexical()))
+    client.close()
+
+
 def ask(store: JaColBERTVectorStore, text: str = QUESTION, *, options: Any = None, **query: Any) -> list[str]:
     result = store.query(VectorStoreQuery(query_str=text, **query), **(options or {}))
     assert result.ids == [node.node_id for node in result.nodes or []]
@@ -105,6 +115,17 @@ def test_text_search_is_bm25(store: JaColBERTVectorStore, mode: VectorStoreQuery
     assert ask(store, "猫", mode=mode, similarity_top_k=5, node_ids=["fuji"]) == []
 
 
+def test_sparse_top_k_is_of_the_mode_sparse(store: JaColBERTVectorStore) -> None:
+    """As in LlamaIndex's Qdrant store: text search knows one number, similarity_top_k."""
+    words = "東京と猫"
+    best = ask(store, words, mode=MODE.SPARSE, similarity_top_k=3)
+    assert len(best) == 3
+    for similarity_top_k, sparse_top_k in ((1, 2), (3, 2), (2, None)):
+        numbers: dict[str, Any] = {"similarity_top_k": similarity_top_k, "sparse_top_k": sparse_top_k}
+        assert ask(store, words, mode=MODE.SPARSE, **numbers) == best[:2]
+        assert ask(store, words, mode=MODE.TEXT_SEARCH, **numbers) == best[:similarity_top_k]
+
+
 def test_bm25_by_hand(mini: JaColBERT) -> None:
     """Two texts of three words: BM25's term weight is 1 for a word that occurs once, so that its IDF is the score."""
     client = QdrantClient(":memory:")
@@ -123,11 +144,40 @@ def test_hybrid_with_alpha(store: JaColBERTVectorStore, mini: JaColBERT) -> None
     dense = scores(store.query(VectorStoreQuery(query_str=QUESTION, similarity_top_k=5)))
     assert ask(store, alpha=1.0, **query)[: len(dense)] == list(dense)
     assert ask(store, alpha=0.0, **query)[: len(words)] == list(words)
-    half = scores(store.query(VectorStoreQuery(query_str=QUESTION, alpha=0.5, **query)))
     low, high, most = min(dense.values()), max(dense.values()), max(words.values())
-    for name, score in half.items():
-        near = (dense[name] - low) / (high - low) if name in dense else 0.0
-        np.testing.assert_allclose(score, 0.5 * near + 0.5 * words.get(name, 0.0) / most, atol=1e-4)
+    for alpha in (0.0, 0, 0.5, 1.0):
+        for name, score in scores(store.query(VectorStoreQuery(query_str=QUESTION, alpha=alpha, **query))).items():
+            near = (dense[name] - low) / (high - low) if name in dense else 0.0
+            np.testing.assert_allclose(score, alpha * near + (1 - alpha) * words.get(name, 0.0) / most, atol=1e-4)
+
+
+def test_hybrid_with_alpha_gives_both_scores_to_what_either_ranking_has(lexical: JaColBERTVectorStore) -> None:
+    """And to nothing else, although more nodes have the words."""
+    texts = {
+        "best": "首都 東京 人口",
+        "second": "東京 人口",
+        "third": "人口 町 道 川",
+        "cat": "猫は人口の多い町で魚を食べる。",
+    }
+    lexical.add([TextNode(id_=name, text=text) for name, text in texts.items()])
+
+    def asked(mode: VectorStoreQueryMode, top_k: int, **numbers: Any) -> dict[str, float]:
+        query = TextsQuery(
+            query_str="首都 東京 人口", mode=mode, similarity_top_k=top_k, search_strs=[texts["cat"]], **numbers
+        )
+        return scores(lexical.query(query))
+
+    words, dense = asked(MODE.TEXT_SEARCH, 4), asked(MODE.DEFAULT, 4)
+    assert list(words) == ["best", "second", "third", "cat"]
+    assert next(iter(dense)) == "cat"
+    three = ["best", "second", "cat"]
+    low = min(dense[name] for name in three)
+    expected = {
+        name: 0.25 * (dense[name] - low) / (dense["cat"] - low) + 0.75 * words[name] / words["best"] for name in three
+    }
+    found = asked(MODE.HYBRID, 1, sparse_top_k=2, hybrid_top_k=4, alpha=0.25)
+    assert found == pytest.approx(expected, abs=1e-4)
+    assert min(found.values()) > 0
 
 
 def test_hybrid_without_alpha_is_reciprocal_rank_fusion(store: JaColBERTVectorStore) -> None:
@@ -139,6 +189,44 @@ def test_hybrid_without_alpha_is_reciprocal_rank_fusion(store: JaColBERTVectorSt
     for name, score in found.items():
         ranks = [ranking.index(name) + 1 for ranking in (dense, words) if name in ranking]
         np.testing.assert_allclose(score, sum(1 / (60 + rank) for rank in ranks))
+
+
+def test_hybrid_numbers_that_are_not_given_are_the_similarity_s(lexical: JaColBERTVectorStore) -> None:
+    """hybrid_top_k limits what comes out, and neither of the two rankings."""
+    lexical.add([TextNode(id_=f"n{i}", text=f"猫の話 {i}") for i in range(6)])
+    query: dict[str, Any] = {"mode": MODE.HYBRID, "similarity_top_k": 1}
+    assert len(ask(lexical, "猫", sparse_top_k=4, **query)) == 1
+    assert len(ask(lexical, "猫", hybrid_top_k=6, **query)) <= 2
+    assert len(ask(lexical, "猫", sparse_top_k=1, hybrid_top_k=6, **query)) <= 2
+
+
+def test_words_are_the_question_s(lexical: JaColBERTVectorStore) -> None:
+    """What HyDE imagines is for MaxSim; BM25 has the words that were asked."""
+    lexical.add(nodes())
+    index = lexical.as_index()
+    asked = QueryBundle("富士山", custom_embedding_strs=["猫は魚や肉を食べる。"])
+
+    def found(mode: str, **options: Any) -> list[str]:
+        retriever = index.as_retriever(vector_store_query_mode=mode, similarity_top_k=1, **options)
+        return [node.node_id for node in retriever.retrieve(asked)]
+
+    assert found("default") == found("hybrid", alpha=1.0) == ["cat"]
+    assert found("text_search") == found("hybrid", alpha=0.0) == ["fuji"]
+
+
+def test_of_equal_ranks_the_first_id_comes_first(lexical: JaColBERTVectorStore) -> None:
+    lexical.add(nodes())
+    query = TextsQuery(
+        query_str="猫", search_strs=[TEXTS["fuji"]], mode=MODE.HYBRID, similarity_top_k=1, hybrid_top_k=2
+    )
+    result = lexical.query(query)
+    assert scores(result) == {"fuji": 1 / 61, "cat": 1 / 61}
+    assert result.ids == ["cat", "fuji"]
+
+
+def test_a_node_s_score_is_its_best_window_s() -> None:
+    hits = [Hit("n#window-9", 3.0, {DOCUMENT_KEY: "n"}), Hit("m", 2.0), Hit("n", 1.0, {DOCUMENT_KEY: "n"})]
+    assert _scores(hits) == {"n": 3.0, "m": 2.0}
 
 
 def test_hybrid_numbers(store: JaColBERTVectorStore) -> None:
@@ -208,6 +296,37 @@ def test_mmr_leaves_out_what_is_said_already(memory: JaColBERTVectorStore) -> No
     assert ask(memory, mode=MODE.MMR, similarity_top_k=2, options={"mmr_prefetch_factor": 1.0}) == plain
 
 
+def test_redundancy_is_of_both_directions_and_with_all_that_were_chosen() -> None:
+    query = unit((1, 0, 0))
+    long, part = unit((1, 0, 0), (0, 1, 0)), unit((1, 0, 0))
+    (_, first), (_, second) = diverse(query, [long, part], 2, 0.5)
+    assert first == pytest.approx(0.5)
+    # all of the part is in the long one, and half of the long one is in the part
+    assert second == pytest.approx(0.5 * 1 - 0.5 * (1 + 0.5) / 2)
+    # what is like the first is still like the first when the one chosen last is another
+    chosen = diverse(query, [part, unit((1, 1, 0)), part], 3, 0.5)
+    assert chosen[2][0] == 2
+    assert chosen[2][1] == pytest.approx(0.5 * 1 - 0.5 * 1)
+
+
+def test_mmr_gives_as_many_as_are_wanted(memory: JaColBERTVectorStore) -> None:
+    assert len(ask(memory, mode=MODE.MMR, similarity_top_k=3, options={"mmr_prefetch_k": 1})) == 3
+
+
+def test_mmr_leaves_out_what_is_deleted_meanwhile(
+    memory: JaColBERTVectorStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inner = memory.store
+    real = inner.get
+
+    def get(ids: list[str], **options: Any) -> Any:
+        inner.delete(["fuji"])
+        return real(ids, **options)
+
+    monkeypatch.setattr(inner, "get", get)
+    assert sorted(ask(memory, mode=MODE.MMR, similarity_top_k=5)) == ["cat", "kyoto", "tokyo", "tokyo2"]
+
+
 def of_kind(kind: str) -> MetadataFilters:
     return MetadataFilters(filters=[MetadataFilter(key="kind", value=kind)])
 
@@ -220,6 +339,8 @@ def test_what_limits_a_query(memory: JaColBERTVectorStore, mode: VectorStoreQuer
     assert set(ask(memory, node_ids=["cat", "fuji", "no such id"], **query)) == {"cat", "fuji"}
     assert ask(memory, node_ids=["cat", "fuji"], filters=of_kind("place"), **query) == ["fuji"]
     assert ask(memory, doc_ids=["no such document"], **query) == []
+    assert ask(memory, doc_ids=["cat", "fuji"], node_ids=["cat", "tokyo"], **query) == ["cat"]
+    assert ask(memory, doc_ids=["cat", "fuji"], node_ids=["cat"], filters=of_kind("place"), **query) == []
     assert len(ask(memory, node_ids=[], doc_ids=[], **query)) == 5
     assert ask(memory, filters=of_kind("none"), **query) == []
 
@@ -261,6 +382,10 @@ def test_words_want_a_lexical_collection(
         ({"hybrid_top_k": 0}, {}, "top_k is 0"),
         ({"sparse_top_k": 0}, {}, "top_k is 0"),
         ({"alpha": 1.5}, {}, r"alpha is 1\.5"),
+        ({"alpha": -0.1}, {}, r"alpha is -0\.1"),
+        ({"alpha": float("nan")}, {}, "alpha is nan"),
+        ({"alpha": True}, {}, "alpha is True"),
+        ({"alpha": "1"}, {}, "alpha is '1'"),
         ({"mode": MODE.MMR, "mmr_threshold": 2}, {}, "mmr_threshold is 2"),
         ({}, {"mmr_prefetch_k": 0}, "top_k is 0"),
         ({}, {"mmr_prefetch_factor": 0.5}, r"mmr_prefetch_factor is 0\.5"),
@@ -275,16 +400,13 @@ def test_bad_queries(
         memory.query(VectorStoreQuery(**{"query_str": QUESTION, **query}), **options)
 
 
-def test_an_empty_store_answers_nothing(mini: JaColBERT) -> None:
+def test_an_empty_store_answers_nothing(lexical: JaColBERTVectorStore, mini: JaColBERT) -> None:
     for mode in (MODE.DEFAULT, MODE.MMR):
         result = JaColBERTVectorStore(mini).query(VectorStoreQuery(query_str=QUESTION, mode=mode))
         assert (result.ids, result.nodes, result.similarities) == ([], [], [])
-    client = QdrantClient(":memory:")
-    store = JaColBERTVectorStore(mini, QdrantStore(client, "c", first_stage=Lexical()))
     for mode in (MODE.DEFAULT, MODE.MMR, MODE.HYBRID, MODE.TEXT_SEARCH):
         for alpha in (None, 0.5):
-            assert ask(store, mode=mode, alpha=alpha) == []
-    client.close()
+            assert ask(lexical, mode=mode, alpha=alpha) == []
 
 
 @pytest.mark.parametrize(

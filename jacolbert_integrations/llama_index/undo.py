@@ -29,6 +29,8 @@ class RecentlyDeleted:
     def __init__(self, max_bytes: int) -> None:
         self.max_bytes = max_bytes
         self._points: OrderedDict[str, list[Point]] = OrderedDict()
+        self._deletions: dict[str, int] = {}  # of the documents above, the number of the last deletion
+        self._last_deletion = 0
         self._being_added: Counter[str] = Counter()
         self._lock = Lock()
 
@@ -37,11 +39,14 @@ class RecentlyDeleted:
         if not points:
             return
         with self._lock:
+            self._last_deletion += 1
+            self._deletions[document] = self._last_deletion
             earlier = self._points.pop(document, [])
             self._points[document] = list({point.id: point for point in [*earlier, *points]}.values())
             forgotten = []
             while self._points and sum(map(_size, self._points.values())) > self.max_bytes:
-                forgotten.append(self._points.popitem(last=False)[0])
+                forgotten.append(next(iter(self._points)))
+                self._remove(forgotten[-1])
         if forgotten:
             _logger.warning(
                 "Deleted documents take more than %d bytes: should their new versions fail to be encoded, the old ones "
@@ -76,22 +81,39 @@ class RecentlyDeleted:
             with self._lock:
                 self._being_added -= Counter(documents)
 
-    def forget(self) -> None:
-        """Forgets all documents but those that are being added."""
+    def last_deletion(self) -> int:
+        """The number of the latest deletion, for :meth:`forget`."""
+        with self._lock:
+            return self._last_deletion
+
+    def forget(self, until: int) -> None:
+        """Forgets the documents that were deleted until then, but those that are being added.
+
+        What is deleted later, while others add, may be the first half of an update.
+
+        Args:
+            until: A number from :meth:`last_deletion`.
+        """
         with self._lock:
             for document in self._points.keys() - self._being_added.keys():
-                del self._points[document]
+                if self._deletions[document] <= until:
+                    self._remove(document)
 
     def drop(self, documents: Iterable[str]) -> None:
         """Forgets some documents, whose new versions are there."""
         with self._lock:
             for document in documents:
-                self._points.pop(document, None)
+                self._remove(document)
 
     def clear(self) -> None:
         """Forgets everything."""
         with self._lock:
             self._points.clear()
+            self._deletions.clear()
+
+    def _remove(self, document: str) -> None:
+        self._points.pop(document, None)
+        self._deletions.pop(document, None)
 
 
 def _text(payload: Payload) -> str:

@@ -279,8 +279,9 @@ class JaColBERTVectorStore(ThreadedVectorStore):
         _refuse(add_kwargs, "add")
         given = only_nodes(nodes)
         if given:
+            before = self._deleted.last_deletion()
             self._replace(given)
-            self._deleted.forget()
+            self._deleted.forget(before)
         return [node.node_id for node in given]
 
     async def async_add(self, nodes: Sequence[BaseNode], **kwargs: Any) -> list[str]:
@@ -294,9 +295,10 @@ class JaColBERTVectorStore(ThreadedVectorStore):
         _refuse(kwargs, "async_add")
         given = only_nodes(nodes)
         if given:
+            before = self._deleted.last_deletion()
             with self._deleted.adding(documents_of(given)):  # now, although threads may all be busy for a while
                 await asyncio.to_thread(self._replace, given)
-            self._deleted.forget()
+            self._deleted.forget(before)
         return [node.node_id for node in given]
 
     def delete(self, ref_doc_id: str, **delete_kwargs: Any) -> None:

@@ -17,7 +17,7 @@ FindText: TypeAlias = Callable[[Condition], models.Condition]
 """Finds the points whose text matches, because Qdrant itself compares words only, and leaves parts of them."""
 
 _WORD = re.compile(r"[A-Za-z0-9_-]+")
-_EXACT_FLOAT = 1 << 53  # whole numbers beyond have neighbours that are the same float
+_EXACT_FLOAT = 1 << 53  # whole numbers from here on have neighbours that are the same float
 
 
 def to_qdrant(filter: object | None, find_text: FindText | None = None) -> models.Filter | None:
@@ -131,7 +131,7 @@ def _equals(key: str, value: Any) -> models.Condition:
     if same is not None and isinstance(value, float):  # Qdrant matches no floats, but has ranges of them
         return same
     match = models.FieldCondition(key=key, match=models.MatchValue(value=value))
-    if same is not None and abs(value) <= _EXACT_FLOAT:  # a stored 1.0 is a 1
+    if same is not None and abs(value) < _EXACT_FLOAT:  # a stored 1.0 is a 1
         return models.Filter(should=[match, same])
     return match
 
