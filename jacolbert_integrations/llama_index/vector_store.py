@@ -67,8 +67,9 @@ class JaColBERTVectorStore(ThreadedVectorStore):
     rank fusion.
 
     :meth:`as_index` gives an index that also takes what query transforms such as HyDE make of a query, and that finds
-    text nodes beside index nodes. ``VectorStoreIndex`` by itself does neither. The few parts of LlamaIndex that ask by
-    an embedding alone, such as ``DocumentSummaryIndex`` in its embedding mode, get an error.
+    text nodes beside index nodes. ``VectorStoreIndex`` by itself does neither. What asks by an embedding alone, such as
+    ``PropertyGraphIndex``, is answered if it has that of :attr:`embed_model`, which knows its text; another model's, or
+    none, as ``DocumentSummaryIndex`` has it in its embedding mode, is an error.
 
     A node without text is an error, and then nothing of the call is stored: LlamaIndex leaves out empty nodes when it
     builds an index, but not when it inserts. So are ids that come twice in one call.
@@ -80,12 +81,12 @@ class JaColBERTVectorStore(ThreadedVectorStore):
     server it is not, so let one writer at a time write a node there.
 
     ``IngestionPipeline`` and ``update_ref_doc`` delete the old version of a document before the new one is encoded. So
-    documents that :meth:`delete` removes are held in memory until the next :meth:`add` has succeeded, and as long as
-    they are being added themselves. If that fails, their old nodes are put back, and the first success removes them
-    for good. Each :meth:`add` is whole or not at all as far as encoding goes, but a ``VectorStoreIndex`` calls it for
-    ``insert_batch_size`` nodes at a time (2048): of a document with more nodes, those before the batch that fails are
-    new and the others are missing, until the document is updated again. So is a document of which a transformation has
-    failed, before :meth:`add` was called.
+    documents that :meth:`delete` removes are held in memory until an :meth:`add` that began later has succeeded, and as
+    long as they are being added themselves. If that fails, their old nodes are put back, and the first success removes
+    them for good. Each :meth:`add` is whole or not at all as far as encoding goes, but a ``VectorStoreIndex`` calls it
+    for ``insert_batch_size`` nodes at a time (2048): of a document with more nodes, those before the batch that fails
+    are new and the others are missing, until the document is updated again. So is a document of which a transformation
+    has failed, before :meth:`add` was called.
 
     Args:
         model: A loaded model, or what :meth:`JaColBERT.from_pretrained` takes; None is the bundled mini model.
@@ -304,7 +305,7 @@ class JaColBERTVectorStore(ThreadedVectorStore):
     def delete(self, ref_doc_id: str, **delete_kwargs: Any) -> None:
         """Removes the nodes of a document, at once. A node that is of no document is one by itself.
 
-        They are held in memory until the next :meth:`add`, which may have to put them back.
+        They are held in memory until a later :meth:`add` has succeeded, which may have to put them back.
 
         Raises:
             InputError: If there are ``delete_kwargs``.
