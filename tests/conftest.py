@@ -15,9 +15,12 @@ import torch
 # Nothing here may ask a model hub, whatever the machine's network allows.
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # for processes of tests
 
 from jacolbert_integrations import JaColBERT
 from jacolbert_integrations.types import TokenVectors
+
+torch.set_num_threads(1)  # what tests compute is so small that a second thread takes longer to wake than to help
 
 # Processes of tests begin with what they import loaded already, whichever test starts the first of them.
 multiprocessing.set_forkserver_preload(["tests.test_writer", "tests.test_edge"])

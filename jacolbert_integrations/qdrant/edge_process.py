@@ -222,6 +222,7 @@ def _forget_in_a_fork() -> None:
     for client in list(_open):
         client._end.detach()
         client._process.returncode = 0  # it is not for this process to wait for
+        client._asking = Lock()  # some thread may have had it, which is not here
         nothing = os.open(os.devnull, os.O_RDWR)
         for pipe in _pipes(client._process):
             os.dup2(nothing, pipe.fileno(), inheritable=False)
