@@ -6,6 +6,7 @@ import asyncio
 import gc
 import inspect
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -132,6 +133,20 @@ def test_errors_come_back_as_they_are(tmp_path: Path, capfd: pytest.CaptureFixtu
     file.touch()
     with pytest.raises(EngineError, match=r"the folder .*file cannot be made"):
         EdgeProcess(file)
+
+
+class OfTwoParts(Exception):
+    """Goes into a pickle, and does not come out again."""
+
+    def __init__(self, first: str, second: str) -> None:
+        super().__init__(f"{first} {second}")
+
+
+def test_an_error_that_cannot_travel_is_told_of() -> None:
+    failure, answer = pickle.loads(edge_process._failed(OfTwoParts("no", "way")))
+    assert answer is None
+    assert isinstance(failure, EngineError)
+    assert str(failure) == "OfTwoParts: no way"
 
 
 def test_after_it_was_closed(tmp_path: Path) -> None:

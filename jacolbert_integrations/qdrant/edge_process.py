@@ -1,4 +1,8 @@
-"""Qdrant Edge in a process of its own: where it works, Python's interpreter lock is held."""
+"""Qdrant Edge in a process of its own: where it works, Python's interpreter lock is held.
+
+multiprocessing's managers and pools would do, but that they run the caller's script once more at the start, which every
+application would have to guard against, and end at Ctrl-C.
+"""
 
 from __future__ import annotations
 
