@@ -6,6 +6,7 @@ import logging
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 
 from jacolbert_integrations.errors import InputError, RecipeError, TrainingDataError
 from jacolbert_integrations.squad import Passage, Question, QuestionSet, read_squad, write_squad
+from jacolbert_integrations.training.data.arrow import cached_table
 from jacolbert_integrations.training.data.collection import text_dataset, write_texts
 from jacolbert_integrations.training.data.columns import file_dataset, from_dataset, to_dataset
 from jacolbert_integrations.training.data.examples import read_examples, write_examples
@@ -115,7 +117,7 @@ def test_parquet(tmp_path: Path) -> None:
 
 
 @given(st.lists(examples(), min_size=1, max_size=4), st.sampled_from(["rows.jsonl", "rows.jsonl.gz"]))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_what_is_written_is_read(tmp_path_factory: pytest.TempPathFactory, written: list[Example], name: str) -> None:
     file = tmp_path_factory.getbasetemp() / name
     write_examples(file, written)
@@ -368,7 +370,7 @@ def test_bad_tuples(tmp_path: Path, sources: dict[str, Any]) -> None:
 
 
 @given(st.lists(st.tuples(texts, st.lists(st.tuples(texts, scores), min_size=2, max_size=4)), min_size=1, max_size=4))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_written_tuples_are_read(
     tmp_path_factory: pytest.TempPathFactory, drawn: list[tuple[str, list[tuple[str, float]]]]
 ) -> None:
@@ -469,6 +471,25 @@ def test_tables_are_made_once_and_anew_when_a_source_changes(tmp_path: Path, sou
         nway_dataset(file, **sources, ways=2)
 
 
+def test_a_table_that_two_processes_make_at_once_is_that_of_the_first_to_be_done(tmp_path: Path) -> None:
+    from datasets import Features, Value
+
+    source, cache = write(tmp_path / "rows.jsonl", {}), tmp_path / "cache"
+
+    def table(rows: Callable[[], list[dict[str, str]]]) -> Any:
+        features = Features({"text": Value("string")})
+        return cached_table(cache, "table", [source], {}, features, lambda _: rows())[0]
+
+    def made_elsewhere_meanwhile() -> list[dict[str, str]]:
+        table(lambda: [{"text": "first"}])
+        return [{"text": "second"}]
+
+    assert table(made_elsewhere_meanwhile)["text"][:] == ["first"]
+    assert table(list)["text"][:] == ["first"]
+    (folder,) = cache.iterdir()
+    assert sorted(file.name for file in folder.iterdir()) == ["bad_rows.json", "rows.arrow"]
+
+
 def test_file_dataset(tmp_path: Path) -> None:
     rows = [{"query": "問", "pos": ["答", "解"], "neg": ["外"]}, {"query": "問", "passages": ["a", "b", "c"]}]
     file = write(tmp_path / "rows.jsonl", *rows)
@@ -503,7 +524,7 @@ def test_datasets_in_memory() -> None:
 
 
 @given(st.lists(examples(), min_size=1, max_size=4))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_datasets_and_back(drawn: list[Example]) -> None:
     for example in drawn:
         plain = Example(example.query, example.passages, example.scores)
@@ -564,4 +585,4 @@ def test_memory_stays_flat(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", _MEASURE, str(tmp_path)], capture_output=True, text=True, check=True)
     grown = json.loads(done.stdout)
     assert grown["list"] > 40  # what the 12,000 tuples would take in memory
-    assert grown["many"] - grown["few"] < 5
+    assert grown["many"] - grown["few"] < grown["list"] / 4  # allocators take memory in pieces of some MiB

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
 from jacolbert_integrations import JaColBERT
+
+HANGS = 1800  # seconds; the two take 15 on a machine of their own
 
 
 @dataclass(frozen=True)
@@ -29,14 +34,40 @@ class Run:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    folder, root = tmp_path_factory.mktemp("processes"), Path(__file__).parent.parent
-    environment = os.environ | {"PYTHONPATH": str(root), "ACCELERATE_USE_CPU": "true"}
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
-    command += [str(root / "tests" / "two_processes.py"), str(folder)]
-    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, timeout=400)
-    assert done.returncode == 0, done.stderr
+    """The store where they meet is here, at a port that it has itself been given; each gets what torchrun would say."""
+    folder = tmp_path_factory.mktemp("processes")
+    store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    processes = [start(rank, store.port, folder) for rank in (0, 1)]
+    ends = time.monotonic() + HANGS
+    while any(process.poll() is None for process in processes):  # one that fails, or hangs, takes the other with it
+        if any(process.returncode for process in processes) or time.monotonic() > ends:
+            for process in processes:
+                process.kill()
+        time.sleep(0.1)
+    codes = [process.returncode for process in processes]
+    assert codes == [0, 0], "\n".join([f"exit statuses {codes}", *(said(rank, folder).read_text() for rank in (0, 1))])
     first, second = (json.loads((folder / f"{rank}.json").read_text()) for rank in (0, 1))
     return Run(folder, first, second)
+
+
+def start(rank: int, port: int, folder: Path) -> subprocess.Popen[bytes]:
+    """One of the two. No name of the machine is looked up, and no port is chosen before somebody listens there."""
+    root = Path(__file__).parent.parent
+    environment = os.environ | {"PYTHONPATH": str(root), "PYTHONFAULTHANDLER": "1", "ACCELERATE_USE_CPU": "true"}
+    environment |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
+    environment |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "TORCHELASTIC_USE_AGENT_STORE": "True"}
+    if "lo" in (name for _, name in socket.if_nameindex()):
+        environment["GLOO_SOCKET_IFNAME"] = "lo"
+    command = [sys.executable, str(root / "tests" / "two_processes.py"), str(folder)]
+    with said(rank, folder).open("wb") as output:
+        return subprocess.Popen(
+            command, cwd=root, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+        )
+
+
+def said(rank: int, folder: Path) -> Path:
+    """What a process has written to its standard output and standard error."""
+    return folder / f"{rank}.txt"
 
 
 def test_both_train_and_one_writes(run: Run) -> None:

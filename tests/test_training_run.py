@@ -322,8 +322,14 @@ def test_tensorboard(questions: QuestionSet, pairs: list[Example], tmp_path: Pat
 
 
 def test_the_bar_shows_loss_and_metric(
-    questions: QuestionSet, pairs: list[Example], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    questions: QuestionSet,
+    pairs: list[Example],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setenv("COLUMNS", "200")  # a terminal of 80 would not show all of it
+    monkeypatch.setenv("LINES", "50")
     go(questions, pairs, tmp_path / "run", PAIRS, measure=falling([0.25]), show_progress_bar=True, logging_steps=12)
     shown = capsys.readouterr().err
     assert "12/12" in shown

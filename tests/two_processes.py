@@ -1,4 +1,7 @@
-"""What the tests of training by several processes run in each of two: ``two_processes.py FOLDER``."""
+"""What the tests of training by several processes run in each of two: ``two_processes.py FOLDER``.
+
+By hand: ``torchrun --nproc-per-node 2 --standalone tests/two_processes.py FOLDER``.
+"""
 
 from __future__ import annotations
 
@@ -91,7 +94,7 @@ def message(folder: Path, kind: type[Exception], deed: Callable[[], object]) -> 
         said = folder.with_name(f"{folder.name}-said")
         if not FIRST:
             said.touch()
-        until = time.monotonic() + 60
+        until = time.monotonic() + 300  # it hangs
         while FIRST and not said.exists() and time.monotonic() < until:
             time.sleep(0.02)
         return f"{said.exists()} {type(error).__name__} {error}"
@@ -99,7 +102,8 @@ def message(folder: Path, kind: type[Exception], deed: Callable[[], object]) -> 
 
 
 def full_disk(folder: Path) -> Any:
-    """It is full at the second checkpoint, where the first process writes."""
+    """It is full at the second checkpoint, where the first process writes; nor could it write what comes after."""
+    save = Trainer._save_scaler
 
     def write(model: Any, path: Path) -> None:
         if path.name == "checkpoint-4":
@@ -107,7 +111,12 @@ def full_disk(folder: Path) -> Any:
             raise OSError(28, "No space left on device")
         SAVE_STATE(model, path)
 
-    with patch.object(trainer, "save_state", write):
+    def write_scaler(self: Trainer, path: str) -> None:  # as with float16 on a GPU
+        if FIRST and Path(path).name == "checkpoint-4":
+            raise OSError(28, "No space left on device")
+        save(self, path)
+
+    with patch.object(trainer, "save_state", write), patch.object(Trainer, "_save_scaler", write_scaler):
         return message(folder, SaveError, lambda: train(folder, checkpoint_steps=2, keep_checkpoints=1))
 
 
@@ -143,3 +152,5 @@ if __name__ == "__main__":
     output = Path(sys.argv[1])
     found = {scenario.__name__: scenario(output / scenario.__name__) for scenario in SCENARIOS}
     (output / f"{os.environ['RANK']}.json").write_text(json.dumps(found))
+    torch.distributed.barrier()  # nobody leaves while the other may still listen
+    torch.distributed.destroy_process_group()

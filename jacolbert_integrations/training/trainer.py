@@ -115,6 +115,11 @@ class ColBERTTrainer(MultiVectorEncoderTrainer):
             with self._writing():
                 super()._save_optimizer_and_scheduler(output_dir)
 
+    def _save_scaler(self, output_dir: str) -> None:  # of float16; the others would wait in _save_rng_state for ever
+        if self._failure is None:
+            with self._writing():
+                super()._save_scaler(output_dir)
+
     def _save_rng_state(self, output_dir: str) -> None:
         # The first process has put a whole folder in its place, which nobody may have made before.
         if not self.anywhere(self._failure is not None):

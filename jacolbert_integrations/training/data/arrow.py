@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ...errors import MissingExtraError, TrainingDataError
-from ...saving import whole_directory
 from .rows import BadRow, BadRows
 
 if TYPE_CHECKING:
@@ -33,7 +34,8 @@ def cached_table(
     """A table in a folder of its own below ``cache_dir``, with the account of the rows that are not in it.
 
     The folder's name holds a key of the sources' paths, sizes and times of change, so that a changed source
-    makes a new one. Old ones stay until somebody deletes them.
+    makes a new one. Old ones stay until somebody deletes them. Processes may ask for a table at once, as those of
+    a training run do: each makes it if none has yet, and all read that of the first to be done.
 
     Args:
         cache_dir: Where the folders are.
@@ -51,7 +53,7 @@ def cached_table(
     folder = Path(cache_dir) / f"{name}-{_key(sources, settings)}"
     table, account = folder / "rows.arrow", folder / "bad_rows.json"
     if not folder.is_dir():
-        with whole_directory(folder) as unfinished:
+        with _new_directory(folder) as unfinished:
             bad = BadRows()
             _write_table(unfinished / table.name, features, rows(bad))
             text = json.dumps({"rows": bad.rows, "count": bad.count, "problems": bad.problems}, ensure_ascii=False)
@@ -79,6 +81,21 @@ def in_batches(items: Iterable[T], size: int = _BATCH) -> Iterator[list[T]]:
     rest = iter(items)
     while batch := list(islice(rest, size)):
         yield batch
+
+
+@contextmanager
+def _new_directory(path: Path) -> Iterator[Path]:
+    """A directory that takes its name once it is whole, unless another process has put an equal one there by then."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as around:
+        unfinished = Path(around) / path.name
+        unfinished.mkdir()
+        yield unfinished
+        try:
+            unfinished.rename(path)  # a directory that holds something is never replaced
+        except OSError:
+            if not path.is_dir():
+                raise
 
 
 def _key(sources: Sequence[str | Path], settings: Mapping[str, Any]) -> str:
