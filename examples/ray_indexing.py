@@ -30,7 +30,8 @@ class Indexer:
     """A worker: it loads the model once, then writes one shard after the other."""
 
     def __init__(self, url: str, collection: str, model: str | None) -> None:
-        client = QdrantClient(url)  # for large corpora with prefer_grpc=True: vectors are then sent as bytes
+        # For large corpora with prefer_grpc=True: vectors are then sent as bytes.
+        client = QdrantClient(url, timeout=60)
         store = QdrantStore(client, collection)
         self.writer = QdrantWriter(store, JaColBERT.from_pretrained(model), show_progress_bar=False)
 

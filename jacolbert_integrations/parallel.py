@@ -147,7 +147,7 @@ class EncoderPool:
                 encoded: Any = pipeline.encode(texts, pool=pool, chunk_size=chunk_size, show_progress_bar=False)
         except BaseException as error:
             if isinstance(error, (EOFError, OSError)):  # a result of one that is just dying
-                wait([process.sentinel for process in pool["processes"]], timeout=1.0)
+                wait([process.sentinel for process in pool["processes"]], timeout=10.0)
             death = self._death()
             self.close()
             if death is not None and isinstance(error, Exception) and not isinstance(error, WorkerError):

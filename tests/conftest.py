@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 
 # Nothing here may ask a model hub, whatever the machine's network allows.
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -20,15 +21,24 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # for processes of tests
 from jacolbert_integrations import JaColBERT
 from jacolbert_integrations.types import TokenVectors
 
+# Property tests are no clocks, which a busy machine would fail, and no lots: the same code has the same examples.
+settings.register_profile(
+    "steady", parent=settings(), derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("steady")
+
 torch.set_num_threads(1)  # what tests compute is so small that a second thread takes longer to wake than to help
 
 # Processes of tests begin with what they import loaded already, whichever test starts the first of them.
-multiprocessing.set_forkserver_preload(["tests.test_writer", "tests.test_edge"])
+multiprocessing.set_forkserver_preload(["tests.test_writer", "tests.test_edge", "tests.test_ingestion"])
 
 DATA = Path(__file__).parent / "data"
 STANFORD = DATA / "reference" / "stanford"
 PYLATE = DATA / "reference" / "pylate"
 JAQUAD_EXCERPT = DATA / "jaquad-train-excerpt.json"
+
+PATIENCE = 300
+"""Seconds after which something is taken never to happen: no slower machine than that runs these tests."""
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,11 +14,12 @@ from qdrant_client.http.exceptions import UnexpectedResponse
 
 from jacolbert_integrations import Condition, Filter, QdrantStore
 from jacolbert_integrations.errors import ModelMismatchError
-from jacolbert_integrations.qdrant import EdgeClient, QdrantWriter, Retries
+from jacolbert_integrations.qdrant import EdgeClient, QdrantWriter, Retries, retrying
 from jacolbert_integrations.qdrant.cluster import create_shard_keys
 from jacolbert_integrations.types import Document
 
-from .test_qdrant_server import Backend, Sent, backend, server, serving
+from .conftest import PATIENCE
+from .test_qdrant_server import Backend, Sent, backend, open_client, reserved_port, server, serving
 from .test_stores import IDENTITY, QUERY, points
 from .test_writer import Encoder, check, documents, writer
 
@@ -27,7 +27,7 @@ __all__ = ["backend", "server"]
 
 CUSTOM = models.ShardingMethod.CUSTOM
 TENANT = {"tenant": models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD, is_tenant=True)}
-PATIENT = Retries(times=40, first_pause=0.02, longest_pause=0.1)
+PATIENT = Retries(times=100_000, first_pause=0.001, longest_pause=0.01)
 
 
 def bound(client: QdrantClient | EdgeClient, **options: Any) -> QdrantStore:
@@ -166,48 +166,87 @@ def test_an_engine_in_this_process_has_no_use_for_any_of_it(engine: str, tmp_pat
     client.close()
 
 
-def test_nodes_that_restart_while_a_writer_writes(backend: Backend) -> None:
+@pytest.fixture
+def refused(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Set by each request that fails and may be sent again."""
+    event, real = threading.Event(), retrying.may_pass
+
+    def may_pass(error: Exception) -> bool:
+        event.set()
+        return real(error)
+
+    monkeypatch.setattr(retrying, "may_pass", may_pass)
+    return event
+
+
+class Node:
+    """A server that goes down, and comes back when somebody has met with refused connections."""
+
+    def __init__(self, backend: Backend, port: int, refused: threading.Event) -> None:
+        self.backend, self.port, self.refused = backend, port, refused
+        self.running = ExitStack()
+        self.returning: threading.Thread | None = None
+
+    def start(self) -> None:
+        self.running.enter_context(serving(self.backend, self.port))
+
+    def stop(self) -> None:
+        if self.returning is not None:
+            self.returning.join()
+        self.running.close()
+        self.refused.clear()
+
+    def come_back(self) -> None:
+        self.returning = threading.Thread(target=self._come_back)
+        self.returning.start()
+
+    def _come_back(self) -> None:
+        assert self.refused.wait(PATIENCE)
+        self.backend.faults = ["503"] * 4
+        self.start()
+
+
+@pytest.fixture
+def node(backend: Backend, refused: threading.Event) -> Iterator[Node]:
+    with reserved_port() as port:
+        made = Node(backend, port, refused)
+        made.start()
+        yield made
+        refused.set()
+        made.stop()
+
+
+def test_nodes_that_restart_while_a_writer_writes(node: Node) -> None:
     """One after the other: refused connections, then 503 while the shards are loaded; twice."""
-    with ExitStack() as servers:
-        running = servers.enter_context(ExitStack())
-        port = running.enter_context(serving(backend))
 
-        def restart() -> None:
-            time.sleep(0.15)
-            backend.faults = ["503"] * 4
-            running.enter_context(serving(backend, port))
+    def reading() -> Iterator[Document]:
+        for place, document in enumerate(documents(80)):
+            if place in (24, 56):
+                node.stop()
+                node.come_back()
+            yield document
 
-        def reading() -> Iterator[Document]:
-            for place, document in enumerate(documents(80)):
-                if place in (24, 56):
-                    running.close()
-                    threading.Thread(target=restart).start()
-                yield document
-
-        client = QdrantClient(f"http://127.0.0.1:{port}", check_compatibility=False)
-        result = writer(client, retries=PATIENT).write(reading())
-        assert (result.written, result.failed) == (80, ())
-        store = writer(client).store
-        check(store, documents(80))
-        expected = store.search(QUERY, top_k=5)
-        running.close()
-        with pytest.raises(Exception, match="refused"):
-            store.search(QUERY, top_k=5)
-        threading.Thread(target=restart).start()
-        assert PATIENT.call(lambda: store.search(QUERY, top_k=5)) == expected
-        client.close()
+    client = open_client(node.port)
+    result = writer(client, retries=PATIENT).write(reading())
+    assert (result.written, result.failed) == (80, ())
+    store = writer(client).store
+    check(store, documents(80))
+    expected = store.search(QUERY, top_k=5)
+    node.stop()
+    with pytest.raises(Exception, match="refused"):
+        store.search(QUERY, top_k=5)
+    node.come_back()
+    assert PATIENT.call(lambda: store.search(QUERY, top_k=5)) == expected
+    client.close()
 
 
-def test_a_writer_begins_while_a_node_restarts(backend: Backend) -> None:
-    with ExitStack() as servers:
-        with serving(backend) as port:
-            client = QdrantClient(f"http://127.0.0.1:{port}", check_compatibility=False)
-            writer(client).write(documents(3))
-        timer = threading.Timer(0.2, lambda: servers.enter_context(serving(backend, port)))
-        timer.start()
-        other = Encoder()
-        other.identity = type(IDENTITY)(**{**IDENTITY.to_dict(), "fingerprint": "0" * 64})
-        with pytest.raises(ModelMismatchError):  # and not an empty collection's silence
-            writer(client, other, retries=PATIENT)
-        timer.join()
-        client.close()
+def test_a_writer_begins_while_a_node_restarts(node: Node) -> None:
+    client = open_client(node.port)
+    writer(client).write(documents(3))
+    node.stop()
+    node.come_back()
+    other = Encoder()
+    other.identity = type(IDENTITY)(**{**IDENTITY.to_dict(), "fingerprint": "0" * 64})
+    with pytest.raises(ModelMismatchError):  # and not an empty collection's silence
+        writer(client, other, retries=PATIENT)
+    client.close()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-import os
 import random
 import shutil
 import signal
@@ -139,21 +138,23 @@ def _write_for_ever(path: str) -> None:
 def test_what_was_acknowledged_survives_a_kill(tmp_path: Path) -> None:
     context = multiprocessing.get_context("forkserver")
     for attempt in range(5):
+        rng = random.Random(attempt)
         path = tmp_path / str(attempt)
         process = context.Process(target=_write_for_ever, args=(str(path),))
         process.start()
         log = Path(f"{path}.acknowledged")
         while not log.exists() or not log.stat().st_size:
+            assert process.is_alive()
             time.sleep(0.01)
-        time.sleep(random.uniform(0.0, 0.3))
-        assert process.pid is not None
-        os.kill(process.pid, signal.SIGKILL)
+        time.sleep(rng.uniform(0.0, 0.3))
+        process.kill()
         process.join()
+        assert process.exitcode == -signal.SIGKILL
         acknowledged = log.read_text().split("\n")[:-1]
         with opened(path) as store:
             assert store.contains(acknowledged) == set(acknowledged)
             assert store.count() - len(acknowledged) in (0, 1)
-            for point_id in random.sample(acknowledged, min(5, len(acknowledged))):
+            for point_id in rng.sample(acknowledged, min(5, len(acknowledged))):
                 kept = store.get([point_id])[point_id]
                 np.testing.assert_allclose(kept.vectors, vectors(int(point_id), 3), atol=1e-3)
                 assert kept.payload == {"n": int(point_id)}

@@ -21,12 +21,13 @@ from qdrant_client.http.exceptions import ResponseHandlingException
 
 from jacolbert_integrations import JaColBERT, QdrantStore
 from jacolbert_integrations.errors import AccessError, GaveUpError, WriteError
-from jacolbert_integrations.qdrant import QdrantWriter, WriteResult
+from jacolbert_integrations.qdrant import QdrantWriter, Retries, WriteResult
 from jacolbert_integrations.qdrant.points import qdrant_id
 from jacolbert_integrations.qdrant.retrying import describe, may_pass
 from jacolbert_integrations.types import Document
 
-from .test_qdrant_server import Backend, backend, impatient, is_write, server, serving
+from .conftest import PATIENCE
+from .test_qdrant_server import Backend, backend, impatient, is_write, open_client, server, serving
 from .test_writer import QUICK, check, documents, writer
 
 __all__ = ["backend", "server"]
@@ -41,7 +42,7 @@ def result_of(error: WriteError) -> WriteResult:
 def test_a_server_that_answers_late_never_or_half(server: QdrantClient, backend: Backend) -> None:
     """What was written before the time-out is written once more, which changes nothing."""
     backend.faults = ["ok", "late", "silent", "half", "ok", "other", "busy at noon", "507"]
-    result = writer(impatient(server)).write(documents(40))
+    result = writer(impatient(server, backend)).write(documents(40))
     assert (result.written, result.failed) == (40, ())
     assert backend.faults == []
     check(writer(server).store, documents(40))
@@ -50,9 +51,11 @@ def test_a_server_that_answers_late_never_or_half(server: QdrantClient, backend:
 def test_a_server_that_is_always_late(server: QdrantClient, backend: Backend) -> None:
     """Nobody hears of what it writes; the next run sees that it is there."""
     backend.faults = ["late"] * 5
-    result = writer(impatient(server)).write(documents(8))
+    result = writer(impatient(server, backend)).write(documents(8))
     assert (result.written, len(result.failed)) == (0, 8)
     assert "timed out; a client with a longer timeout may help, or a writer with a smaller batch" in str(result)
+    for _ in range(5):
+        assert backend.withheld.acquire(timeout=PATIENCE)
     assert writer(server).write(documents(8)).unchanged == 8
 
 
@@ -60,7 +63,7 @@ def test_reads_of_the_writer_are_repeated_too(server: QdrantClient, backend: Bac
     writer(server).write(documents(8))
     backend.faulty = lambda method, path: not is_write(method, path)
     backend.faults = ["503", "ok", "reset", "500", "ok", "half", "silent", "503"]
-    result = writer(impatient(server)).write(documents(24))
+    result = writer(impatient(server, backend)).write(documents(24))
     assert (result.written, result.unchanged, result.failed) == (16, 8, ())
     assert backend.faults == []
 
@@ -70,7 +73,7 @@ def test_reads_of_the_writer_are_repeated_too(server: QdrantClient, backend: Bac
 @pytest.mark.filterwarnings("ignore:Api key is used with an insecure connection:UserWarning")
 def test_a_client_that_is_refused_stops_at_once(backend: Backend, status: str, reading: bool) -> None:
     with serving(backend) as port:
-        client = QdrantClient(f"http://127.0.0.1:{port}", api_key=KEY, check_compatibility=False)
+        client = open_client(port, api_key=KEY)
         held = writer(client)
         if reading:
             backend.faulty = lambda method, path: method == "POST"
@@ -179,9 +182,11 @@ def write_part(url: str, first: int, last: int, ready: Any) -> None:
     """What each of several processes does."""
     torch.set_num_threads(1)
     model = JaColBERT.from_pretrained()
-    client = QdrantClient(url, check_compatibility=False)
-    ready.wait(60)
-    held = QdrantWriter(QdrantStore(client, "documents"), model, batch=16, retries=QUICK, text_key=None)
+    client = QdrantClient(url, check_compatibility=False, timeout=PATIENCE)
+    ready.wait(PATIENCE)
+    # more tries than there are faults, all of which may befall one process
+    retries = Retries(times=8, first_pause=0.001, longest_pause=0.01)
+    held = QdrantWriter(QdrantStore(client, "documents"), model, batch=16, retries=retries, text_key=None)
     assert held.write(texts()[first:last]).failed == ()
     client.close()
 
@@ -201,7 +206,7 @@ def test_several_processes_write_overlapping_documents(server: QdrantClient, bac
     for child in children:
         child.start()
     for child in children:
-        child.join(120)
+        child.join(PATIENCE)
     assert [child.exitcode for child in children] == [0, 0, 0]
     assert backend.created == 1
     store = QdrantStore(server, "documents")
@@ -232,7 +237,7 @@ def test_a_full_disk(tmp_path: Path) -> None:
     receiving, sending = context.Pipe(duplex=False)
     child = context.Process(target=write_to_disk, args=(str(tmp_path / "q"), 65_536, sending))
     child.start()
-    child.join(60)
+    child.join(PATIENCE)
     assert child.exitcode == 0
     assert receiving.poll()
     said, written, failed = receiving.recv()
@@ -298,5 +303,5 @@ def test_a_folder_that_may_not_be_written() -> None:
     with TemporaryDirectory() as path:
         child = real_processes().Process(target=write_to_folder, args=(path,))
         child.start()
-        child.join(60)
+        child.join(PATIENCE)
         assert child.exitcode == 0

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from itertools import count
 from typing import Any
 
 import grpc
@@ -25,12 +26,15 @@ from jacolbert_integrations.qdrant import FixedDimensional, Lexical, MeanPooled,
 from jacolbert_integrations.qdrant import points as points_module
 from jacolbert_integrations.qdrant.points import qdrant_id
 from jacolbert_integrations.qdrant.retrying import REJECTED, describe, may_pass
-from jacolbert_integrations.types import Document, Query
+from jacolbert_integrations.types import Document, Hits, Query
 
+from .conftest import PATIENCE
+from .test_qdrant_server import reserved_port
 from .test_stores import IDENTITY, QUERY, points, vectors
-from .test_writer import QUICK, Encoder, check, documents, writer
+from .test_writer import QUICK, Encoder, check, documents, noted_pauses, noted_requests, writer
 
 MESSAGE_LIMIT = 64 * 2**20
+PATIENT = Retries(times=100_000, first_pause=0.001, longest_pause=0.01)
 
 
 class Backend:
@@ -85,7 +89,7 @@ class Service:
         if fault == "lost":
             context.abort(grpc.StatusCode.UNAVAILABLE, "connection lost")
         if fault == "late":
-            self.backend.let_go.wait(60)
+            self.backend.let_go.wait(PATIENCE)
 
 
 class Collections(Service, messages.CollectionsServicer):
@@ -225,8 +229,21 @@ def serving(backend: Backend, port: int = 0) -> Iterator[int]:
 def open_client(port: int, **options: Any) -> QdrantClient:
     """Nothing listens at its REST port."""
     return QdrantClient(
-        host="127.0.0.1", port=9, grpc_port=port, prefer_grpc=True, check_compatibility=False, pool_size=1, **options
-    )
+        host="127.0.0.1", port=9, grpc_port=port, prefer_grpc=True, check_compatibility=False, pool_size=1,
+        timeout=PATIENCE, **options,
+    )  # fmt: skip
+
+
+def impatient(client: QdrantClient, backend: Backend) -> QdrantClient:
+    """The client, which waits for a moment only for an answer that will be late: no other is, however slow it is."""
+    stub = client._client.grpc_points  # type: ignore[attr-defined]
+    upsert = stub.Upsert
+
+    def hurried(request: Any, timeout: float, **options: Any) -> Any:
+        return upsert(request, timeout=0.05 if backend.faults[:1] == ["late"] else timeout, **options)
+
+    stub.Upsert = hurried
+    return client
 
 
 @pytest.fixture
@@ -316,7 +333,8 @@ def test_writes_and_leaves_alone(client: QdrantClient) -> None:
     check(writer(client).store, [*documents(20), *documents(35, "、改")[20:]])
 
 
-def test_faults_that_pass_are_survived(client: QdrantClient, backend: Backend) -> None:
+def test_faults_that_pass_are_survived(client: QdrantClient, backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses = noted_pauses(monkeypatch)
     backend.faults = [
         "UNAVAILABLE", "ok", "lost", "INTERNAL", "ok", "DEADLINE_EXCEEDED", "ABORTED", "UNKNOWN", "ok", "busy",
         "CANCELLED", "FAILED_PRECONDITION", "RESOURCE_EXHAUSTED",
@@ -324,15 +342,16 @@ def test_faults_that_pass_are_survived(client: QdrantClient, backend: Backend) -
     result = writer(client).write(documents(60))
     assert (result.written, result.failed) == (60, ())
     assert backend.faults == []
+    assert (len(pauses), max(pauses)) == (10, 1)  # what the server asked for when it was busy
     check(writer(client).store, documents(60))
 
 
 def test_an_answer_that_is_late(backend: Backend) -> None:
     with serving(backend) as port:
-        client = open_client(port, timeout=1)
-        client._client._timeout = 0.2  # type: ignore[attr-defined]
+        client = impatient(open_client(port), backend)
         backend.faults = ["ok", "late"]
-        assert writer(client).write(documents(24)).written == 24
+        assert writer(client, retries=PATIENT).write(documents(24)).written == 24
+        assert backend.faults == []
         check(writer(client).store, documents(24))
         backend.faults = ["late"] * 5
         with pytest.raises(GaveUpError, match=r"DEADLINE_EXCEEDED: .*; a client with a longer timeout may help"):
@@ -372,15 +391,19 @@ def test_a_server_that_is_gone_stops_the_writer(client: QdrantClient, backend: B
 
 
 def test_a_collection_deleted_under_the_writer(client: QdrantClient, backend: Backend) -> None:
+    held = writer(client)
+    sent = noted_requests(held)
+
     def reading() -> Iterator[Document]:
         for place, document in enumerate(documents(80)):
             if place == 40:
-                with backend.lock:
-                    backend.local.delete_collection("documents")
+                for _ in range(5):  # nothing is on its way any more
+                    assert sent.acquire(timeout=PATIENCE)
+                backend.local.delete_collection("documents")
             yield document
 
     with pytest.raises(WriteError, match=r"'documents' was deleted while it was written to\. Write again"):
-        writer(client).write(reading())
+        held.write(reading())
     assert writer(client).write(documents(80)).written == 80
 
 
@@ -415,19 +438,22 @@ def test_all_points_come_back(client: QdrantClient) -> None:
 
 
 def test_a_search_is_sent_again_by_who_wants_that(backend: Backend) -> None:
-    with serving(backend) as port:
+    with reserved_port() as port, ExitStack() as again:
         client = open_client(port)
-        store = bound(client)
-        store.upsert(points(5))
-        expected = store.search(QUERY, top_k=3)
-    with pytest.raises(grpc.RpcError):
-        store.search(QUERY, top_k=3)
-    with ExitStack() as again:
-        timer = threading.Timer(0.3, lambda: again.enter_context(serving(backend, port)))
-        timer.start()
-        found = Retries(times=30, first_pause=0.1, longest_pause=0.2).call(lambda: store.search(QUERY, top_k=3))
-        assert found == expected
-        timer.join()
+        with serving(backend, port):
+            store = bound(client)
+            store.upsert(points(5))
+            expected = store.search(QUERY, top_k=3)
+        with pytest.raises(grpc.RpcError):
+            store.search(QUERY, top_k=3)
+        tries = count()
+
+        def search() -> Hits:
+            if next(tries) == 2:
+                again.enter_context(serving(backend, port))
+            return store.search(QUERY, top_k=3)
+
+        assert PATIENT.call(search) == expected
         client.close()
 
 

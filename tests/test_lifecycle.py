@@ -29,6 +29,7 @@ from jacolbert_integrations.qdrant.clients import Client
 from jacolbert_integrations.texts import payload_text, text_reader
 from jacolbert_integrations.types import Document, TokenVectors
 
+from .conftest import PATIENCE
 from .test_stores import FLOAT32, IDENTITY
 from .test_writer import QUICK, Encoder, documents, vectors_of, writer
 
@@ -121,10 +122,12 @@ def test_no_moment_without_answers_while_the_model_changes(client: Client) -> No
     search = AliasSearch(client, "live", [as_model(Asking()), as_model(OtherAsking())])
     wrong: list[str] = []
     asked = {"documents": 0, "new": 0}
-    done = threading.Event()
+    begun, done = threading.Event(), threading.Event()
 
     def ask() -> None:
-        while not done.is_set() or not asked["new"]:
+        last = False
+        while not last and not wrong:
+            last = done.is_set()  # one search begins after all is done
             number = sum(asked.values()) % 60
             try:
                 hits = search.search(f"第{number}の文書", top_k=1)
@@ -133,13 +136,11 @@ def test_no_moment_without_answers_while_the_model_changes(client: Client) -> No
             except Exception as error:
                 wrong.append(repr(error))
             asked[search._target()] += 1
-            if sum(asked.values()) > 100_000 or wrong:
-                return
+            begun.set()
 
     thread = threading.Thread(target=ask)
     thread.start()
-    while not asked["documents"]:
-        pass
+    assert begun.wait(PATIENCE)
     result = reindex(client, "live", store(client, "new"), as_model(OtherEncoder()), alias="live", batch=5)
     done.set()
     thread.join()

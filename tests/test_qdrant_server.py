@@ -18,6 +18,7 @@ from importlib.metadata import version
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import httpx
 import numpy as np
 import pytest
 from qdrant_client import QdrantClient, models
@@ -27,6 +28,7 @@ from jacolbert_integrations.errors import AccessError, GaveUpError, ModelMismatc
 from jacolbert_integrations.qdrant import FixedDimensional, MeanPooled, Retries
 from jacolbert_integrations.qdrant.points import batches
 
+from .conftest import PATIENCE
 from .test_stores import IDENTITY, QUERY, points, vectors
 
 
@@ -67,6 +69,8 @@ class Backend:
         self.refused: set[str] = set()
         """Ids of which each write is refused."""
         self.largest = 32 * 2**20
+        self.withheld = threading.Semaphore(0)
+        """Counts the answers that are "late" or "silent", each when all else is done."""
         self.let_go = threading.Event()
         """Ends the waiting of those that do not answer."""
 
@@ -156,6 +160,10 @@ class Backend:
                     raise ValueError(f"Shard key {key} not found")
 
 
+TAKEN_FAULT = "x-fault"
+"""The header by which an impatient client says what becomes of its request."""
+
+
 class Handler(BaseHTTPRequestHandler):
     backend: Backend
 
@@ -172,7 +180,8 @@ class Handler(BaseHTTPRequestHandler):
             if backend.sent is not None:
                 parameters = {name: values[0] for name, values in parse_qs(address.query).items()}
                 backend.sent.append(Sent(self.command, path, parameters, body))
-            fault = "413" if len(raw) > backend.largest else backend.fault(self.command, path)
+            taken = self.headers.get(TAKEN_FAULT)
+            fault = "413" if len(raw) > backend.largest else taken or backend.fault(self.command, path)
             if fault == "reset":
                 self.hang_up()
                 return
@@ -189,7 +198,8 @@ class Handler(BaseHTTPRequestHandler):
                     self.reply(404 if missing else 400, {"status": {"error": str(error)}})
                     return
         if fault in ("late", "silent"):
-            backend.let_go.wait(60)
+            backend.withheld.release()
+            backend.let_go.wait(PATIENCE)
         if fault in ("late", "silent", "lost"):
             self.hang_up()
         elif fault == "other":
@@ -231,6 +241,19 @@ def serving(backend: Backend, port: int = 0) -> Iterator[int]:
         thread.join()
 
 
+@contextmanager
+def reserved_port() -> Iterator[int]:
+    """A port at which connections are refused until a server is started there: nobody else can take it meanwhile."""
+    with socket.socket() as holder:
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the servers themselves do
+        holder.bind(("127.0.0.1", 0))
+        yield holder.getsockname()[1]
+
+
+def open_client(port: int, **options: Any) -> QdrantClient:
+    return QdrantClient(f"http://127.0.0.1:{port}", check_compatibility=False, timeout=PATIENCE, **options)
+
+
 @pytest.fixture
 def backend() -> Iterator[Backend]:
     made = Backend()
@@ -242,14 +265,25 @@ def backend() -> Iterator[Backend]:
 @pytest.fixture
 def server(backend: Backend) -> Iterator[QdrantClient]:
     with serving(backend) as port:
-        client = QdrantClient(f"http://127.0.0.1:{port}", check_compatibility=False)
+        client = open_client(port)
         yield client
         client.close()
 
 
-def impatient(client: QdrantClient) -> QdrantClient:
-    """The client, waiting for a fraction of the least second that it can be asked to wait."""
-    client.http.client._client.timeout = 0.2
+def impatient(client: QdrantClient, backend: Backend) -> QdrantClient:
+    """The client, which waits for a moment only where it knows that no answer will come.
+
+    However slow the server is, no other request times out. For this the client takes the faults, and tells the server.
+    """
+
+    def prepare(request: httpx.Request) -> None:
+        with backend.lock:
+            fault = backend.fault(request.method, request.url.path)
+        request.headers[TAKEN_FAULT] = fault
+        if fault in ("late", "silent"):
+            request.extensions["timeout"]["read"] = 0.05
+
+    client.http.client._client.event_hooks = {"request": [prepare]}
     return client
 
 

@@ -20,6 +20,7 @@ from jacolbert_integrations.llama_index import to_documents
 from jacolbert_integrations.qdrant import EdgeClient, reindex
 from jacolbert_integrations.qdrant.clients import turn
 
+from .conftest import PATIENCE
 from .test_lifecycle import as_model
 from .test_stores import FLOAT32, IDENTITY, QUERY, vectors
 from .test_writer import Encoder, documents, writer
@@ -136,7 +137,7 @@ def test_a_page_is_read_while_another_is_looked_at(client: QdrantClient) -> None
     reading = store.points(batch=5)
     next(reading)
     with ThreadPoolExecutor(1) as pool:
-        assert pool.submit(store.count).result(timeout=30) == 20
+        assert pool.submit(store.count).result(timeout=PATIENCE) == 20
     assert len(list(reading)) == 19
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import multiprocessing
-import os
 import random
 import signal
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
@@ -19,12 +19,13 @@ from qdrant_client import QdrantClient
 
 from jacolbert_integrations import JaColBERT, Point, QdrantStore
 from jacolbert_integrations.errors import GaveUpError, InputError, ModelMismatchError, TruncationWarning, WriteError
-from jacolbert_integrations.qdrant import FixedDimensional, Lexical, QdrantWriter, Retries
+from jacolbert_integrations.qdrant import FixedDimensional, Lexical, QdrantWriter, Retries, retrying
 from jacolbert_integrations.qdrant.clients import Client
 from jacolbert_integrations.qdrant.points import HASH_KEY, qdrant_id
 from jacolbert_integrations.qdrant.retrying import may_pass
 from jacolbert_integrations.types import Document, TokenVectors
 
+from .conftest import PATIENCE
 from .test_qdrant_server import Backend, backend, server
 from .test_stores import DIMENSION, IDENTITY
 
@@ -86,6 +87,13 @@ def client() -> Iterator[QdrantClient]:
     opened.close()
 
 
+def noted_pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The pauses between tries, in seconds, none of which is made."""
+    pauses: list[float] = []
+    monkeypatch.setattr(retrying, "time", SimpleNamespace(sleep=pauses.append))
+    return pauses
+
+
 @pytest.fixture(params=["local", "rest"])
 def either(request: pytest.FixtureRequest) -> QdrantClient:
     return cast("QdrantClient", request.getfixturevalue("client" if request.param == "local" else "server"))
@@ -142,13 +150,13 @@ def test_what_cannot_be_written_is_reported_and_nothing_else_is_lost(either: Qdr
     assert writer(either, too_long="cut").write([Document("long", "長" * 51)]).written == 1
 
 
-def test_faults_that_pass_are_survived(server: QdrantClient, backend: Backend) -> None:
+def test_faults_that_pass_are_survived(server: QdrantClient, backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses = noted_pauses(monkeypatch)
     backend.faults = ["500", "ok", "reset", "lost", "503", "ok", "lost", "busy", "ok", "502"]
-    begun = time.monotonic()
     result = writer(server).write(documents(60))
     assert (result.written, result.failed) == (60, ())
     assert backend.faults == []
-    assert time.monotonic() - begun > 1  # what the server asked for when it was busy
+    assert (len(pauses), max(pauses)) == (7, 1)  # what the server asked for when it was busy
     check(writer(server).store, documents(60))
 
 
@@ -186,15 +194,30 @@ def test_a_server_that_is_gone_stops_the_writer(server: QdrantClient, backend: B
     check(writer(server).store, documents(500))
 
 
+def noted_requests(held: QdrantWriter) -> threading.Semaphore:
+    """Counts the requests in which a writer sends points, each when it is done."""
+    sent, send = threading.Semaphore(0), held.store.send
+
+    def noted(points: Sequence[Point], **options: Any) -> None:
+        send(points, **options)
+        sent.release()
+
+    held.store.send = noted  # type: ignore[method-assign]
+    return sent
+
+
 def test_a_collection_deleted_under_the_writer(server: QdrantClient, backend: Backend) -> None:
+    held = writer(server)
+    sent = noted_requests(held)
+
     def reading() -> Iterator[Document]:
         for place, document in enumerate(documents(80)):
             if place == 40:
-                time.sleep(0.2)
+                for _ in range(5):  # nothing is on its way any more
+                    assert sent.acquire(timeout=PATIENCE)
                 backend.local.delete_collection("documents")
             yield document
 
-    held = writer(server)
     with pytest.raises(WriteError, match=r"'documents' was deleted while it was written to\. Write again"):
         held.write(reading())
     assert held.write(documents(80)).written == 80
@@ -224,28 +247,28 @@ def test_memory_is_flat(server: QdrantClient) -> None:
 
 
 def test_encoding_and_sending_overlap(server: QdrantClient) -> None:
-    events: list[str] = []
+    """The first batch is not sent before the second is being encoded: who took turns would wait here for ever."""
+    begun = threading.Event()
 
-    class Slow(Encoder):
+    class Watched(Encoder):
+        calls = 0
+
         def encode_document(self, texts: Sequence[str], *, show_progress_bar: bool | None = None) -> list[TokenVectors]:
-            events.append("encode")
-            time.sleep(0.05)
-            events.append("encoded")
+            self.calls += 1
+            if self.calls == 2:
+                begun.set()
             return super().encode_document(texts)
 
-    held = writer(server, Slow(), batch=2)
+    held, overlapped = writer(server, Watched(), batch=2), []
     send = held.store.send
 
-    def slow(points: Sequence[Point], **options: Any) -> None:
-        events.append("send")
-        time.sleep(0.05)
+    def waiting(points: Sequence[Point], **options: Any) -> None:
+        overlapped.append(begun.wait(PATIENCE))
         send(points, **options)
-        events.append("sent")
 
-    held.store.send = slow  # type: ignore[method-assign]
+    held.store.send = waiting  # type: ignore[method-assign]
     held.write(documents(8))
-    within = [events[i + 1] for i, event in enumerate(events[:-1]) if event == "encode"]
-    assert "send" in within or "sent" in within
+    assert overlapped == [True] * 4
 
 
 def test_first_stages_are_written_too(either: QdrantClient) -> None:
@@ -288,8 +311,7 @@ def test_bad_arguments(client: QdrantClient) -> None:
 
 
 def test_pauses_double_and_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    pauses: list[float] = []
-    monkeypatch.setattr(time, "sleep", pauses.append)
+    pauses = noted_pauses(monkeypatch)
 
     def fail() -> None:
         raise ConnectionError("refused")
@@ -319,30 +341,29 @@ def test_with_a_real_model(mini: JaColBERT, client: QdrantClient) -> None:
 
 def write_all(url: str, count: int) -> None:
     """What the process that is killed does."""
-    client = QdrantClient(url, check_compatibility=False)
+    client = QdrantClient(url, check_compatibility=False, timeout=PATIENCE)
     writer(client, batch=16).write(documents(count))
     client.close()
 
 
 def test_killed_again_and_again_it_ends_with_the_right_points(server: QdrantClient, backend: Backend) -> None:
     context = multiprocessing.get_context("forkserver")
-    url, count, kills, rng = str(server._client.rest_uri), 2_000, 0, random.Random(1)  # type: ignore[attr-defined]
-    before = 0
-    while kills < 20:
+    url, count, kills, rng = str(server._client.rest_uri), 800, 0, random.Random(1)  # type: ignore[attr-defined]
+    while kills < 12:
+        # at a random moment after it has written something more
+        goal = len(backend.requests) + rng.randrange(1, 60)
         child = context.Process(target=write_all, args=(url, count))
         child.start()
-        # at a random moment after it has written something more
-        deadline = time.monotonic() + 60
-        goal = before + rng.randrange(1, 60)
+        deadline = time.monotonic() + PATIENCE
         while len(backend.requests) < goal and child.is_alive() and time.monotonic() < deadline:
             time.sleep(0.001)
-        assert child.pid is not None
-        if child.is_alive():
-            os.kill(child.pid, signal.SIGKILL)
-            kills += 1
+        child.kill()
         child.join()
-        before = len(backend.requests)
+        assert child.exitcode in (0, -signal.SIGKILL)
         if child.exitcode == 0:  # it was done before: begin anew
-            backend.local.delete_collection("documents")
+            with backend.lock:
+                backend.local.delete_collection("documents")
+        else:
+            kills += 1
     write_all(url, count)
     check(writer(server).store, documents(count))

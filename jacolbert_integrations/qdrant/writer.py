@@ -378,7 +378,7 @@ class _Run:
         """Notes documents that no try could write; after some batches of them in a row, gives up."""
         self.failed += [FailedDocument(point.id, reason) for point in points]
         self.lost_in_a_row += 1
-        if self.lost_in_a_row == _LOST_IN_A_ROW:
+        if self.lost_in_a_row >= _LOST_IN_A_ROW:
             self.stop(
                 f"{_LOST_IN_A_ROW} requests in a row failed after all retries ({reason}). Write again when the server "
                 "answers: what is there already is not sent again."
