@@ -30,6 +30,8 @@ _ENVIRONMENT = {
     "PYTHONWARNINGS": "ignore:IProgress not found",  # tqdm misses ipywidgets, which nothing here needs
 }
 
+_PATIENCE = 600  # seconds: only what hangs takes so long
+
 # A path from the root, but not of an address in the net or the end of an HTML element; and a place in memory.
 _OF_A_MACHINE = re.compile(r"(?<![\w.:/<])/[\w.-]+/[\w./-]*|\b[A-Z]:\\\w+|\b0x[0-9a-f]{6,}\b")
 
@@ -68,7 +70,15 @@ def executed(notebook: NotebookNode, folder: Path) -> NotebookNode:
             transport="ipc",
             ip=f"{settings}/kernel",
         )
-        client = NotebookClient(fresh, km=kernel, timeout=300, record_timing=False)
+        client = NotebookClient(
+            fresh,
+            km=kernel,
+            timeout=_PATIENCE,
+            startup_timeout=_PATIENCE,
+            iopub_timeout=_PATIENCE,  # after which it would go on without the rest of a cell's outputs
+            raise_on_iopub_timeout=True,
+            record_timing=False,
+        )
         client.execute(cwd=str(folder), env={**os.environ, **_ENVIRONMENT, "IPYTHONDIR": settings}, cleanup_kc=True)
     fresh["metadata"] = deepcopy(METADATA)
     for cell in code_cells(fresh):

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
-from threading import Event
 from typing import Any
 
 import pytest
@@ -16,6 +14,8 @@ from llama_index.core.schema import Document, IndexNode, NodeWithScore, TextNode
 from llama_index.core.vector_stores.types import VectorStoreQuery
 
 from jacolbert_integrations import JaColBERT, JaColBERTRerank, JaColBERTRetriever, JaColBERTVectorStore
+
+from .waiting import FreeLoop
 
 TEXTS = {"tokyo": "東京は日本の首都である。", "cat": "猫は魚や肉を食べる。"}
 QUESTION = "日本の首都はどこですか。"
@@ -50,31 +50,6 @@ class Parts:
 @pytest.fixture
 def parts(mini: JaColBERT) -> Parts:
     return Parts(mini)
-
-
-class FreeLoop:
-    """Makes a model wait, whenever it encodes, until the event loop has gone on meanwhile."""
-
-    def __init__(self, model: JaColBERT, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.encoded: list[str] = []
-        self._loop: asyncio.AbstractEventLoop | None = None
-        for method in (QUERY, DOCUMENT):
-            monkeypatch.setattr(model, method, self._waiting(method, getattr(model, method)))
-
-    def _waiting(self, method: str, real: Callable[..., Any]) -> Callable[..., Any]:
-        def encode(texts: list[str], **options: Any) -> Any:
-            assert self._loop is not None
-            went_on = Event()
-            self._loop.call_soon_threadsafe(went_on.set)
-            assert went_on.wait(timeout=20), f"{method} holds up the event loop"
-            self.encoded.append(method)
-            return real(texts, **options)
-
-        return encode
-
-    async def run(self, call: Callable[[], Awaitable[Any]]) -> None:
-        self._loop = asyncio.get_running_loop()
-        await call()
 
 
 WAYS: dict[str, tuple[set[str], Callable[[Parts], Awaitable[Any]]]] = {
@@ -126,6 +101,8 @@ WAYS: dict[str, tuple[set[str], Callable[[Parts], Awaitable[Any]]]] = {
 @pytest.mark.parametrize("way", WAYS)
 def test_the_loop_is_free(way: str, parts: Parts, mini: JaColBERT, monkeypatch: pytest.MonkeyPatch) -> None:
     expected, call = WAYS[way]
-    model = FreeLoop(mini, monkeypatch)
-    asyncio.run(model.run(lambda: call(parts)))
-    assert set(model.encoded) == expected
+    loop = FreeLoop()
+    for method in (QUERY, DOCUMENT):
+        monkeypatch.setattr(mini, method, loop.waiting(getattr(mini, method)))
+    loop.run(lambda: call(parts))
+    assert set(loop.calls) == expected

@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import multiprocessing
-import subprocess
-import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +15,8 @@ from llama_index.core.storage.docstore import SimpleDocumentStore
 
 from jacolbert_integrations import JaColBERT, JaColBERTSentenceSplitter, JaColBERTVectorStore
 from jacolbert_integrations.types import TokenVectors
+
+from .processes import in_another_process, two_processes, workers  # noqa: F401 - fixtures
 
 TEXTS = {
     "tokyo": "東京は日本の首都であり、人口は約千四百万人である。",
@@ -55,34 +52,6 @@ def encoded(mini: JaColBERT, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(mini, "encode_document", encode)
     return texts
-
-
-class Workers(ProcessPoolExecutor):
-    """Two processes that LlamaIndex uses in place of those that it starts anew for each run, which takes seconds."""
-
-    def __init__(self) -> None:
-        # LlamaIndex's arun forks, which newer Pythons warn of in a process with threads; its run starts them as here.
-        super().__init__(2, mp_context=multiprocessing.get_context("spawn"))
-
-    def Pool(self, processes: int) -> AbstractContextManager[Workers]:
-        assert processes == 2
-        return nullcontext(self)
-
-    def starmap(self, function: Callable[..., Any], arguments: Iterable[tuple[Any, ...]]) -> list[Any]:
-        return [future.result() for future in [self.submit(function, *own) for own in arguments]]
-
-
-@pytest.fixture(scope="module")
-def workers() -> Iterator[Workers]:
-    with Workers() as workers:
-        yield workers
-
-
-@pytest.fixture
-def two_processes(workers: Workers, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(multiprocessing, "cpu_count", lambda: 2)
-    monkeypatch.setattr(multiprocessing, "get_context", lambda method: workers)
-    monkeypatch.setattr("llama_index.core.ingestion.pipeline.ProcessPoolExecutor", lambda max_workers: workers.Pool(2))
 
 
 def texts_of(store: JaColBERTVectorStore) -> list[str]:
@@ -160,24 +129,28 @@ def test_a_splitter_that_fails_costs_the_old_version_until_the_next_run(
     assert encoded == [*TEXTS.values(), NEW_CAT]
 
 
+def found_in(index: VectorStoreIndex) -> list[str | None]:
+    found = index.as_retriever(similarity_top_k=2).retrieve("猫は何を食べますか。")
+    return [node.node.ref_doc_id for node in found]
+
+
+def asked_and_updated(folder: Path) -> tuple[str, list[str | None], list[str | None]]:
+    """What the other process does: the place, the documents that are there, and those that it finds."""
+    store = JaColBERTVectorStore.from_persist_dir(folder)
+    index = store.as_index(StorageContext.from_defaults(vector_store=store, persist_dir=str(folder)))
+    known, found = sorted(str(node.ref_doc_id) for node in store.get_nodes()), found_in(index)
+    index.update_ref_doc(Document(id_="cat", text=NEW_CAT))
+    index.storage_context.persist(folder)
+    return store.place, [*known], found
+
+
 def test_another_process_reads_what_was_in_memory(store: JaColBERTVectorStore, tmp_path: Path) -> None:
     context = StorageContext.from_defaults(vector_store=store)
     VectorStoreIndex.from_documents(documents(**TEXTS), storage_context=context, embed_model=store.embed_model)
     context.persist(tmp_path)
-    program = f"""
-from llama_index.core import Document, StorageContext
-from jacolbert_integrations import JaColBERTVectorStore
-store = JaColBERTVectorStore.from_persist_dir({str(tmp_path)!r})
-index = store.as_index(StorageContext.from_defaults(vector_store=store, persist_dir={str(tmp_path)!r}))
-print(store.place, *sorted(node.ref_doc_id for node in store.get_nodes()))
-print(*[node.node.ref_doc_id for node in index.as_retriever(similarity_top_k=2).retrieve("猫は何を食べますか。")])
-index.update_ref_doc(Document(id_="cat", text={NEW_CAT!r}))
-index.storage_context.persist({str(tmp_path)!r})
-"""
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    here = store.as_index().as_retriever(similarity_top_k=2).retrieve("猫は何を食べますか。")
-    expected = [":memory: cat fuji tokyo", " ".join(str(node.node.ref_doc_id) for node in here)]
-    assert done.stdout.splitlines() == expected
-    assert expected[1].startswith("cat")
+    place, known, found = in_another_process(asked_and_updated, tmp_path)
+    assert (place, known) == (":memory:", ["cat", "fuji", "tokyo"])
+    assert found == found_in(store.as_index())
+    assert found[0] == "cat"
     again = JaColBERTVectorStore.from_persist_dir(tmp_path)
     assert texts_of(again) == sorted([TEXTS["tokyo"], TEXTS["fuji"], NEW_CAT])

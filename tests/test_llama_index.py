@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import pickle
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import pytest
-from llama_index.core import QueryBundle, Settings
+from llama_index.core import Settings
 from llama_index.core.base.base_retriever import BaseRetriever
 from llama_index.core.callbacks import CallbackManager, CBEventType, LlamaDebugHandler
 from llama_index.core.instrumentation.events import BaseEvent
@@ -41,6 +40,8 @@ from jacolbert_integrations.qdrant import QdrantWriter, reindex
 from jacolbert_integrations.sources import ModelSource
 from jacolbert_integrations.texts import payload_text
 from jacolbert_integrations.types import TokenVectors
+
+from .waiting import FreeLoop
 
 TEXTS = {
     "tokyo": ("東京は日本の首都であり、人口は約千四百万人である。", 1868),
@@ -228,25 +229,12 @@ def test_native_and_unsupported_filters(retriever: JaColBERTRetriever) -> None:
 
 
 def test_async_gives_the_same_and_leaves_the_loop_free(retriever: JaColBERTRetriever) -> None:
-    real = retriever._search
-
-    def slow(bundles: Sequence[QueryBundle]) -> list[list[NodeWithScore]]:
-        time.sleep(0.2)
-        return real(bundles)
-
-    retriever._search = slow  # type: ignore[method-assign]
-
-    async def run() -> tuple[list[NodeWithScore], int]:
-        ticks = 0
-        task = asyncio.ensure_future(retriever.aretrieve("日本の首都は？"))
-        while not task.done():
-            await asyncio.sleep(0.01)
-            ticks += 1
-        return task.result(), ticks
-
-    found, ticks = asyncio.run(run())
-    assert ticks >= 5
-    assert [(n.node_id, n.score) for n in found] == [(n.node_id, n.score) for n in retriever.retrieve("日本の首都は？")]
+    expected = retriever.retrieve("日本の首都は？")
+    loop = FreeLoop()
+    retriever._search = loop.waiting(retriever._search)  # type: ignore[method-assign]
+    found = loop.run(lambda: retriever.aretrieve("日本の首都は？"))
+    assert loop.calls == ["_search"]
+    assert [(n.node_id, n.score) for n in found] == [(n.node_id, n.score) for n in expected]
 
 
 def test_events_and_callbacks(store: MultiVectorStore, mini: JaColBERT, events: list[BaseEvent]) -> None:

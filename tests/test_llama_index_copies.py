@@ -50,6 +50,8 @@ from jacolbert_integrations import (
 from jacolbert_integrations.errors import InputError
 from jacolbert_integrations.llama_index import Provenance, ScoredNode
 
+from .conftest import PATIENCE
+
 QUESTION = "日本で一番高い山は？"
 NODES = [TextNode(id_=text, text=text, metadata={"n": len(text)}) for text in ("富士山は一番高い。", "猫は小さい。")]
 
@@ -130,7 +132,7 @@ class Looking(Workflow):
     """Keeps what it finds in its context, and sends it on."""
 
     def __init__(self, retriever: JaColBERTRetriever) -> None:
-        super().__init__(timeout=60)
+        super().__init__(timeout=PATIENCE)
         self.retriever = retriever
 
     @workflow_step

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import pickle
 import shutil
@@ -27,6 +26,8 @@ from jacolbert_integrations.sources import ModelSource
 from jacolbert_integrations.squad import read_squad
 
 from .conftest import JAQUAD_EXCERPT
+from .processes import two_processes, workers  # noqa: F401 - fixtures
+from .waiting import FreeLoop
 
 SENTENCES = ["猫がいる。", "犬もいる！", "鳥は「魚も。」", "と言う。"]
 
@@ -213,7 +214,7 @@ def test_what_cannot_be(mini: JaColBERT) -> None:
 JAPANESE = st.text(alphabet="猫犬いるa1 。！？、」』（）\n\u3000\r🐈\u200d", max_size=120)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(JAPANESE, JAPANESE.filter(lambda text: len(text) < 30), st.integers(0, 3))
 def test_chunks_fit_cover_the_text_and_know_their_place(mini: JaColBERT, text: str, title: str, overlap: int) -> None:
     splitter = JaColBERTSentenceSplitter(mini, chunk_size=60, sentence_overlap=overlap)
@@ -232,7 +233,7 @@ def test_chunks_fit_cover_the_text_and_know_their_place(mini: JaColBERT, text: s
     assert not text[at:].strip()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(JAPANESE, max_size=4), st.integers(0, 2))
 def test_alone_as_among_others(mini: JaColBERT, texts: list[str], overlap: int) -> None:
     splitter = JaColBERTSentenceSplitter(mini, chunk_size=12, sentence_overlap=overlap)
@@ -245,7 +246,7 @@ def test_alone_as_among_others(mini: JaColBERT, texts: list[str], overlap: int) 
     assert content(parsed(splitter, documents)) == alone
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.text(alphabet="猫犬。\n🐈\ud83d\udc08\x00 ", max_size=60))
 def test_texts_that_are_no_valid_unicode(mini: JaColBERT, text: str) -> None:
     splitter = JaColBERTSentenceSplitter(mini, chunk_size=10)
@@ -349,23 +350,20 @@ def test_callbacks(mini: JaColBERT) -> None:
     assert len(debug.get_event_pairs(CBEventType.CHUNKING)) == 2
 
 
-def test_async_gives_the_same_and_leaves_the_loop_free(mini: JaColBERT, article: str) -> None:
+def test_async_gives_the_same_and_leaves_the_loop_free(
+    mini: JaColBERT, article: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     splitter = JaColBERTSentenceSplitter(mini, chunk_size=100)
-    documents = [Document(text=article) for _ in range(10)]
-
-    async def run() -> tuple[list[BaseNode], int]:
-        ticks = 0
-        task = asyncio.ensure_future(splitter.aget_nodes_from_documents(documents))
-        while not task.done():
-            await asyncio.sleep(0.001)
-            ticks += 1
-        return task.result(), ticks
-
-    nodes, ticks = asyncio.run(run())
-    assert ticks >= 5
-    assert [n.get_content() for n in nodes] == [n.text for n in parsed(splitter, documents)]
+    documents = [Document(text=article) for _ in range(2)]
+    expected = [node.text for node in parsed(splitter, documents)]
+    loop = FreeLoop()
+    monkeypatch.setattr(mini, "document_lengths", loop.waiting(mini.document_lengths))
+    nodes = loop.run(lambda: splitter.aget_nodes_from_documents(documents))
+    assert set(loop.calls) == {"document_lengths"}
+    assert [node.get_content() for node in nodes] == expected
 
 
+@pytest.mark.usefixtures("two_processes")
 def test_in_a_pipeline_of_processes() -> None:
     documents = [Document(text="猫がいる。犬もいる。" * 9, id_=f"d{i}") for i in range(4)]
     splitter = JaColBERTSentenceSplitter(chunk_size=30)

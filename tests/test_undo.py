@@ -20,6 +20,8 @@ from jacolbert_integrations.llama_index.undo import RecentlyDeleted
 from jacolbert_integrations.qdrant import Lexical
 from jacolbert_integrations.types import TokenVectors
 
+from .conftest import PATIENCE
+
 TEXTS = {
     "tokyo": "東京は日本の首都であり、人口は約千四百万人である。",
     "fuji": "富士山は静岡県と山梨県にまたがる日本で一番高い山である。",
@@ -128,7 +130,7 @@ def test_who_waits_for_a_thread_keeps_its_old_version(
     async def run() -> None:
         loop = asyncio.get_running_loop()
         loop.set_default_executor(ThreadPoolExecutor(1))
-        blocked = asyncio.ensure_future(asyncio.to_thread(busy.wait, 30))
+        blocked = asyncio.ensure_future(asyncio.to_thread(busy.wait, PATIENCE))
         await asyncio.sleep(0)
         adding = asyncio.ensure_future(memory.async_add([TextNode(id_="cat", text="猫は寝る。")]))
         await asyncio.sleep(0)
@@ -153,14 +155,14 @@ def test_what_is_deleted_while_others_add_is_kept(
     def encode(texts: list[str], **options: Any) -> list[TokenVectors]:
         if "犬は走る。" in texts:
             started.set()
-            assert go_on.wait(timeout=30)
+            assert go_on.wait(PATIENCE)
         return failing(texts, **options)
 
     monkeypatch.setattr(mini, "encode_document", encode)
 
     async def run() -> None:
         other = asyncio.ensure_future(memory.async_add([TextNode(id_="dog", text="犬は走る。")]))
-        assert await asyncio.to_thread(started.wait, 30)
+        assert await asyncio.to_thread(started.wait, PATIENCE)
         await memory.adelete("cat")
         go_on.set()
         await other

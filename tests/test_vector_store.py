@@ -6,9 +6,7 @@ import asyncio
 import importlib.util
 import json
 import pickle
-import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from datetime import date
@@ -58,6 +56,8 @@ from jacolbert_integrations.llama_index.undo import RecentlyDeleted
 from jacolbert_integrations.places import open_store
 from jacolbert_integrations.qdrant import EdgeProcess, Lexical
 from jacolbert_integrations.types import TokenVectors
+
+from .processes import in_another_process
 
 TEXTS = {
     "tokyo": "東京は日本の首都であり、人口は約千四百万人である。",
@@ -239,27 +239,6 @@ def test_async_methods_hand_all_on(memory: JaColBERTVectorStore) -> None:
 
     asyncio.run(run())
     assert {node.node_id for node in memory.get_nodes()} == {"tokyo2", "fuji", "cat"}
-
-
-def test_the_loop_stays_free(memory: JaColBERTVectorStore, mini: JaColBERT, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = mini.encode_document
-
-    def slow(texts: list[str], **options: Any) -> list[TokenVectors]:
-        time.sleep(0.2)
-        return real(texts, **options)
-
-    monkeypatch.setattr(mini, "encode_document", slow)
-
-    async def run() -> int:
-        ticks = 0
-        task = asyncio.ensure_future(memory.async_add([TextNode(id_="n", text="猫")]))
-        while not task.done():
-            await asyncio.sleep(0.01)
-            ticks += 1
-        assert task.result() == ["n"]
-        return ticks
-
-    assert asyncio.run(run()) >= 5
 
 
 def test_nodes_by_ids_and_filters(store: JaColBERTVectorStore) -> None:
@@ -531,22 +510,20 @@ def test_a_folder_is_found_from_elsewhere(tmp_path: Path, mini: JaColBERT, monke
         assert JaColBERTVectorStore(place=place).place == place
 
 
+def asked(folder: Path) -> str | None:
+    """What the other process does: the document that answers the question, by what was persisted."""
+    with JaColBERTVectorStore.from_persist_dir(folder) as store:
+        context = StorageContext.from_defaults(vector_store=store, persist_dir=str(folder))
+        index = load_index_from_storage(context, embed_model=store.embed_model)
+        return index.as_retriever(similarity_top_k=1).retrieve(QUESTION)[0].node.ref_doc_id
+
+
 def test_another_process(tmp_path: Path, mini: JaColBERT) -> None:
     """A collection in a folder, written here, is asked there, through what was persisted."""
     store = JaColBERTVectorStore(mini, place=str(tmp_path / "edge"), collection="本")
     index_of(store).storage_context.persist(tmp_path / "storage")
     store.close()
-    program = f"""
-from llama_index.core import StorageContext, load_index_from_storage
-from jacolbert_integrations import JaColBERTVectorStore
-store = JaColBERTVectorStore.from_persist_dir({str(tmp_path / "storage")!r})
-context = StorageContext.from_defaults(vector_store=store, persist_dir={str(tmp_path / "storage")!r})
-index = load_index_from_storage(context, embed_model=store.embed_model)
-print(index.as_retriever(similarity_top_k=1).retrieve({QUESTION!r})[0].node.ref_doc_id)
-store.close()
-"""
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout.split()[-1] == "tokyo"
+    assert in_another_process(asked, tmp_path / "storage") == "tokyo"
     assert store.store.count() == 3  # opened again
     store.close()
 

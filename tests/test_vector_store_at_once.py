@@ -27,11 +27,15 @@ from jacolbert_integrations import (
     QdrantStore,
 )
 from jacolbert_integrations.errors import StoreError
+from jacolbert_integrations.llama_index import stores
 from jacolbert_integrations.llama_index.stores import _lock_of, using_store
 from jacolbert_integrations.sources import ModelSource
 from jacolbert_integrations.texts import payload_text
 from jacolbert_integrations.types import TokenVectors
 from jacolbert_integrations.windows import SPAN_KEY
+
+from .conftest import PATIENCE
+from .waiting import WatchedLock
 
 CATS = "".join(f"{i}番目の文は猫について述べている。" for i in range(80))
 DOGS = "".join(f"第{i}の段落では犬の話をしよう、と思う。" for i in range(80))
@@ -64,6 +68,13 @@ def of_document(name: str, node_id: str, text: str) -> TextNode:
     return TextNode(id_=node_id, text=text, relationships={NodeRelationship.SOURCE: RelatedNodeInfo(node_id=name)})
 
 
+def watched_lock_of(store: MultiVectorStore, monkeypatch: pytest.MonkeyPatch) -> WatchedLock:
+    """What those who use the store take turns by, from now on."""
+    lock = WatchedLock()
+    monkeypatch.setitem(stores._locks, getattr(store, "client", store), lock)
+    return lock
+
+
 # --- whole, or not at all ---
 
 
@@ -71,25 +82,26 @@ def of_document(name: str, node_id: str, text: str) -> TextNode:
 def test_one_long_node_from_two_threads(
     way: str, inner: MultiVectorStore, mini: JaColBERT, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The other writes between the first's two steps, if it can: then the first would remove its windows."""
+    """The other writes between the first's two steps, unless it has to wait: the first would remove its windows."""
     if way == "retriever":
         write: Callable[[Sequence[BaseNode]], Any] = JaColBERTRetriever(inner, mini).insert_nodes
     else:
         write = JaColBERTVectorStore(mini, inner).add
-    real, between, other_is_done = inner.delete, threading.Event(), threading.Event()
+    other_waits_or_is_done = watched_lock_of(inner, monkeypatch).somebody_waits
+    real, between = inner.upsert, threading.Event()
 
-    def delete(*arguments: Any, **options: Any) -> None:
+    def upsert(*arguments: Any, **options: Any) -> None:
+        real(*arguments, **options)
         if threading.current_thread() is first:
             between.set()
-            other_is_done.wait(timeout=0.5)
-        real(*arguments, **options)
+            assert other_waits_or_is_done.wait(PATIENCE)
 
-    monkeypatch.setattr(inner, "delete", delete)
+    monkeypatch.setattr(inner, "upsert", upsert)
     first = threading.Thread(target=write, args=([TextNode(id_="long", text=CATS)],))
     first.start()
-    assert between.wait(timeout=30)
+    assert between.wait(PATIENCE)
     write([TextNode(id_="long", text=DOGS)])
-    other_is_done.set()
+    other_waits_or_is_done.set()
     first.join()
     windows = sorted(inner.points(), key=lambda point: point.payload[SPAN_KEY])
     assert len(windows) > 2
@@ -107,7 +119,7 @@ def test_a_cancelled_task_whose_thread_goes_on(
     def encode(texts: list[str], **options: Any) -> list[TokenVectors]:
         if "猫は遊ぶ。" in texts:
             started.set()
-            assert go_on.wait(timeout=30)
+            assert go_on.wait(PATIENCE)
             if fails:
                 raise MemoryError("the encoder fails")
         return real(texts, **options)
@@ -116,7 +128,7 @@ def test_a_cancelled_task_whose_thread_goes_on(
 
     async def run() -> None:
         task = asyncio.ensure_future(memory.async_add([of_document("cats", "new", "猫は遊ぶ。")]))
-        assert await asyncio.to_thread(started.wait, 30)
+        assert await asyncio.to_thread(started.wait, PATIENCE)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
@@ -188,23 +200,26 @@ def test_other_things_that_are_closed_are_none_of_a_client() -> None:
 def test_closing_waits_for_who_uses_the_store(mini: JaColBERT, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = JaColBERTVectorStore(mini, place=str(tmp_path))
     store.add([TextNode(id_="cat", text="猫は魚を食べる。")])
+    close_waits_or_is_done = watched_lock_of(store.store, monkeypatch).somebody_waits
     real, searching, go_on = QdrantStore.search, threading.Event(), threading.Event()
 
     def search(*arguments: Any, **options: Any) -> Any:
         searching.set()
-        assert go_on.wait(timeout=30)
+        assert go_on.wait(PATIENCE)
         return real(*arguments, **options)
 
     monkeypatch.setattr(QdrantStore, "search", search)
     with ThreadPoolExecutor() as threads:
         asked = threads.submit(store.query, QUESTION)
-        assert searching.wait(timeout=30)
+        assert searching.wait(PATIENCE)
         closed = threads.submit(store.close)
-        with pytest.raises(TimeoutError):
-            closed.result(timeout=0.1)
+        closed.add_done_callback(lambda _: close_waits_or_is_done.set())
+        assert close_waits_or_is_done.wait(PATIENCE)
+        waits = not closed.done()
         go_on.set()
-        assert asked.result(timeout=30).ids == ["cat"]
-        closed.result(timeout=30)
+        assert asked.result(PATIENCE).ids == ["cat"]
+        closed.result(PATIENCE)
+    assert waits
     assert store.query(QUESTION).ids == ["cat"]  # opened again
     store.close()
 
@@ -239,7 +254,7 @@ def test_closing_between_many_queries(mini: JaColBERT, tmp_path: Path) -> None:
             asked.append(threads.submit(store.query, QUESTION))
             if number % 5 == 0:
                 store.close()
-        assert [future.result(timeout=30).ids for future in asked] == [["cat"]] * 40
+        assert [future.result(PATIENCE).ids for future in asked] == [["cat"]] * 40
 
 
 def test_who_asks_a_server_through_a_closed_client_is_told(mini: JaColBERT) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import multiprocessing
 import pickle
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -78,8 +79,9 @@ from jacolbert_integrations.qdrant import Lexical
 from jacolbert_integrations.texts import payload_text
 from jacolbert_integrations.types import TokenVectors
 
-from .conftest import STANFORD
+from .conftest import PATIENCE, STANFORD
 from .test_undo import fail_on
+from .waiting import FreeLoop
 
 TEXTS = {
     "tokyo": "東京は日本の首都であり、人口は約千四百万人である。",
@@ -194,19 +196,21 @@ def test_adding_asking_and_deleting_at_once(store: JaColBERTVectorStore) -> None
 def test_updates_at_once_of_which_one_fails(
     store: JaColBERTVectorStore, mini: JaColBERT, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """That others have succeeded meanwhile does not cost a document its old version."""
+    """That others succeed meanwhile does not cost a document its old version."""
     index = VectorStoreIndex.from_documents(
         documents(),
         storage_context=StorageContext.from_defaults(vector_store=store),
         embed_model=store.embed_model,
     )
-    real, others = mini.encode_document, Semaphore(0)
+    real, on_its_way, others = mini.encode_document, Event(), Semaphore(0)
 
     def encode(texts: list[str], **options: Any) -> list[TokenVectors]:
         if "新しい猫" in texts[0]:
-            assert others.acquire(timeout=30)
-            assert others.acquire(timeout=30)
+            on_its_way.set()
+            assert others.acquire(timeout=PATIENCE)
+            assert others.acquire(timeout=PATIENCE)
             raise MemoryError("the encoder fails")
+        assert on_its_way.wait(PATIENCE)  # before that, what is deleted may as well be deleted for good
         return real(texts, **options)
 
     monkeypatch.setattr(mini, "encode_document", encode)
@@ -239,24 +243,12 @@ def test_updates_at_once_of_which_one_fails(
 def test_nothing_blocks_the_loop(
     memory: JaColBERTVectorStore, monkeypatch: pytest.MonkeyPatch, method: str, call: Callable[..., Any]
 ) -> None:
-    """The store goes on when the loop says so, which it can only if it is free."""
+    """The store goes on when the loop has, which it can only if it is free."""
     memory.add(nodes())
-    real, free = getattr(memory.store, method), Event()
-
-    def waiting(*arguments: Any, **options: Any) -> Any:
-        assert free.wait(timeout=30)
-        return real(*arguments, **options)
-
-    monkeypatch.setattr(memory.store, method, waiting)
-
-    async def run() -> None:
-        task = asyncio.ensure_future(call(memory))
-        await asyncio.sleep(0.05)
-        assert not task.done()
-        free.set()
-        await task
-
-    asyncio.run(run())
+    loop = FreeLoop()
+    monkeypatch.setattr(memory.store, method, loop.waiting(getattr(memory.store, method)))
+    loop.run(lambda: call(memory))
+    assert method in loop.calls
 
 
 def test_two_vector_stores_over_one_collection(inner: MultiVectorStore, mini: JaColBERT) -> None:
@@ -712,6 +704,7 @@ def test_a_pipeline_of_two_processes(memory: JaColBERTVectorStore, monkeypatch: 
     """
     copy = Path(llama_index.core.__file__).parent / "_static" / "tiktoken_cache"
     monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(copy))
+    monkeypatch.setattr(multiprocessing, "cpu_count", lambda: 2)  # LlamaIndex uses no more than there are
     ingest = IngestionPipeline(
         transformations=[SentenceSplitter(), memory.embed_model],
         vector_store=memory,
