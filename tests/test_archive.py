@@ -451,7 +451,7 @@ def survives(path: Path, damaged: bytes) -> bool:
     return True
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(data=st.data())
 def test_no_flipped_bits_get_through(archive: tuple[Path, bytes], data: st.DataObject) -> None:
     path, whole = archive
@@ -462,7 +462,7 @@ def test_no_flipped_bits_get_through(archive: tuple[Path, bytes], data: st.DataO
     survives(path, bytes(damaged))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(data=st.data())
 def test_no_missing_bytes_get_through(archive: tuple[Path, bytes], data: st.DataObject) -> None:
     path, whole = archive
@@ -472,7 +472,7 @@ def test_no_missing_bytes_get_through(archive: tuple[Path, bytes], data: st.Data
     survives(path, whole[:start] + data.draw(st.binary(max_size=30)) + whole[start:])
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.binary(max_size=400))
 def test_any_bytes_are_refused(archive: tuple[Path, bytes], anything: bytes) -> None:
     assert not survives(archive[0], anything)

@@ -116,7 +116,7 @@ def test_broken_unicode_is_read_in_a_documented_way(model: JaColBERT) -> None:
     np.testing.assert_allclose(third, fourth, atol=1e-5)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.text(st.characters(), max_size=60))
 def test_any_text_at_all(text: str) -> None:
     vectors = MODEL.encode_document([text])[0]

@@ -5,11 +5,21 @@ from __future__ import annotations
 import json
 import os
 import runpy
+import shlex
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from jacolbert_integrations import JaColBERT, __version__
+from jacolbert_integrations.cli.main import main
+from jacolbert_integrations.training.outcome import TrainingResult
+from jacolbert_integrations.training.recipes import Recipe
+from jacolbert_integrations.training.records import Example
+from jacolbert_integrations.training.run import train
 
 from .conftest import JAQUAD_EXCERPT
 
@@ -31,20 +41,71 @@ def test_every_example_is_here() -> None:
     assert [file.name for file in EXAMPLES.glob("*.sh")] == ["post_training.sh"]
 
 
+@pytest.fixture
+def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An example that trains learns little here; how well models learn is seen in test_training_run.py."""
+
+    def briefly(model: JaColBERT, examples: Sequence[Example], folder: str, recipe: Recipe) -> TrainingResult:
+        return train(model, examples, folder, recipe.change(steps=4, warmup_steps=1))
+
+    monkeypatch.setattr("jacolbert_integrations.training.run.train", briefly)
+
+
+@pytest.mark.usefixtures("few_steps")
 @pytest.mark.parametrize("name", SHOWN)
 def test_example(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     runpy.run_path(str(EXAMPLES / name), run_name="__main__")
     assert SHOWN[name] in capsys.readouterr().out
 
 
-def test_post_training(tmp_path: Path) -> None:
-    commands = Path(sys.executable).parent
-    environment = os.environ | {"PATH": f"{commands}{os.pathsep}{os.environ['PATH']}", "STEPS": "2"}
-    data = [JAQUAD_EXCERPT, EXAMPLES / "data" / "jaquad-dev-excerpt.json"]
-    command = ["bash", str(EXAMPLES / "post_training.sh"), *map(str, data), str(tmp_path / "work")]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-3000:]
-    merge = json.loads((tmp_path / "work" / "merged" / "merge.json").read_text(encoding="utf-8"))
+ASKING = """#!/usr/bin/env bash
+printf '%q ' "$PWD" "$@" >&$ASK && echo >&$ASK && read -r status <&$ANSWER && exit $status
+"""
+
+
+def test_post_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Bash runs the script, and this process its commands, so that torch is not loaded for each of them."""
+    old, new = articles(JAQUAD_EXCERPT, 3, 6), articles(EXAMPLES / "data" / "jaquad-dev-excerpt.json", 0, 2)
+    (tmp_path / "old.json").write_text(json.dumps(old), encoding="utf-8")
+    (tmp_path / "new.json").write_text(json.dumps(new), encoding="utf-8")
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "jacolbert").write_text(ASKING)
+    (tmp_path / "bin" / "jacolbert").chmod(0o755)
+    asked, ask = os.pipe()
+    answer, answered = os.pipe()
+    environment = os.environ | {"ASK": str(ask), "ANSWER": str(answer), "STEPS": "2"}
+    environment["PATH"] = f"{tmp_path / 'bin'}{os.pathsep}{environment['PATH']}"
+    command = ["bash", str(EXAMPLES / "post_training.sh")]
+    command += [str(tmp_path / name) for name in ("old.json", "new.json", "work")]
+    output, ran = tmp_path / "output.txt", []
+    with (
+        output.open("wb") as said,
+        subprocess.Popen(command, env=environment, pass_fds=(ask, answer), stdout=said, stderr=said) as script,
+    ):
+        os.close(ask)
+        os.close(answer)
+        with os.fdopen(asked) as questions, os.fdopen(answered, "w", buffering=1) as answers:
+            for question in questions:
+                where, *arguments = shlex.split(question)
+                monkeypatch.chdir(where)
+                ran.append(arguments[0])
+                print(main(arguments), file=answers)
+    shown = capsys.readouterr()
+    assert script.returncode == 0, output.read_text(encoding="utf-8") + shown.err
+    assert ran == ["train", "negatives", "negatives", "teach", "teach", "train", "merge", "evaluate"]
+    merge = json.loads(output.read_text(encoding="utf-8"))  # what the script shows of it
     assert [member["name"] for member in merge["members"]] == ["base", "post"]
-    assert "439 examples, recipe v2.5, starting from base" in done.stdout
-    assert done.stdout.splitlines()[-4].startswith("merged ")
+    assert "102 examples, recipe pairs, starting from jacolbert-mini" in shown.out
+    assert "47 examples, recipe v2.5, starting from base" in shown.out  # 43, and a tenth as many of the old
+    assert shown.out.splitlines()[-4].startswith("merged ")
+
+
+def articles(file: Path, first: int, end: int) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return content | {"data": content["data"][first:end]}
+
+
+def test_the_command_is_installed() -> None:
+    command = Path(sys.executable).parent / "jacolbert"
+    done = subprocess.run([command, "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout == f"jacolbert {__version__}\n"

@@ -170,7 +170,7 @@ JSON = st.recursive(
 KEYS = st.text(min_size=1, max_size=5).filter(lambda key: not key.startswith("_"))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(metadata=st.dictionaries(KEYS, JSON, max_size=4), text=st.text(max_size=8), source=st.none() | KEYS)
 def test_any_node_comes_back_from_it(mini: JaColBERT, metadata: dict[str, Any], text: str, source: str | None) -> None:
     related = {} if source is None else {NodeRelationship.SOURCE: RelatedNodeInfo(node_id=source)}
@@ -274,7 +274,7 @@ FILTERS = st.recursive(
 Both = tuple[JaColBERTVectorStore, QdrantVectorStore]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(filters=FILTERS)
 def test_its_filters_choose_the_nodes_that_ours_choose(both: Both, filters: MetadataFilters) -> None:
     ours, store = both

@@ -136,7 +136,7 @@ def test_sums_are_in_float64() -> None:
     assert total.mean(torch.float32)["w"].item() == 2**22 + 1.0
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), min_size=1, max_size=6),
     st.lists(st.floats(0.001, 1000), min_size=1, max_size=7),
@@ -178,7 +178,7 @@ def test_slerp_is_linear_where_there_is_no_angle() -> None:
 VECTORS = st.lists(st.floats(-10, 10, width=32), min_size=6, max_size=6).map(torch.tensor)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(VECTORS, VECTORS, st.floats(0, 1))
 def test_slerp_properties(a: torch.Tensor, b: torch.Tensor, t: float) -> None:
     assert torch.equal(slerp_tensor(a, b, 0.0), a.double())

@@ -121,7 +121,7 @@ def passes(filters: MetadataFilters | MetadataFilter, values: dict[str, Any]) ->
             return all(results)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(filters=FILTERS)
 def test_every_store_filters_as_llama_index_does(stores: dict[str, MultiVectorStore], filters: MetadataFilters) -> None:
     expected = {name for name, values in NODES.items() if passes(filters, values)}

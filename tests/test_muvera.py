@@ -44,7 +44,7 @@ def plainly(matrix: TokenVectors, muvera: Muvera, *, document: bool) -> NDArray[
     return np.concatenate(blocks)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.integers(1, 40), min_size=1, max_size=6),
     st.integers(1, 5),
@@ -81,7 +81,7 @@ def test_many_documents_at_a_time() -> None:
     )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.integers(1, 50), max_size=30), st.integers(1, 2000))
 def test_what_is_encoded_at_once_is_bounded(lengths: list[int], floats: int) -> None:
     muvera = Muvera(4, 2, 2, 3)

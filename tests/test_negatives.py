@@ -211,7 +211,7 @@ def test_a_stopped_run_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
     assert cached.asked == []
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.floats(0, 1), st.integers(1, 12))
 def test_neither_kills_nor_batches_change_anything(
     tmp_path_factory: pytest.TempPathFactory, share: float, batch_size: int

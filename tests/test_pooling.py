@@ -119,7 +119,7 @@ def test_what_there_is_nothing_to_pool_of(method: PoolingMethod) -> None:
 # What holds for every method
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.sampled_from(METHODS),
     st.integers(2, 5),

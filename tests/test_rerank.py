@@ -148,7 +148,7 @@ def test_a_cut_stored_vector_does_not_stand_for_a_long_node(mini: JaColBERT, enc
     assert "".join(encoded) == FILLER + ANSWER
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.text(alphabet="あ山。\n m", max_size=20), st.dictionaries(st.sampled_from("abc"), st.text("あ山。", max_size=4))
 )
@@ -200,7 +200,7 @@ def test_a_cache_is_shared_by_one_model_and_not_by_others(mini: JaColBERT, model
     assert rerank.cache_bytes == copies(rerank)["from_dict"].cache.max_bytes == 1 << 20  # of its own, and as large
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.tuples(st.integers(0, 6), st.integers(1, 900)), max_size=40), st.integers(0, 8000))
 def test_a_cache_keeps_what_was_used_last_within_its_bytes(puts: list[tuple[int, int]], max_bytes: int) -> None:
     cache = VectorCache(max_bytes)

@@ -85,7 +85,7 @@ def test_characters_are_not_cut() -> None:
     assert middle("か\u3099", 0, 2) == 1  # no room for both
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.text(alphabet='猫a1 。！？!?.．、，,:/」「（）"\n\r\u3000', max_size=60),
     st.sampled_from([quotations, sentences, clauses]),

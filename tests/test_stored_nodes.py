@@ -76,7 +76,7 @@ def document(fields: dict[str, Any], text: str) -> BaseNode:
 MAKERS = [text_node, index_node, image_node, resource_node, document]
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(make=st.sampled_from(MAKERS), fields=FIELDS, text=TEXTS, ends=st.tuples(*[st.integers(0, 30)] * 2))
 def test_it_is_what_llama_index_embeds(make: Any, fields: dict[str, Any], text: str, ends: tuple[int, int]) -> None:
     node: BaseNode = make(fields, text)

@@ -75,7 +75,7 @@ def test_no_room() -> None:
         windows("猫", lambda texts: [3 * len(text) + 2 for text in texts], 3)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.text(alphabet="猫犬a1 。！？、\n」) \u3000", max_size=60), st.integers(3, 20))
 def test_windows_cover_the_text_and_fit(text: str, limit: int) -> None:
     found = windows(text, characters, limit)
@@ -89,7 +89,7 @@ def test_windows_cover_the_text_and_fit(text: str, limit: int) -> None:
     assert not text[at:].strip()
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.text(alphabet="猫犬a1 。！？、\n」) \u3000", max_size=60), st.integers(3, 20), st.integers(1, 4))
 def test_overlapping_windows_cover_the_text_and_each_has_something_new(text: str, limit: int, overlap: int) -> None:
     found = windows(text, characters, limit, overlap)
