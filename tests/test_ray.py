@@ -51,6 +51,7 @@ def local_ray() -> Iterator[None]:
         environment.setenv("RAY_worker_register_timeout_seconds", str(PATIENCE))
         environment.setenv("RAY_gcs_server_port_wait_time_s", str(PATIENCE))
         environment.setenv("RAY_health_check_failure_threshold", "100")
+        environment.setenv("RAY_worker_niceness", "0")  # not behind all others
         environment.setenv("RAY_memory_monitor_refresh_ms", "0")
         environment.setenv("RAY_local_fs_capacity_threshold", "1")
         ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, _temp_dir=folder)
