@@ -35,7 +35,7 @@ from jacolbert_integrations.errors import TruncationWarning
 from jacolbert_integrations.evaluation.metrics import ranks_of, retrieval_metrics
 from jacolbert_integrations.evaluation.retrieval import right_columns
 from jacolbert_integrations.query_length import QueryLength
-from jacolbert_integrations.squad import Question, QuestionSet, read_squad
+from jacolbert_integrations.text.squad import Question, QuestionSet, read_squad
 from jacolbert_integrations.training.architecture import Architecture, build_untrained
 from jacolbert_integrations.training.ensembles import ensemble, scores_of
 from jacolbert_integrations.training.merging.averages import average

@@ -18,9 +18,9 @@ from llama_index.core.node_parser import NodeParser, SentenceSplitter
 from llama_index.core.schema import Document, MetadataMode, TextNode
 
 from jacolbert_integrations import JaColBERT, JaColBERTSentenceSplitter
+from jacolbert_integrations.encoding.transformer import ColBERTTransformer
 from jacolbert_integrations.evaluation.jsquad import JSQUAD_SOURCE, load_jsquad
-from jacolbert_integrations.tokenization import JapaneseTokenizer
-from jacolbert_integrations.transformer import ColBERTTransformer
+from jacolbert_integrations.text.tokenization import JapaneseTokenizer
 
 V24_TOKENS = Path(__file__).parent.parent / "tests" / "data" / "reference" / "stanford"
 SENTENCE_END = re.compile("[。！？!?][」』）)】］〉》\"'”’]*$")

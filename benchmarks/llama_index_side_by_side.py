@@ -44,8 +44,8 @@ from llama_index.core.vector_stores.utils import node_to_metadata_dict
 from jacolbert_integrations import EdgeStore, JaColBERT, JaColBERTRerank, JaColBERTRetriever
 from jacolbert_integrations.evaluation.jsquad import load_jsquad
 from jacolbert_integrations.evaluation.metrics import rank_in, retrieval_metrics
-from jacolbert_integrations.squad import Question, read_squad
-from jacolbert_integrations.tokenization import WordSplitter
+from jacolbert_integrations.text.squad import Question, read_squad
+from jacolbert_integrations.text.tokenization import WordSplitter
 
 FOLDER = Path(__file__).resolve().parent.parent / "build" / "benchmarks" / "llama_index"
 REQUIREMENTS = (

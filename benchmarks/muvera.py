@@ -20,7 +20,7 @@ from time import perf_counter
 import numpy as np
 import torch
 
-from jacolbert_integrations.muvera import Muvera
+from jacolbert_integrations.scoring.muvera import Muvera
 
 ENVIRONMENT = Path(__file__).resolve().parent.parent / "build" / "benchmarks" / "fastembed"
 REQUIREMENT = "fastembed==0.9.1"

@@ -21,13 +21,13 @@ from qdrant_client.conversions.conversion import RestToGrpc
 from scale_model import Measured
 
 from jacolbert_integrations import JaColBERT, Point
+from jacolbert_integrations.encoding.pooling import Pooling
 from jacolbert_integrations.errors import TruncationWarning
 from jacolbert_integrations.evaluation.jsquad import load_jsquad
-from jacolbert_integrations.lexical import LexicalEncoder
-from jacolbert_integrations.pooling import Pooling
 from jacolbert_integrations.qdrant import EdgeStore, FirstStage, FixedDimensional, Lexical, QdrantWriter
 from jacolbert_integrations.qdrant.points import to_structs
-from jacolbert_integrations.squad import Passage
+from jacolbert_integrations.text.lexical import LexicalEncoder
+from jacolbert_integrations.text.squad import Passage
 from jacolbert_integrations.types import Document, TokenVectors
 
 FACTORS = (2, 3, 4)

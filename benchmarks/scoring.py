@@ -11,7 +11,7 @@ from sentence_transformers.util.similarity import maxsim as sentence_transformer
 from side_by_side import compare
 
 from jacolbert_integrations import maxsim
-from jacolbert_integrations.scoring import MEMORY_BUDGET, PackedDocuments
+from jacolbert_integrations.scoring.maxsim import MEMORY_BUDGET, PackedDocuments
 from jacolbert_integrations.types import TokenVectors
 
 DIMENSION = 128

@@ -14,8 +14,8 @@ from side_by_side import compare
 from transformers.models.bert_japanese import BertJapaneseTokenizer
 
 from jacolbert_integrations.evaluation.jsquad import load_jsquad
-from jacolbert_integrations.squad import QuestionSet, read_squad
-from jacolbert_integrations.tokenization import JapaneseTokenizer
+from jacolbert_integrations.text.squad import QuestionSet, read_squad
+from jacolbert_integrations.text.tokenization import JapaneseTokenizer
 
 CHECKPOINT = Path(__file__).parent.parent / "tests" / "data" / "reference" / "stanford"
 

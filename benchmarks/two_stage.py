@@ -27,7 +27,7 @@ from jacolbert_integrations.qdrant import (
     QdrantWriter,
     SearchOptions,
 )
-from jacolbert_integrations.squad import QuestionSet, read_squad
+from jacolbert_integrations.text.squad import QuestionSet, read_squad
 from jacolbert_integrations.types import Document, Hits
 
 CANDIDATES = (100, 200, 500, 1000, 2000)

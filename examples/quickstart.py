@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from jacolbert_integrations import JaColBERT
-from jacolbert_integrations.matches import find_matches, highlight
+from jacolbert_integrations.explaining import find_matches, highlight
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from jacolbert_integrations import JaColBERT
 from jacolbert_integrations.evaluation.retrieval import evaluate_model
-from jacolbert_integrations.squad import QuestionSet, read_squad
+from jacolbert_integrations.text.squad import QuestionSet, read_squad
 from jacolbert_integrations.training.pairs import question_pairs, windows
 from jacolbert_integrations.training.recipes import recipe
 from jacolbert_integrations.training.run import train

@@ -13,19 +13,19 @@ _HOMES = {
     "EdgeStore": ".qdrant",
     "Filter": ".types",
     "Hit": ".types",
-    "JaColBERT": ".encoder",
+    "JaColBERT": ".encoding.encoder",
     "JaColBERTError": ".errors",
     "JaColBERTRerank": ".llama_index",
     "JaColBERTRetriever": ".llama_index",
     "JaColBERTSentenceSplitter": ".llama_index",
     "JaColBERTVectorStore": ".llama_index",
-    "MemoryStore": ".memory",
+    "MemoryStore": ".stores.memory",
     "MultiVectorStore": ".types",
     "Point": ".types",
     "QdrantStore": ".qdrant",
     "QdrantWriter": ".qdrant",
     "Query": ".types",
-    "maxsim": ".scoring",
+    "maxsim": ".scoring.maxsim",
 }
 
 __all__ = [
@@ -49,12 +49,12 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from .encoder import JaColBERT
+    from .encoding.encoder import JaColBERT
     from .errors import JaColBERTError
     from .llama_index import JaColBERTRerank, JaColBERTRetriever, JaColBERTSentenceSplitter, JaColBERTVectorStore
-    from .memory import MemoryStore
     from .qdrant import EdgeStore, QdrantStore, QdrantWriter
-    from .scoring import maxsim
+    from .scoring.maxsim import maxsim
+    from .stores.memory import MemoryStore
     from .types import Condition, Filter, Hit, MultiVectorStore, Point, Query
 
 

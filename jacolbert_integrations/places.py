@@ -16,7 +16,7 @@ from .types import MultiVectorStore
 _LIKE_AN_ADDRESS = re.compile(r"\s*(?:[a-z][a-z0-9+.-]+://|[\w.-]+:\d+(?:[/?#;]|$))", re.IGNORECASE)
 
 MEMORY = ":memory:"
-"""The place of a :class:`~jacolbert_integrations.memory.MemoryStore`."""
+"""The place of a :class:`~jacolbert_integrations.stores.memory.MemoryStore`."""
 
 
 def check_place(place: str) -> str:
@@ -95,7 +95,7 @@ def open_store(
                 f"first_stage is {list(first_stage)}, but every search in memory is exact. Give a folder or the "
                 "address of a Qdrant server as the place, or leave first_stage out."
             )
-        from .memory import MemoryStore  # here, because it brings torch
+        from .stores.memory import MemoryStore  # here, because it brings torch
 
         return MemoryStore()
     from .qdrant.opening import open_collection

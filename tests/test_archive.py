@@ -22,14 +22,6 @@ from qdrant_client import QdrantClient
 from qdrant_client.http.exceptions import ResponseHandlingException
 
 from jacolbert_integrations import Condition, Filter, MemoryStore, MultiVectorStore, Point, QdrantStore
-from jacolbert_integrations.archive import (
-    Archive,
-    export_points,
-    import_points,
-    new_archive,
-    payload_text,
-    read_manifest,
-)
 from jacolbert_integrations.errors import (
     InputError,
     ModelMismatchError,
@@ -40,6 +32,14 @@ from jacolbert_integrations.errors import (
     WriteError,
 )
 from jacolbert_integrations.qdrant import Lexical
+from jacolbert_integrations.stores.archive import (
+    Archive,
+    export_points,
+    import_points,
+    new_archive,
+    payload_text,
+    read_manifest,
+)
 
 from .test_stores import DIMENSION, IDENTITY, IDS, QUERY, points, vectors
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from jacolbert_integrations import JaColBERT
-from jacolbert_integrations.checkpoints import Layout, inspect_checkpoint
+from jacolbert_integrations.checkpoints.hub import BUNDLED_MODEL
+from jacolbert_integrations.checkpoints.layouts import Layout, inspect_checkpoint
 from jacolbert_integrations.evaluation.jsquad import load_jsquad
 from jacolbert_integrations.evaluation.retrieval import evaluate_model
-from jacolbert_integrations.hub import BUNDLED_MODEL
 
 
 def test_size_layout_and_card() -> None:

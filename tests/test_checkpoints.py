@@ -14,7 +14,8 @@ from huggingface_hub.constants import REPO_ID_SEPARATOR
 from safetensors.torch import load_file, save_file
 
 from jacolbert_integrations import JaColBERT
-from jacolbert_integrations.checkpoints import Layout, inspect_checkpoint, stanford_settings
+from jacolbert_integrations.checkpoints.layouts import Layout, inspect_checkpoint, stanford_settings
+from jacolbert_integrations.encoding.saving import save_stanford
 from jacolbert_integrations.errors import (
     CheckpointError,
     CheckpointNotFoundError,
@@ -24,8 +25,7 @@ from jacolbert_integrations.errors import (
     RemoteCodeError,
     UnknownLayoutError,
 )
-from jacolbert_integrations.matches import find_matches
-from jacolbert_integrations.saving import save_stanford
+from jacolbert_integrations.explaining.matches import find_matches
 
 from .conftest import PYLATE, STANFORD
 
@@ -296,7 +296,7 @@ def test_a_save_replaces_the_old_one_whole(tmp_path: Path, monkeypatch: pytest.M
     model.save_pretrained(target)
     assert not (target / "stale").exists()
     before = sorted(file.name for file in target.iterdir())
-    monkeypatch.setattr("jacolbert_integrations.saving._write_json", lambda *_: 1 / 0)
+    monkeypatch.setattr("jacolbert_integrations.encoding.saving._write_json", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         model.save_pretrained(target)
     assert sorted(file.name for file in target.iterdir()) == before

@@ -10,11 +10,11 @@ import pytest
 from llama_index.core.schema import TextNode
 
 from jacolbert_integrations import EdgeStore, JaColBERT, JaColBERTVectorStore, MemoryStore
-from jacolbert_integrations.archive import import_points
 from jacolbert_integrations.cli.main import main
-from jacolbert_integrations.documents import read_documents
 from jacolbert_integrations.errors import InputError
-from jacolbert_integrations.squad import read_squad
+from jacolbert_integrations.stores.archive import import_points
+from jacolbert_integrations.text.files import read_documents
+from jacolbert_integrations.text.squad import read_squad
 from jacolbert_integrations.types import Document
 
 from .conftest import JAQUAD_EXCERPT

@@ -10,7 +10,7 @@ from huggingface_hub import ModelCard
 
 from jacolbert_integrations import JaColBERT
 from jacolbert_integrations.cli.main import main
-from jacolbert_integrations.squad import read_squad
+from jacolbert_integrations.text.squad import read_squad
 from jacolbert_integrations.training.architecture import Architecture, build_untrained
 from jacolbert_integrations.training.data.collection import write_texts
 from jacolbert_integrations.training.data.examples import read_examples, write_examples

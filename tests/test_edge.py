@@ -38,12 +38,12 @@ from jacolbert_integrations.qdrant import (
     QdrantBM25,
     SearchOptions,
     WriteResult,
-    edge_collection,
 )
-from jacolbert_integrations.qdrant.edge_models import to_edge
+from jacolbert_integrations.qdrant.edge import collection as edge_collection
+from jacolbert_integrations.qdrant.edge.models import to_edge
 from jacolbert_integrations.qdrant.stages import _QDRANT_WORDS
-from jacolbert_integrations.squad import read_squad
-from jacolbert_integrations.tokenization import WordSplitter
+from jacolbert_integrations.text.squad import read_squad
+from jacolbert_integrations.text.tokenization import WordSplitter
 
 from .conftest import JAQUAD_EXCERPT
 from .test_stores import DIMENSION, FLOAT32, IDENTITY, QUERY, points, vectors
@@ -355,9 +355,9 @@ def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     import jacolbert_integrations.qdrant as package
 
     monkeypatch.setitem(sys.modules, "qdrant_edge", None)
-    for name in ("edge", "edge_client", "edge_collection", "edge_models"):
+    for name in ("edge_store", "edge.client", "edge.collection", "edge.models", "edge.process"):
         monkeypatch.delitem(sys.modules, f"jacolbert_integrations.qdrant.{name}", raising=False)
-        monkeypatch.delattr(package, name, raising=False)
+    monkeypatch.delattr(package, "edge_store", raising=False)
     with pytest.raises(MissingExtraError, match=r"jacolbert-integrations\[edge\]"):
         package.EdgeStore  # noqa: B018
 

@@ -28,7 +28,8 @@ from qdrant_client import models
 from jacolbert_integrations import Condition, Filter, JaColBERT, JaColBERTVectorStore, QdrantStore
 from jacolbert_integrations.errors import EngineError, InputError
 from jacolbert_integrations.places import open_store
-from jacolbert_integrations.qdrant import EdgeClient, EdgeProcess, EdgeStore, Lexical, SearchOptions, edge_process
+from jacolbert_integrations.qdrant import EdgeClient, EdgeProcess, EdgeStore, Lexical, SearchOptions
+from jacolbert_integrations.qdrant.edge import process as edge_process
 
 from .conftest import PATIENCE
 from .test_stores import IDENTITY, QUERY, points
@@ -56,7 +57,7 @@ def test_every_call_goes_there() -> None:
 
 def test_it_starts_without_torch() -> None:
     code = (
-        "import sys, jacolbert_integrations.qdrant.edge_process; print({'torch', 'transformers'} & sys.modules.keys())"
+        "import sys, jacolbert_integrations.qdrant.edge.process; print({'torch', 'transformers'} & sys.modules.keys())"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"

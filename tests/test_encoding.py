@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jacolbert_integrations import JaColBERT
+from jacolbert_integrations.encoding.transformer import ColBERTTransformer
 from jacolbert_integrations.errors import InputError, TruncationWarning
-from jacolbert_integrations.transformer import ColBERTTransformer
 
 from .conftest import STANFORD
 

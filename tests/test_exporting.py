@@ -20,12 +20,12 @@ from torch import nn
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
 from jacolbert_integrations import JaColBERT
-from jacolbert_integrations.checkpoints import ColBERTSettings, Layout, inspect_checkpoint
+from jacolbert_integrations.checkpoints.layouts import ColBERTSettings, Layout, inspect_checkpoint
 from jacolbert_integrations.cli import export as command
+from jacolbert_integrations.encoding.saving import write_tensors
+from jacolbert_integrations.encoding.transformer import ColBERTTransformer
 from jacolbert_integrations.errors import InputError
-from jacolbert_integrations.exporting import LAYOUTS, export
-from jacolbert_integrations.saving import write_tensors
-from jacolbert_integrations.transformer import ColBERTTransformer
+from jacolbert_integrations.exporting.layouts import LAYOUTS, export
 from jacolbert_integrations.types import TokenVectors
 
 from .conftest import PYLATE, STANFORD
@@ -215,7 +215,7 @@ def test_an_export_replaces_only_checkpoints_and_only_on_request(mini: JaColBERT
 
 
 def test_a_failed_export_leaves_nothing(mini: JaColBERT, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("jacolbert_integrations.exporting._write_pipeline", lambda *_: 1 / 0)
+    monkeypatch.setattr("jacolbert_integrations.exporting.layouts._write_pipeline", lambda *_: 1 / 0)
     for layout in ("pylate", "sentence-transformers"):
         with pytest.raises(ZeroDivisionError):
             export(mini, tmp_path / "exported", layout)

@@ -14,10 +14,10 @@ from jacolbert_integrations import Condition, Filter, JaColBERT, MemoryStore, Po
 from jacolbert_integrations.errors import CollectionLayoutError, InputError, StoreFileError, VectorError
 from jacolbert_integrations.evaluation.bm25 import BM25
 from jacolbert_integrations.llama_index import JaColBERTRetriever
-from jacolbert_integrations.muvera import Muvera
 from jacolbert_integrations.qdrant import EdgeClient, FirstStage, FixedDimensional, Lexical, MeanPooled, SearchOptions
 from jacolbert_integrations.qdrant.clients import Client
-from jacolbert_integrations.squad import QuestionSet, read_squad
+from jacolbert_integrations.scoring.muvera import Muvera
+from jacolbert_integrations.text.squad import QuestionSet, read_squad
 from jacolbert_integrations.types import Hits
 
 from .conftest import JAQUAD_EXCERPT

@@ -11,7 +11,7 @@ import pytest
 
 from jacolbert_integrations.errors import InputError
 from jacolbert_integrations.evaluation.bm25 import BM25
-from jacolbert_integrations.lexical import LexicalEncoder, SparseVector
+from jacolbert_integrations.text.lexical import LexicalEncoder, SparseVector
 
 TEXTS = ["猫の名前はタマである", "犬の名前はポチ", "猫と犬と猫", "鳥は空を飛ぶ。ＡＢＣ社の鳥"]
 

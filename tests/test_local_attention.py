@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn.functional import layer_norm
 from transformers import BertConfig, BertModel
 
-from jacolbert_integrations.squad import read_squad
+from jacolbert_integrations.text.squad import read_squad
 from jacolbert_integrations.training.architecture import Architecture, build_untrained
 from jacolbert_integrations.training.local_attention import attend_locally, position_width
 from jacolbert_integrations.types import TokenVectors

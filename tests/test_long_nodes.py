@@ -28,9 +28,9 @@ from jacolbert_integrations.llama_index import ScoredNode, to_documents
 from jacolbert_integrations.llama_index.best_per_node import best_per_node
 from jacolbert_integrations.llama_index.writing import node_points
 from jacolbert_integrations.qdrant import EdgeStore
-from jacolbert_integrations.texts import payload_text
+from jacolbert_integrations.stores.texts import payload_text
+from jacolbert_integrations.text.windows import DOCUMENT_KEY
 from jacolbert_integrations.types import Hit, Hits, Point
-from jacolbert_integrations.windows import DOCUMENT_KEY
 
 ANSWER = "富士山の標高は3776メートルである。"
 QUESTION = "富士山の高さは何メートルですか。"

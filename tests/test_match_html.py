@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from jacolbert_integrations import JaColBERT
 from jacolbert_integrations.errors import InputError
-from jacolbert_integrations.match_html import as_html
-from jacolbert_integrations.matches import Match, find_matches
+from jacolbert_integrations.explaining.html import as_html
+from jacolbert_integrations.explaining.matches import Match, find_matches
 
 MARK = re.compile(r'<mark style="([^"]*)" title="similarity ([^"]*)">(.*?)</mark>', re.DOTALL)
 

@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save_file
 from sentence_transformers import MultiVectorEncoder
 
 from jacolbert_integrations import JaColBERT
-from jacolbert_integrations.checkpoints import Layout, inspect_checkpoint
+from jacolbert_integrations.checkpoints.layouts import Layout, inspect_checkpoint
 from jacolbert_integrations.cli import merge as command
 from jacolbert_integrations.errors import CheckpointError, InputError, JaColBERTError, MergeError, SaveError
 from jacolbert_integrations.training.merging.averages import WeightedSum, average, slerp, slerp_tensor

@@ -26,9 +26,9 @@ from jacolbert_integrations import (
     Query,
 )
 from jacolbert_integrations.errors import InputError, UnsupportedFilterError
-from jacolbert_integrations.filters import as_date
 from jacolbert_integrations.llama_index.nodes import node_text, to_payload, to_store_filter
 from jacolbert_integrations.qdrant.filters import to_qdrant
+from jacolbert_integrations.stores.filters import as_date
 from jacolbert_integrations.types import ModelIdentity, TokenVectors, WithIds
 
 IDENTITY = ModelIdentity("made-up", "f" * 64, 8, 300)

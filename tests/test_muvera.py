@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from jacolbert_integrations.errors import InputError, VectorError
-from jacolbert_integrations.muvera import Muvera
+from jacolbert_integrations.scoring.muvera import Muvera
 from jacolbert_integrations.types import TokenVectors
 
 
@@ -97,7 +97,7 @@ def test_what_is_encoded_at_once_is_bounded(lengths: list[int], floats: int) -> 
 
     encode = Muvera._encode
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("jacolbert_integrations.muvera._BLOCK_FLOATS", floats)
+        patch.setattr("jacolbert_integrations.scoring.muvera._BLOCK_FLOATS", floats)
         patch.setattr(Muvera, "_encode", recorded)
         np.testing.assert_allclose(muvera.encode_document(documents), whole, atol=1e-6)
     assert sum(held) == len(documents)

@@ -20,7 +20,7 @@ from sentence_transformers.sentence_transformer.modules import Pooling
 from jacolbert_integrations import JaColBERT
 from jacolbert_integrations.cli import negatives as command
 from jacolbert_integrations.errors import CheckpointNotFoundError, InputError, VectorError
-from jacolbert_integrations.squad import Passage, QuestionSet, read_squad
+from jacolbert_integrations.text.squad import Passage, QuestionSet, read_squad
 from jacolbert_integrations.training.data.examples import read_examples
 from jacolbert_integrations.training.negatives import Source, mine_negatives, v1_sources
 from jacolbert_integrations.training.pairs import question_pairs

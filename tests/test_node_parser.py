@@ -19,11 +19,11 @@ from llama_index.core.node_parser import NodeParser, SentenceSplitter, TokenText
 from llama_index.core.schema import BaseNode, Document, ImageDocument, ImageNode, MetadataMode, TextNode
 
 from jacolbert_integrations import JaColBERT, JaColBERTSentenceSplitter, JaColBERTVectorStore
+from jacolbert_integrations.checkpoints.hub import BUNDLED_MODEL, BUNDLED_NAME
+from jacolbert_integrations.encoding.sources import ModelSource
 from jacolbert_integrations.errors import CheckpointNotFoundError, InputError
 from jacolbert_integrations.evaluation.jsquad import load_jsquad
-from jacolbert_integrations.hub import BUNDLED_MODEL, BUNDLED_NAME
-from jacolbert_integrations.sources import ModelSource
-from jacolbert_integrations.squad import read_squad
+from jacolbert_integrations.text.squad import read_squad
 
 from .conftest import JAQUAD_EXCERPT
 from .processes import two_processes, workers  # noqa: F401 - fixtures

@@ -18,9 +18,9 @@ from torch import nn
 from transformers import BertConfig, BertModel, BertTokenizer, PreTrainedTokenizerFast, XLMRobertaConfig
 
 from jacolbert_integrations import JaColBERT
-from jacolbert_integrations.checkpoints import Layout, inspect_checkpoint
+from jacolbert_integrations.checkpoints.layouts import Layout, inspect_checkpoint
+from jacolbert_integrations.encoding.transformer import ColBERTTransformer
 from jacolbert_integrations.errors import IncompleteCheckpointError, InputError, TruncationWarning
-from jacolbert_integrations.transformer import ColBERTTransformer
 
 WORDS = [
     *["[PAD]", "[unused0]", "[unused1]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"],

@@ -1,63 +1,37 @@
-"""The package as a whole: its public names, its import rules, its weight at import."""
+"""The package as a whole: its public names, the order of its rooms, its weight at import."""
 
 from __future__ import annotations
 
-import ast
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import jacolbert_integrations
 
-ROOT = Path(jacolbert_integrations.__file__).parent
-PACKAGE = "jacolbert_integrations"
-PLAIN = {"types", "errors", "checkpoints", "checkpoint_files", "query_length"}
-WITH_TORCH = {
-    "encoder", "exporting", "loading", "memory", "muvera", "parallel", "pooling", "saving", "scoring", "sources",
-    "training", "transformer", "weights",
-}  # fmt: skip
+from .structure import ROOT, Structure
+
+ORDER = [
+    "errors", "query_length", "types",
+    "text", "checkpoints", "scoring", "encoding", "stores", "explaining", "exporting", "evaluation", "training",
+    "qdrant", "places", "llama_index",
+    "cli", "__init__",
+]  # fmt: skip
+"""From the ground up: what stands earlier knows nothing of what stands later."""
+
+PLAIN = {"errors", "query_length", "types"}
+WITHOUT_TORCH = PLAIN | {"text", "places", "cli", "__init__"}
+HOSTS = {"llama_index": {"llama_index"}, "qdrant": {"qdrant_client", "qdrant_edge"}}
 
 
-def modules() -> Iterator[tuple[str, ast.Module]]:
-    for file in sorted(ROOT.rglob("*.py")):
-        name = ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
-        yield name, ast.parse(file.read_text(encoding="utf-8"))
+@pytest.fixture(scope="module")
+def structure() -> Structure:
+    return Structure.read()
 
 
-def imports(name: str, tree: ast.Module, is_package: bool) -> Iterator[str]:
-    """Absolute names of everything that a module imports, at any depth."""
-    parts = name.split(".") if name != "__init__" else []
-    base = parts if is_package else parts[:-1]
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            if node.level == 0:
-                yield node.module or ""
-            else:
-                above = base[: len(base) - (node.level - 1)]
-                target = [PACKAGE, *above, *([node.module] if node.module else [])]
-                yield from (".".join([*target, alias.name]) if not node.module else ".".join(target)
-                            for alias in node.names)  # fmt: skip
-
-
-def graph() -> dict[str, set[str]]:
-    found = {}
-    for name, tree in modules():
-        is_package = (ROOT / Path(*name.split("."))).is_dir() if name != "__init__" else True
-        found[name] = set(imports(name, tree, is_package))
-    return found
-
-
-def ours(imported: set[str]) -> set[str]:
-    return {name.removeprefix(f"{PACKAGE}.") for name in imported if name.startswith(f"{PACKAGE}.")}
-
-
-def room(name: str) -> str:
-    return name.split(".")[0]
+def room(module: str) -> str:
+    return module.split(".")[0]
 
 
 def test_public_names_are_sorted_and_pinned() -> None:
@@ -97,43 +71,61 @@ def test_importing_the_package_is_light() -> None:
     assert done.stdout.strip() == "[]"
 
 
-def test_the_rule_checker_sees_imports() -> None:
-    found = graph()
-    assert "jacolbert_integrations.scoring" in found["encoder"]
-    assert "jacolbert_integrations.errors" in found["qdrant.store"]
-    assert "torch" in found["scoring"]
-    assert "qdrant_client" in found["qdrant.store"]
+def test_the_reader_of_imports_sees_them(structure: Structure) -> None:
+    assert "scoring.maxsim" in structure.inside["encoding.encoder"]
+    assert "errors" in structure.inside["qdrant.store"]
+    assert "stores.archive" in structure.inside["cli.export"]  # within a function, and of a folder
+    assert "__init__" in structure.inside["cli.main"]
+    assert "torch" in structure.outside["scoring.maxsim"]
+    assert "qdrant_client" in structure.outside["qdrant.store"]
 
 
-def test_plain_modules_import_only_each_other() -> None:
-    for name, imported in graph().items():
-        if name in PLAIN:
-            assert ours(imported) <= PLAIN, name
-            allowed = set(sys.stdlib_module_names) | {"numpy", PACKAGE}
-            assert {room(i) for i in imported} <= allowed, name
+def test_circles_are_seen(tmp_path: Path) -> None:
+    files = {
+        "a.py": "from .b import x",
+        "b/__init__.py": "",
+        "b/c.py": "from .d import y",
+        "b/d.py": "from ..e import z",
+        "b/x.py": "",
+        "e.py": "def later():\n    from jacolbert_integrations.a import w",
+    }
+    for name, code in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(code, encoding="utf-8")
+    found = Structure.read(tmp_path)
+    assert found.circles() == [["a", "b", "e"]]  # of rooms; no file is in one
+    (tmp_path / "b" / "x.py").write_text("from . import d", encoding="utf-8")
+    (tmp_path / "b" / "d.py").write_text("from .x import v", encoding="utf-8")
+    assert Structure.read(tmp_path).circles() == [["b.d", "b.x"]]
 
 
-def test_torch_stays_in_its_rooms() -> None:
-    for name, imported in graph().items():
-        if {room(i) for i in imported} & {"torch", "sentence_transformers"}:
-            assert room(name) in WITH_TORCH, name
+def test_plain_modules_need_nothing_but_numpy(structure: Structure) -> None:
+    for name in PLAIN:
+        assert room_names(structure.inside[name]) <= PLAIN, name
+        assert structure.outside[name] <= set(sys.stdlib_module_names) | {"numpy"}, name
 
 
-def test_adapters_know_the_core_and_their_own_host_only() -> None:
-    for name, imported in graph().items():
-        hosts = {room(i) for i in imported} & {"llama_index", "qdrant_client", "qdrant_edge"}
-        rooms = {room(i) for i in ours(imported)}
-        if room(name) in ("llama_index", "qdrant"):
-            own = {"llama_index": {"llama_index"}, "qdrant": {"qdrant_client", "qdrant_edge"}}[room(name)]
-            other = {"llama_index": "qdrant", "qdrant": "llama_index"}[room(name)]
-            assert hosts <= own, name
-            assert not rooms & {other, "training", "evaluation", "cli"}, name
-        elif room(name) not in ("cli", "__init__", "places"):  # places opens a store of any kind, by its name
-            assert not hosts, name
-            assert not rooms & {"llama_index", "qdrant", "cli"}, name
+def room_names(modules: frozenset[str]) -> set[str]:
+    return {room(module) for module in modules}
 
 
-def test_nothing_imports_the_package_root() -> None:
-    for name, imported in graph().items():
-        roots = {i for i in imported if i == PACKAGE or i == f"{PACKAGE}.__version__"}
-        assert not roots or name == "cli.main", name  # the version that --version prints
+def test_torch_stays_in_its_rooms(structure: Structure) -> None:
+    for name, imported in structure.outside.items():
+        if room(name) in WITHOUT_TORCH | HOSTS.keys():
+            assert not imported & {"torch", "sentence_transformers"}, name
+
+
+def test_adapters_know_their_own_host_only(structure: Structure) -> None:
+    for name, imported in structure.outside.items():
+        hosts = imported & {"llama_index", "qdrant_client", "qdrant_edge"}
+        if room(name) != "cli":
+            assert hosts <= HOSTS.get(room(name), set()), name
+    rooms = structure.within()
+    for adapter, other in (("llama_index", "qdrant"), ("qdrant", "llama_index")):
+        assert not rooms[adapter] & {other, "training", "evaluation"}
+    # places opens a store of any kind by its name, so that an adapter need not know another.
+    assert {name for name, imports in rooms.items() if "qdrant" in imports} == {"places", "cli", "__init__"}
+
+
+def test_nothing_imports_the_package_root(structure: Structure) -> None:
+    assert [name for name, imports in structure.inside.items() if "__init__" in imports] == ["cli.main"]

@@ -19,8 +19,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jacolbert_integrations import JaColBERT
+from jacolbert_integrations.encoding.parallel import EncoderPool, _end_with_parent, _WorkerModel
 from jacolbert_integrations.errors import InputError, TruncationWarning, WorkerError
-from jacolbert_integrations.parallel import EncoderPool, _end_with_parent, _WorkerModel
 
 from .conftest import PATIENCE, STANFORD
 

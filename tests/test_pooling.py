@@ -20,9 +20,7 @@ from sentence_transformers.multi_vector_encoder.modules import (
 from torch import nn
 
 from jacolbert_integrations import JaColBERT, MemoryStore, Point
-from jacolbert_integrations.errors import InputError, ModelMismatchError, VectorError
-from jacolbert_integrations.matches import find_matches
-from jacolbert_integrations.pooling import (
+from jacolbert_integrations.encoding.pooling import (
     METHODS,
     Pooling,
     PoolingMethod,
@@ -31,6 +29,8 @@ from jacolbert_integrations.pooling import (
     _ward_means,
     pipeline_pooling,
 )
+from jacolbert_integrations.errors import InputError, ModelMismatchError, VectorError
+from jacolbert_integrations.explaining.matches import find_matches
 from jacolbert_integrations.types import TokenVectors
 
 from .test_other_models import english_backbone

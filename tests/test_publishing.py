@@ -22,12 +22,12 @@ from huggingface_hub.utils._paths import filter_repo_objects
 from safetensors.torch import load_file
 
 from jacolbert_integrations import JaColBERT
-from jacolbert_integrations.checkpoints import Layout, inspect_checkpoint
+from jacolbert_integrations.checkpoints.hub import BUNDLED_MODEL
+from jacolbert_integrations.checkpoints.layouts import Layout, inspect_checkpoint
 from jacolbert_integrations.cli import export as command
 from jacolbert_integrations.errors import CheckpointError, InputError, JaColBERTError
 from jacolbert_integrations.evaluation.metrics import RetrievalMetrics
-from jacolbert_integrations.hub import BUNDLED_MODEL
-from jacolbert_integrations.publishing import push_to_hub
+from jacolbert_integrations.exporting.hub import push_to_hub
 from jacolbert_integrations.training.cards import (
     DataSource,
     MetricsTable,
@@ -355,7 +355,7 @@ def test_a_hub_that_fails(carded: Path) -> None:
 def test_the_command_publishes(
     hub: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("jacolbert_integrations.publishing.HfApi", lambda: HfApi(endpoint=hub, token=TOKEN))
+    monkeypatch.setattr("jacolbert_integrations.exporting.hub.HfApi", lambda: HfApi(endpoint=hub, token=TOKEN))
     parser = argparse.ArgumentParser()
     command.add_command(parser.add_subparsers())
     parsed = parser.parse_args(["export", "--output", str(tmp_path / "mini"), "--push-to", "me/model", "--private"])

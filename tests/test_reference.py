@@ -11,8 +11,8 @@ import torch
 from safetensors.torch import load_file
 
 from jacolbert_integrations import JaColBERT
+from jacolbert_integrations.encoding.transformer import ColBERTTransformer
 from jacolbert_integrations.query_length import QUERY_LENGTHS, QueryLength
-from jacolbert_integrations.transformer import ColBERTTransformer
 from jacolbert_integrations.types import TokenVectors
 
 from .conftest import PYLATE, STANFORD

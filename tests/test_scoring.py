@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from jacolbert_integrations.errors import VectorError
-from jacolbert_integrations.scoring import MEMORY_BUDGET, PackedDocuments, maxsim
+from jacolbert_integrations.scoring.maxsim import MEMORY_BUDGET, PackedDocuments, maxsim
 from jacolbert_integrations.types import TokenVectors
 
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jacolbert_integrations.sentences import Units, clauses, middle, quotations, sentences
-from jacolbert_integrations.windows import windows
+from jacolbert_integrations.text.sentences import Units, clauses, middle, quotations, sentences
+from jacolbert_integrations.text.windows import windows
 
 
 def cut(units: Units, text: str) -> list[str]:

@@ -13,9 +13,9 @@ from jacolbert_integrations import Condition, Filter, JaColBERT, Point, QdrantSt
 from jacolbert_integrations.errors import InputError, StoreNotBoundError
 from jacolbert_integrations.qdrant import EdgeClient, QdrantWriter, of_documents
 from jacolbert_integrations.qdrant.clients import Client
-from jacolbert_integrations.squad import read_squad
+from jacolbert_integrations.text.squad import read_squad
+from jacolbert_integrations.text.windows import DOCUMENT_KEY, SPAN_KEY
 from jacolbert_integrations.types import Document, Hit
-from jacolbert_integrations.windows import DOCUMENT_KEY, SPAN_KEY
 
 from .conftest import JAQUAD_EXCERPT
 from .test_stores import FLOAT32, IDENTITY, QUERY, vectors

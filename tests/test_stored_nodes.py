@@ -24,12 +24,12 @@ from llama_index.core.schema import (
 from qdrant_client import QdrantClient, models
 
 from jacolbert_integrations import JaColBERT, JaColBERTRetriever, MemoryStore, QdrantStore
-from jacolbert_integrations.archive import export_points, import_points
 from jacolbert_integrations.errors import InputError
 from jacolbert_integrations.llama_index.nodes import to_node, to_payload
 from jacolbert_integrations.qdrant import Lexical, add_late_interaction, reindex
-from jacolbert_integrations.texts import payload_text
-from jacolbert_integrations.windows import DOCUMENT_KEY, SPAN_KEY
+from jacolbert_integrations.stores.archive import export_points, import_points
+from jacolbert_integrations.stores.texts import payload_text
+from jacolbert_integrations.text.windows import DOCUMENT_KEY, SPAN_KEY
 
 LONG = "".join(f"{i}番目の文は猫について述べている。" for i in range(80))
 

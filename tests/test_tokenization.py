@@ -13,8 +13,8 @@ from transformers.models.bert_japanese import BertJapaneseTokenizer
 
 from jacolbert_integrations.errors import CorruptCheckpointError, IncompleteCheckpointError, InputError
 from jacolbert_integrations.evaluation.jsquad import load_jsquad
-from jacolbert_integrations.squad import read_squad
-from jacolbert_integrations.tokenization import JapaneseTokenizer, WordSplitter
+from jacolbert_integrations.text.squad import read_squad
+from jacolbert_integrations.text.tokenization import JapaneseTokenizer, WordSplitter
 
 from .conftest import JAQUAD_EXCERPT, STANFORD
 

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 from jacolbert_integrations import JaColBERT
-from jacolbert_integrations.checkpoints import Layout, inspect_checkpoint
+from jacolbert_integrations.checkpoints.layouts import Layout, inspect_checkpoint
 from jacolbert_integrations.errors import InputError, TrainingDataError
 from jacolbert_integrations.evaluation.jsquad import load_jsquad
-from jacolbert_integrations.squad import QuestionSet, read_squad
-from jacolbert_integrations.tokenization import JapaneseTokenizer
+from jacolbert_integrations.text.squad import QuestionSet, read_squad
+from jacolbert_integrations.text.tokenization import JapaneseTokenizer
 from jacolbert_integrations.training import __main__ as command
 from jacolbert_integrations.training.architecture import Architecture
 from jacolbert_integrations.training.batches import GroupedBatchSampler, ShuffledBatchSampler, split_ways

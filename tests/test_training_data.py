@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jacolbert_integrations.errors import InputError, RecipeError, TrainingDataError
-from jacolbert_integrations.squad import Passage, Question, QuestionSet, read_squad, write_squad
+from jacolbert_integrations.text.squad import Passage, Question, QuestionSet, read_squad, write_squad
 from jacolbert_integrations.training.data.arrow import cached_table
 from jacolbert_integrations.training.data.collection import text_dataset, write_texts
 from jacolbert_integrations.training.data.columns import file_dataset, from_dataset, to_dataset

@@ -28,7 +28,7 @@ from jacolbert_integrations.errors import (
     TrainingError,
 )
 from jacolbert_integrations.evaluation.retrieval import evaluate_model
-from jacolbert_integrations.squad import QuestionSet, read_squad
+from jacolbert_integrations.text.squad import QuestionSet, read_squad
 from jacolbert_integrations.training import run as run_module
 from jacolbert_integrations.training.architecture import Architecture, build_untrained, from_backbone
 from jacolbert_integrations.training.losses import LateInteractionLoss

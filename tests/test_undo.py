@@ -16,7 +16,7 @@ from llama_index.core.vector_stores.types import VectorStoreQuery, VectorStoreQu
 from qdrant_client import QdrantClient
 
 from jacolbert_integrations import JaColBERT, JaColBERTVectorStore, Point, QdrantStore
-from jacolbert_integrations.llama_index.undo import RecentlyDeleted
+from jacolbert_integrations.llama_index.vector_store.undo import RecentlyDeleted
 from jacolbert_integrations.qdrant import Lexical
 from jacolbert_integrations.types import TokenVectors
 

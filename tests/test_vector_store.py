@@ -52,7 +52,7 @@ from jacolbert_integrations.errors import (
     UnsupportedModeError,
 )
 from jacolbert_integrations.llama_index import StoreSideEmbedding
-from jacolbert_integrations.llama_index.undo import RecentlyDeleted
+from jacolbert_integrations.llama_index.vector_store.undo import RecentlyDeleted
 from jacolbert_integrations.places import open_store
 from jacolbert_integrations.qdrant import EdgeProcess, Lexical
 from jacolbert_integrations.types import TokenVectors
@@ -650,8 +650,8 @@ def test_a_closed_store(mini: JaColBERT, tmp_path: Path) -> None:
 
 
 def test_a_folder_wants_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mini: JaColBERT) -> None:
-    monkeypatch.delitem(sys.modules, "jacolbert_integrations.qdrant.edge_client", raising=False)
-    monkeypatch.delitem(sys.modules, "jacolbert_integrations.qdrant.edge_models", raising=False)
+    monkeypatch.delitem(sys.modules, "jacolbert_integrations.qdrant.edge.client", raising=False)
+    monkeypatch.delitem(sys.modules, "jacolbert_integrations.qdrant.edge.models", raising=False)
     monkeypatch.setitem(sys.modules, "qdrant_edge", None)
     with pytest.raises(MissingExtraError, match=r"jacolbert-integrations\[edge\]"):
         JaColBERTVectorStore(mini, place=str(tmp_path)).get_nodes()

@@ -22,14 +22,14 @@ from qdrant_client import QdrantClient
 from jacolbert_integrations import EdgeStore, JaColBERT, JaColBERTRetriever, JaColBERTVectorStore, QdrantStore, Query
 from jacolbert_integrations.errors import InputError, UnsupportedFilterError, UnsupportedModeError
 from jacolbert_integrations.llama_index import ScoredNode, TextIndex
-from jacolbert_integrations.llama_index.diversity import diverse
 from jacolbert_integrations.llama_index.fusion import reciprocal_ranks, weighted
-from jacolbert_integrations.llama_index.index import TextIndexRetriever
-from jacolbert_integrations.llama_index.modes import TextsQuery, _scores
 from jacolbert_integrations.llama_index.results import ScoredResult
+from jacolbert_integrations.llama_index.vector_store.diversity import diverse
+from jacolbert_integrations.llama_index.vector_store.index import TextIndexRetriever
+from jacolbert_integrations.llama_index.vector_store.modes import TextsQuery, _scores
 from jacolbert_integrations.qdrant import Lexical, QdrantBM25
+from jacolbert_integrations.text.windows import DOCUMENT_KEY
 from jacolbert_integrations.types import Hit, TokenVectors
-from jacolbert_integrations.windows import DOCUMENT_KEY
 
 TEXTS = {
     "tokyo": "東京は日本の首都であり、人口は約千四百万人である。",

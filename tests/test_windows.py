@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from jacolbert_integrations import JaColBERT
 from jacolbert_integrations.errors import InputError
-from jacolbert_integrations.squad import read_squad
-from jacolbert_integrations.windows import windows
+from jacolbert_integrations.text.squad import read_squad
+from jacolbert_integrations.text.windows import windows
 
 from .conftest import JAQUAD_EXCERPT
 

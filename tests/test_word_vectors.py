@@ -10,8 +10,8 @@ import torch
 from torch.nn.functional import cosine_similarity
 
 from jacolbert_integrations.evaluation.retrieval import evaluate_model
-from jacolbert_integrations.squad import QuestionSet, read_squad
-from jacolbert_integrations.tokenization import JapaneseTokenizer
+from jacolbert_integrations.text.squad import QuestionSet, read_squad
+from jacolbert_integrations.text.tokenization import JapaneseTokenizer
 from jacolbert_integrations.training.architecture import Architecture, build_untrained
 from jacolbert_integrations.training.vocabulary import SPECIAL_TOKENS
 from jacolbert_integrations.training.word_vectors import rarity_weighted_vectors, word_weights

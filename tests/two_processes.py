@@ -19,7 +19,7 @@ import torch
 from transformers import Trainer, TrainerCallback
 
 from jacolbert_integrations.errors import DivergedError, SaveError
-from jacolbert_integrations.squad import read_squad
+from jacolbert_integrations.text.squad import read_squad
 from jacolbert_integrations.training import run as run_module
 from jacolbert_integrations.training import trainer
 from jacolbert_integrations.training.losses import LateInteractionLoss

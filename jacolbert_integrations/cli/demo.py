@@ -13,11 +13,11 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ..encoder import JaColBERT
+    from ..encoding.encoder import JaColBERT
     from ..evaluation.metrics import RetrievalMetrics
     from ..llama_index import JaColBERTRetriever
     from ..qdrant import QdrantStore
-    from ..squad import Question, QuestionSet
+    from ..text.squad import Question, QuestionSet
 
 _COLLECTION = "jsquad"
 _SHOWN_HITS = 3
@@ -48,7 +48,7 @@ def add_command(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Runs the command."""
-    from ..encoder import JaColBERT
+    from ..encoding.encoder import JaColBERT
     from ..evaluation.jsquad import JSQUAD_SOURCE, load_jsquad
 
     model = JaColBERT.from_pretrained(arguments.model)
@@ -118,7 +118,7 @@ def _index(retriever: JaColBERTRetriever, corpus: QuestionSet) -> None:
 
 
 def _answer(model: JaColBERT, retriever: JaColBERTRetriever, questions: list[Question]) -> None:
-    from ..matches import find_matches, highlight
+    from ..explaining.matches import find_matches, highlight
     from .report import markers
 
     opening, closing = markers()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..query_length import QUERY_LENGTHS
 
 if TYPE_CHECKING:
-    from ..squad import Question, QuestionSet
+    from ..text.squad import Question, QuestionSet
 
 
 def add_command(commands: Any) -> None:
@@ -30,7 +30,7 @@ def add_command(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Runs the command."""
-    from ..encoder import JaColBERT
+    from ..encoding.encoder import JaColBERT
     from ..errors import MissingExtraError
     from ..evaluation.bm25 import BM25
     from ..evaluation.fusion import with_bm25

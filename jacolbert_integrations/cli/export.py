@@ -51,9 +51,9 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _export_collection(arguments: argparse.Namespace) -> None:
-    from ..archive import export_points
     from ..errors import InputError
     from ..qdrant import QdrantStore
+    from ..stores.archive import export_points
 
     if arguments.model is not None or arguments.push_to is not None:
         raise InputError("--collection exports the points of a collection: leave out the model and --push-to.")
@@ -69,9 +69,9 @@ def _export_collection(arguments: argparse.Namespace) -> None:
 
 
 def _export_checkpoint(arguments: argparse.Namespace) -> None:
-    from ..encoder import JaColBERT
-    from ..exporting import export
-    from ..publishing import push_to_hub
+    from ..encoding.encoder import JaColBERT
+    from ..exporting.hub import push_to_hub
+    from ..exporting.layouts import export
 
     model = JaColBERT.from_pretrained(arguments.model)
     path = export(
@@ -97,8 +97,8 @@ def _export_checkpoint(arguments: argparse.Namespace) -> None:
 
 def _card(model: str | None, card: Path | None) -> str | None:
     """A checkpoint's licence and origin go where its weights go."""
+    from ..checkpoints.hub import BUNDLED_MODEL
     from ..errors import InputError
-    from ..hub import BUNDLED_MODEL
 
     file = card
     if file is None:

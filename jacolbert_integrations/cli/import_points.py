@@ -26,7 +26,7 @@ def add_command(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Runs the command."""
-    from ..archive import import_points
+    from ..stores.archive import import_points
 
     with opened(arguments.at, grpc=arguments.grpc) as client:
         store = store_in(client, arguments.collection, arguments)

@@ -39,10 +39,10 @@ def run(arguments: argparse.Namespace) -> None:
     """Runs the command."""
     from contextlib import nullcontext
 
-    from ..documents import read_documents
-    from ..encoder import JaColBERT
-    from ..parallel import EncoderPool
+    from ..encoding.encoder import JaColBERT
+    from ..encoding.parallel import EncoderPool
     from ..qdrant import QdrantWriter
+    from ..text.files import read_documents
     from .report import failures
 
     model = JaColBERT.from_pretrained(arguments.model, pooling=arguments.pooling)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ..encoder import JaColBERT
+    from ..encoding.encoder import JaColBERT
     from ..training.merging.merged import MergeResult
 
 _SHOWN_FINGERPRINT = 12
@@ -79,7 +79,7 @@ def _check_options(arguments: argparse.Namespace) -> None:
 def _greedy(arguments: argparse.Namespace) -> MergeResult:
     from ..errors import InputError
     from ..evaluation.retrieval import evaluate_model
-    from ..squad import read_squad
+    from ..text.squad import read_squad
     from ..training.merging.soup import greedy_soup
 
     development = read_squad(arguments.dev)

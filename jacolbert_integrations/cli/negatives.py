@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ..squad import Passage
+    from ..text.squad import Passage
     from ..training.negatives import MinedNegatives, Source
     from ..training.records import Example
 
@@ -104,7 +104,7 @@ def report(mined: MinedNegatives, passages: int) -> str:
 
 def _data(arguments: argparse.Namespace) -> tuple[list[Example], list[Passage]]:
     from ..errors import InputError
-    from ..squad import Passage, read_squad
+    from ..text.squad import Passage, read_squad
     from ..training.data.examples import read_examples
     from ..training.pairs import question_pairs
 
@@ -126,7 +126,7 @@ def _data(arguments: argparse.Namespace) -> tuple[list[Example], list[Passage]]:
 
 
 def _sources(arguments: argparse.Namespace, corpus: list[Passage]) -> list[Source]:
-    from ..encoder import JaColBERT
+    from ..encoding.encoder import JaColBERT
     from ..training.negatives import Source
     from ..training.rankers import BM25Ranker, DenseRanker, LateInteractionRanker, Ranker
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ..encoder import JaColBERT
+    from ..encoding.encoder import JaColBERT
     from ..qdrant import FirstStage, QdrantStore
     from ..qdrant.clients import Client
 
@@ -102,10 +102,10 @@ def model_of(client: Client, collection: str, name: str | None) -> JaColBERT:
         InputError: If there is no such collection.
         CheckpointError: If the model cannot be loaded.
     """
-    from ..encoder import JaColBERT
+    from ..checkpoints.hub import BUNDLED_NAME
+    from ..encoding.encoder import JaColBERT
+    from ..encoding.pooling import NO_POOLING
     from ..errors import CheckpointNotFoundError, InputError
-    from ..hub import BUNDLED_NAME
-    from ..pooling import NO_POOLING
     from ..qdrant.schema import read_record
 
     record = read_record(client, collection)

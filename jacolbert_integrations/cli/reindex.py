@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from .place import add_new_collection, add_place, opened, store_in
 
 if TYPE_CHECKING:
-    from ..encoder import JaColBERT
+    from ..encoding.encoder import JaColBERT
     from ..qdrant.clients import Client
 
 
@@ -35,7 +35,7 @@ def add_command(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Runs the command."""
-    from ..encoder import JaColBERT
+    from ..encoding.encoder import JaColBERT
     from ..errors import InputError
     from .report import failures
 

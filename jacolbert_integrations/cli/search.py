@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from .place import add_collection, add_place, model_of, opened
 
 if TYPE_CHECKING:
-    from ..encoder import JaColBERT
+    from ..encoding.encoder import JaColBERT
     from ..types import Hits
 
 _SHOWN_CHARACTERS = 160
@@ -55,8 +55,8 @@ def run(arguments: argparse.Namespace) -> None:
 
 def _show(model: JaColBERT, question: str, hits: Hits) -> None:
     from ..errors import InputError
-    from ..matches import find_matches, highlight
-    from ..texts import payload_text
+    from ..explaining.matches import find_matches, highlight
+    from ..stores.texts import payload_text
     from .report import markers
 
     opening, closing = markers()

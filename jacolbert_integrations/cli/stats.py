@@ -50,7 +50,7 @@ def run(arguments: argparse.Namespace) -> None:
                 rows[name] = {"points": client.count(name, exact=True).count, "model": None}
             folder = Path(arguments.at).expanduser() / name
             if folder.is_dir():
-                from ..qdrant.edge_collection import bytes_on_disk
+                from ..qdrant.edge.collection import bytes_on_disk
 
                 rows[name]["bytes_on_disk"] = bytes_on_disk(folder)
     if arguments.json:

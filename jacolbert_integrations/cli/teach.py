@@ -70,7 +70,7 @@ def make_teacher(specification: list[str], examples: list[Example], *, sigmoid: 
     Raises:
         InputError: If they describe none.
     """
-    from ..encoder import JaColBERT
+    from ..encoding.encoder import JaColBERT
     from ..training.teachers import (
         DEFAULT_CROSS_ENCODER,
         BM25Teacher,

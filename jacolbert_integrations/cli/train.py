@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from datasets import Dataset
 
-    from ..encoder import JaColBERT
+    from ..encoding.encoder import JaColBERT
     from ..training.outcome import TrainingResult
     from ..training.recipes import Recipe
     from ..training.records import Example
@@ -184,7 +184,7 @@ def _read(file: Path, skip: bool) -> list[Example]:
 
 
 def _questions(files: Sequence[Path], window: int | None) -> list[Example]:
-    from ..squad import read_squad
+    from ..text.squad import read_squad
     from ..training.pairs import question_pairs, windows
 
     questions = read_squad(files)
@@ -218,7 +218,7 @@ def _tuples(arguments: argparse.Namespace, recipe: Recipe) -> Dataset:
 
 
 def _model(arguments: argparse.Namespace, recipe: Recipe) -> JaColBERT:
-    from ..encoder import JaColBERT
+    from ..encoding.encoder import JaColBERT
     from ..errors import InputError
     from ..training.architecture import from_backbone
 
@@ -232,7 +232,7 @@ def _model(arguments: argparse.Namespace, recipe: Recipe) -> JaColBERT:
 
 def _measure(files: Sequence[Path], sample: int | None) -> Measure:
     from ..evaluation.retrieval import evaluate_model
-    from ..squad import read_squad
+    from ..text.squad import read_squad
 
     questions = read_squad(files)
     asked = questions.questions

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..errors import InputError, MissingExtraError
-from ..tokenization import WordSplitter
+from ..text.tokenization import WordSplitter
 from ..types import Scores
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..squad import QuestionSet, read_squad
+from ..text.squad import QuestionSet, read_squad
 
 JSQUAD_FILE = Path(__file__).parent.parent / "data" / "jsquad-valid-v1.3.json.gz"
 JSQUAD_SOURCE = "JSQuAD valid, JGLUE 1.3, Yahoo Japan Corporation and Waseda University, CC BY-SA 4.0"

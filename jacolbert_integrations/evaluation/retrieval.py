@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..encoder import JaColBERT
-from ..squad import Question, QuestionSet
+from ..encoding.encoder import JaColBERT
+from ..text.squad import Question, QuestionSet
 from ..types import Scores
 from .metrics import RetrievalMetrics, ranks_of, retrieval_metrics
 

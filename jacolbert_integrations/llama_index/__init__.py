@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 # Loaded when first used: a process of an ingestion pipeline that embeds nothing itself need not import torch.
 _HOMES = {
-    "JaColBERTRerank": ".rerank",
-    "JaColBERTRetriever": ".retriever",
-    "JaColBERTSentenceSplitter": ".node_parser",
-    "JaColBERTVectorStore": ".vector_store",
+    "JaColBERTRerank": ".rerank.postprocessor",
+    "JaColBERTRetriever": ".retriever.retriever",
+    "JaColBERTSentenceSplitter": ".splitter.node_parser",
+    "JaColBERTVectorStore": ".vector_store.store",
     "Provenance": ".provenance",
     "ScoredNode": ".provenance",
-    "StoreSideEmbedding": ".embedding",
-    "TextIndex": ".index",
-    "VectorCache": ".vector_cache",
+    "StoreSideEmbedding": ".vector_store.embedding",
+    "TextIndex": ".vector_store.index",
+    "VectorCache": ".rerank.vector_cache",
     "to_documents": ".nodes",
 }
 
@@ -33,15 +33,15 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from .embedding import StoreSideEmbedding
-    from .index import TextIndex
-    from .node_parser import JaColBERTSentenceSplitter
     from .nodes import to_documents
     from .provenance import Provenance, ScoredNode
-    from .rerank import JaColBERTRerank
-    from .retriever import JaColBERTRetriever
-    from .vector_cache import VectorCache
-    from .vector_store import JaColBERTVectorStore
+    from .rerank.postprocessor import JaColBERTRerank
+    from .rerank.vector_cache import VectorCache
+    from .retriever.retriever import JaColBERTRetriever
+    from .splitter.node_parser import JaColBERTSentenceSplitter
+    from .vector_store.embedding import StoreSideEmbedding
+    from .vector_store.index import TextIndex
+    from .vector_store.store import JaColBERTVectorStore
 
 
 def __getattr__(name: str) -> Any:

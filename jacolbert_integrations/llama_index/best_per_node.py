@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from ..text.windows import DOCUMENT_KEY
 from ..types import Hit, Hits, Payload
-from ..windows import DOCUMENT_KEY
 
 _GROWTH = 4  # how many times as many points are asked for, where too many were of the same nodes
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from llama_index.core.schema import QueryBundle, QueryType
 
-from ..encoder import JaColBERT
+from ..encoding.encoder import JaColBERT
 from ..errors import InputError
 from ..types import Query
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 
 from llama_index.core.vector_stores.types import VectorStoreQueryResult
 
-from ..encoder import JaColBERT
+from ..encoding.encoder import JaColBERT
+from ..text.windows import SPAN_KEY
 from ..types import Hit, MultiVectorStore
-from ..windows import SPAN_KEY
 from .nodes import to_node
-from .passages import PassageText
 from .provenance import Provenance, ScoredNode, ScoreKind
+from .rerank.passages import PassageText
 
 
 @dataclass

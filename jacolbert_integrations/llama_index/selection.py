@@ -8,8 +8,8 @@ from llama_index.core.schema import BaseNode
 from llama_index.core.vector_stores.types import MetadataFilters
 
 from ..errors import InputError, UnsupportedFilterError
+from ..text.windows import DOCUMENT_KEY
 from ..types import Condition, Filter, WithIds
-from ..windows import DOCUMENT_KEY
 from .nodes import REF_DOC_KEY, to_store_filter
 
 _NO_DOCUMENT = "None"  # what LlamaIndex writes for a node that is of no document

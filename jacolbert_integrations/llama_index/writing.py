@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from llama_index.core.schema import BaseNode
 
-from ..encoder import JaColBERT
+from ..encoding.encoder import JaColBERT
 from ..errors import InputError
+from ..text.windows import DOCUMENT_KEY, SPAN_KEY, TooLong, check_too_long, window_id, windows
 from ..types import Filter, Payload, Point, WithIds
-from ..windows import DOCUMENT_KEY, SPAN_KEY, TooLong, check_too_long, window_id, windows
 from .nodes import check_nodes, to_payload
 from .selection import windows_of
 

@@ -13,9 +13,9 @@ from .store import QdrantStore
 from .writer import FailedDocument, QdrantWriter, WriteResult
 
 if TYPE_CHECKING:
-    from .edge import EdgeStore
-    from .edge_client import EdgeClient
-    from .edge_process import EdgeProcess
+    from .edge.client import EdgeClient
+    from .edge.process import EdgeProcess
+    from .edge_store import EdgeStore
 
 __all__ = [
     "AdoptResult",
@@ -45,15 +45,15 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     # Qdrant Edge is an extra, imported where it is asked for.
     if name == "EdgeStore":
-        from .edge import EdgeStore
+        from .edge_store import EdgeStore
 
         return EdgeStore
     if name == "EdgeClient":
-        from .edge_client import EdgeClient
+        from .edge.client import EdgeClient
 
         return EdgeClient
     if name == "EdgeProcess":
-        from .edge_process import EdgeProcess
+        from .edge.process import EdgeProcess
 
         return EdgeProcess
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

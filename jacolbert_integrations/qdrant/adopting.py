@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 from qdrant_client import QdrantClient, models
 from tqdm import tqdm
 
-from ..binding import check_identity
 from ..errors import CollectionLayoutError, InputError, JaColBERTError
-from ..texts import TextReader, text_reader
+from ..scoring.vectors import check_points
+from ..stores.binding import check_identity
+from ..stores.texts import TextReader, text_reader
 from ..types import Point
-from ..vectors import check_points
 from .clients import ask, uses_grpc
 from .points import VECTOR_NAME, batches, check_size, from_payload, to_vectors
 from .retrying import REJECTED, Retries, describe
@@ -24,7 +24,7 @@ from .stages import ByWords, FirstStage, check_recorded, check_stages, check_tex
 from .writer import FailedDocument
 
 if TYPE_CHECKING:
-    from ..encoder import JaColBERT
+    from ..encoding.encoder import JaColBERT
 
 
 @dataclass(frozen=True, slots=True)

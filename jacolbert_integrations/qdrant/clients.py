@@ -15,7 +15,7 @@ from qdrant_client import QdrantClient
 from ..places import check_own_process, is_address
 
 if TYPE_CHECKING:
-    from .edge_client import EdgeClient
+    from .edge.client import EdgeClient
 
 Client: TypeAlias = "QdrantClient | EdgeClient"
 
@@ -93,9 +93,9 @@ def connect(place: str, *, grpc: bool = False, own_process: bool = False) -> Cli
         return QdrantClient(url=place, api_key=key, prefer_grpc=grpc, timeout=_TIMEOUT)
     folder = Path(place).expanduser()
     if own_process:
-        from .edge_process import EdgeProcess
+        from .edge.process import EdgeProcess
 
         return EdgeProcess(folder)
-    from .edge_client import EdgeClient
+    from .edge.client import EdgeClient
 
     return EdgeClient(folder)

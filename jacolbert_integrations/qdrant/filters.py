@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 from qdrant_client import models
 
 from ..errors import UnsupportedFilterError
-from ..filters import TEXT_OPERATORS, as_date, check_filter
+from ..stores.filters import TEXT_OPERATORS, as_date, check_filter
 from ..types import Condition, Filter, WithIds
 from .points import native_id, qdrant_id
 
@@ -70,7 +70,7 @@ def payload_paths(key: str) -> list[str]:
     """Where Qdrant finds what is stored under a key: the first of these paths at which there is something.
 
     A key with dots is looked for as it is, and then as the way into nested payloads, as
-    :func:`~jacolbert_integrations.filters.value_at` does it. What is no plain word on the way is quoted.
+    :func:`~jacolbert_integrations.stores.filters.value_at` does it. What is no plain word on the way is quoted.
 
     Raises:
         UnsupportedFilterError: If it holds a quotation mark, or nothing between two dots.

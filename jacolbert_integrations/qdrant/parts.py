@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from ..errors import InputError
-from ..texts import NODE_KEY
+from ..stores.texts import NODE_KEY
+from ..text.windows import DOCUMENT_KEY, SPAN_KEY, Span, window_id, windows
 from ..types import Document
-from ..windows import DOCUMENT_KEY, SPAN_KEY, Span, window_id, windows
 
 
 class LengthCounter(Protocol):

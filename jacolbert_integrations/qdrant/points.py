@@ -11,8 +11,8 @@ import numpy as np
 from qdrant_client import models
 
 from ..errors import InputError, VectorError
+from ..text.windows import DOCUMENT_KEY
 from ..types import Condition, Filter, Payload, Point, WithIds
-from ..windows import DOCUMENT_KEY
 from .stages import ByWords, FirstStage
 
 VECTOR_NAME = "colbert"

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from qdrant_client import models
 
 from ..errors import InputError
-from ..texts import TextReader, text_reader
+from ..stores.texts import TextReader, text_reader
+from ..text.windows import DOCUMENT_KEY, SPAN_KEY, Span
 from ..types import Document, Filter
-from ..windows import DOCUMENT_KEY, SPAN_KEY, Span
 from .clients import Client, ask, turn
 from .filters import to_qdrant
 from .points import ID_KEY, from_payload, native_id, qdrant_id, windows_of
@@ -22,7 +22,7 @@ from .store import QdrantStore
 from .writer import FailedDocument, QdrantWriter
 
 if TYPE_CHECKING:
-    from ..encoder import JaColBERT
+    from ..encoding.encoder import JaColBERT
 
 _PAGE = 256
 _MOST_ROUNDS = 10  # of a collection that others never stop writing to

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 from qdrant_client import models
 
-from ..binding import identity_from_dict
 from ..errors import CollectionLayoutError, InputError
+from ..stores.binding import identity_from_dict
 from ..types import ModelIdentity
 from .clients import Client, is_local_mode, keeps_float16, turn
 from .points import VECTOR_NAME

@@ -9,8 +9,8 @@ from typing import Any, Literal
 from qdrant_client import models
 
 from ..errors import InputError
+from ..scoring.vectors import as_token_vectors, check_top_k
 from ..types import Query, TokenVectors
-from ..vectors import as_token_vectors, check_top_k
 from .filters import to_qdrant
 from .points import VECTOR_NAME
 from .stages import FirstStage

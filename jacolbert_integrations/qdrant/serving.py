@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ..binding import check_vectors
 from ..errors import InputError, ModelMismatchError
+from ..stores.binding import check_vectors
 from ..types import Hits
 from .clients import Client
 from .reindexing import alias_target
@@ -15,7 +15,7 @@ from .search import SearchOptions
 from .store import QdrantStore
 
 if TYPE_CHECKING:
-    from ..encoder import JaColBERT
+    from ..encoding.encoder import JaColBERT
 
 
 class AliasSearch:

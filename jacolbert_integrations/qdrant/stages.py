@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from qdrant_client import models
 
 from ..errors import CollectionLayoutError, InputError, StoreFileError, UnsupportedModeError
-from ..lexical import LexicalEncoder, SparseVector
-from ..muvera import Muvera
-from ..tokenization import WordSplitter
+from ..scoring.muvera import Muvera
+from ..text.lexical import LexicalEncoder, SparseVector
+from ..text.tokenization import WordSplitter
 from ..types import Point, Query, TokenVectors
 
 if TYPE_CHECKING:

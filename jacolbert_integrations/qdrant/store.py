@@ -11,11 +11,11 @@ import numpy as np
 from qdrant_client import QdrantClient, models
 from tqdm import tqdm
 
-from ..binding import check_identity, check_vectors
 from ..errors import InputError, StoreNotBoundError
+from ..scoring.vectors import check_points, check_top_k, json_copy
+from ..stores.binding import check_identity, check_vectors
+from ..text.windows import DOCUMENT_KEY
 from ..types import Condition, Hit, Hits, ModelIdentity, Point, Query
-from ..vectors import check_points, check_top_k, json_copy
-from ..windows import DOCUMENT_KEY
 from .clients import Client, ask, is_in_process, turn, uses_grpc
 from .cluster import create_indexes, create_shard_keys
 from .filters import is_empty, to_qdrant
@@ -349,7 +349,7 @@ class QdrantStore:
         Args:
             query: The query.
             group_by: The payload key that passages of one document share. Passages without it are left out; with
-                :data:`~jacolbert_integrations.windows.DOCUMENT_KEY` they are documents that were not split.
+                :data:`~jacolbert_integrations.text.windows.DOCUMENT_KEY` they are documents that were not split.
             top_k: How many documents to return at most.
             filter: Which passages.
             options: How; ``offset`` does not apply.

@@ -7,7 +7,7 @@ from typing import Any
 
 from qdrant_client import models
 
-from ..filters import holds, value_at
+from ..stores.filters import holds, value_at
 from ..types import Condition
 from .clients import Client
 from .filters import is_empty, payload_paths

@@ -16,9 +16,9 @@ from qdrant_client import models
 from tqdm import tqdm
 
 from ..errors import AccessError, EngineError, GaveUpError, InputError, JaColBERTError, WriteError
-from ..texts import TEXT_KEY
+from ..stores.texts import TEXT_KEY
+from ..text.windows import DOCUMENT_KEY, TooLong, check_too_long
 from ..types import Document, Filter, Point
-from ..windows import DOCUMENT_KEY, TooLong, check_too_long
 from .clients import is_in_process, turn
 from .filters import to_qdrant
 from .parts import Part, parts
@@ -27,8 +27,8 @@ from .retrying import REJECTED, Retries, describe
 from .store import QdrantStore
 
 if TYPE_CHECKING:
-    from ..encoder import JaColBERT
-    from ..parallel import EncoderPool
+    from ..encoding.encoder import JaColBERT
+    from ..encoding.parallel import EncoderPool
 
 _LOST_IN_A_ROW = 3
 
@@ -85,8 +85,8 @@ class QdrantWriter:
         batch: Documents that are encoded at a time.
         too_long: What becomes of a document of more tokens than the model reads: ``refuse`` it, ``split`` it into
             windows of whole sentences, each a point that counts by itself and knows its document
-            (:data:`~jacolbert_integrations.windows.DOCUMENT_KEY`), or ``cut`` it. :func:`~.points.of_documents` finds
-            documents, split or not.
+            (:data:`~jacolbert_integrations.text.windows.DOCUMENT_KEY`), or ``cut`` it. :func:`~.points.of_documents`
+            finds documents, split or not.
         text_key: Where in the payload the text is kept, for those who search, and for indexing anew with another
             model; None keeps none. A LlamaIndex node's payload has its text already.
         pool: Encodes in several processes, or on several GPUs, in place of the model itself. A larger ``batch``

@@ -12,13 +12,13 @@ import torch
 from torch import nn
 from transformers import AutoModel, AutoTokenizer, BertConfig, BertModel, set_seed
 
-from ..checkpoints import ColBERTSettings
-from ..encoder import JaColBERT
+from ..checkpoints.layouts import ColBERTSettings
+from ..encoding.encoder import JaColBERT
+from ..encoding.saving import save_scratch
+from ..encoding.transformer import load_strictly
 from ..errors import CheckpointNotFoundError
 from ..query_length import QueryLength
-from ..saving import save_scratch
-from ..tokenization import JapaneseTokenizer
-from ..transformer import load_strictly
+from ..text.tokenization import JapaneseTokenizer
 from .local_attention import attend_locally, position_width
 from .vocabulary import learn_vocabulary
 from .word_vectors import rarity_weighted_vectors

@@ -20,7 +20,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ..errors import InputError
-from ..squad import Passage
+from ..text.squad import Passage
 from .journal import Journal, key_of
 from .rankers import Ranker, Ranking, digest
 from .records import Example

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from ..encoder import JaColBERT
-from ..hub import RUN_MODEL
-from ..saving import save_stanford, whole_directory
+from ..checkpoints.hub import RUN_MODEL
+from ..encoding.encoder import JaColBERT
+from ..encoding.saving import save_stanford, whole_directory
 from .cards import MetricsTable, ModelFacts, model_card, package_versions, recipe_choices
 from .heads import of_dimension
 from .recipes import Recipe

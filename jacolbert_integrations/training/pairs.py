@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..errors import InputError
-from ..squad import Passage, QuestionSet
+from ..text.squad import Passage, QuestionSet
 from .data.collection import text_dataset
 from .records import Example
 

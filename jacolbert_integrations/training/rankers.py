@@ -13,12 +13,12 @@ import torch
 from numpy.typing import NDArray
 from sentence_transformers import SentenceTransformer
 
-from ..encoder import JaColBERT
+from ..checkpoints.weights import fingerprint
+from ..encoding.encoder import JaColBERT
 from ..errors import CheckpointNotFoundError, InputError, VectorError
 from ..evaluation.bm25 import BM25
-from ..scoring import PackedDocuments
+from ..scoring.maxsim import PackedDocuments
 from ..types import Scores
-from ..weights import fingerprint
 
 
 class Ranking(NamedTuple):

@@ -15,9 +15,9 @@ from torch import nn
 from transformers import EarlyStoppingCallback, ProgressCallback
 from transformers.trainer_callback import PrinterCallback
 
-from ..encoder import JaColBERT
+from ..encoding.encoder import JaColBERT
+from ..encoding.transformer import ColBERTTransformer
 from ..errors import DivergedError, MissingExtraError, RecipeError, SaveError, TrainingDataError, TrainingError
-from ..transformer import ColBERTTransformer
 from .arguments import trainer_arguments
 from .batches import GroupedBatchSampler, ShuffledBatchSampler, example_dataset
 from .cards import ModelFacts

@@ -23,11 +23,11 @@ import torch
 from sentence_transformers import CrossEncoder
 from tqdm import tqdm
 
-from ..encoder import JaColBERT
+from ..checkpoints.weights import fingerprint
+from ..encoding.encoder import JaColBERT
 from ..errors import CheckpointNotFoundError, InputError, TeacherError, TrainingDataError, TruncationWarning
 from ..evaluation.bm25 import BM25
-from ..scoring import maxsim
-from ..weights import fingerprint
+from ..scoring.maxsim import maxsim
 from .data.examples import read_examples
 from .ensembles import is_constant, scores_of
 from .journal import Journal, key_of

@@ -18,9 +18,9 @@ from sentence_transformers.base.evaluation import BaseEvaluator
 from torch import nn
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from ..encoder import JaColBERT
+from ..encoding.encoder import JaColBERT
+from ..encoding.saving import save_stanford
 from ..errors import DivergedError, InputError, SaveError
-from ..saving import save_stanford
 from .heads import ProjectionHeads
 
 STATE_FILE = "trainer_state.json"

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from ..errors import InputError
-from ..tokenization import WordSplitter
+from ..text.tokenization import WordSplitter
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[unused0]", "[unused1]")
 """First in the vocabulary, in the order of bert-base-japanese-v3, with ColBERT's two markers."""

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from ..tokenization import JapaneseTokenizer
+from ..text.tokenization import JapaneseTokenizer
 from .vocabulary import SPECIAL_TOKENS
 
 _OWN = 0.8

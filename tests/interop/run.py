@@ -26,9 +26,9 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 from transformers.utils.logging import disable_progress_bar
 
 from jacolbert_integrations import JaColBERT
+from jacolbert_integrations.encoding.transformer import ColBERTTransformer
 from jacolbert_integrations.errors import TruncationWarning
-from jacolbert_integrations.exporting import export
-from jacolbert_integrations.transformer import ColBERTTransformer
+from jacolbert_integrations.exporting.layouts import export
 
 from .verify import TOLERANCE, largest_difference
 
@@ -49,7 +49,7 @@ class Library:
     """A library, the layout that it reads, and what to install for it beside torch.
 
     Attributes:
-        layout: As for :func:`~jacolbert_integrations.exporting.export`.
+        layout: As for :func:`~jacolbert_integrations.exporting.layouts.export`.
         alone: Requirements without what they require themselves: PyLate 1.6 asks for a torch of its own.
         requirements: All others; none where the library is in this environment.
     """

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ...errors import InputError, TrainingDataError
-from ...squad import read_squad
+from ...text.squad import read_squad
 from ..records import Example
 from .layouts import parse_examples, parse_fields
 from .rows import BadRows, parse_rows, read_rows, row_format, write_json_rows

@@ -10,9 +10,9 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 from transformers.models.bert_japanese import BertJapaneseTokenizer
 
-from ...encoder import JaColBERT
+from ...encoding.encoder import JaColBERT
+from ...encoding.transformer import ColBERTTransformer
 from ...errors import MergeError
-from ...transformer import ColBERTTransformer
 
 # Keys of config.json that no token vector depends on: where a file comes from, classification heads, outputs.
 # Dropout and initialisation, which matter to training alone, are left out beside them.

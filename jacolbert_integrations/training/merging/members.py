@@ -11,12 +11,12 @@ from typing import Any, TypeVar
 import torch
 from tqdm import tqdm
 
-from ...checkpoints import Layout, inspect_checkpoint
-from ...encoder import JaColBERT
+from ...checkpoints.hub import resolve_checkpoint
+from ...checkpoints.layouts import Layout, inspect_checkpoint
+from ...checkpoints.weights import stored_weights
+from ...encoding.encoder import JaColBERT
+from ...encoding.saving import save_stanford
 from ...errors import InputError, MergeError
-from ...hub import resolve_checkpoint
-from ...saving import save_stanford
-from ...weights import stored_weights
 from .compatibility import difference_of, facts_of
 
 PROVENANCE_FILE = "merge.json"
@@ -40,7 +40,7 @@ class Member:
 
     Attributes:
         name: Its hub id, or the last component of its directory's path.
-        fingerprint: SHA-256 of its weights (:func:`~jacolbert_integrations.weights.fingerprint`).
+        fingerprint: SHA-256 of its weights (:func:`~jacolbert_integrations.checkpoints.weights.fingerprint`).
         path: Its directory.
         pooler: Whether its files hold a pooler, which no token vector passes through.
     """

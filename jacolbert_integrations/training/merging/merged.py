@@ -13,11 +13,11 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from ...checkpoints import inspect_checkpoint
-from ...encoder import JaColBERT
+from ...checkpoints.layouts import inspect_checkpoint
+from ...checkpoints.weights import checkpoint_fingerprint
+from ...encoding.encoder import JaColBERT
+from ...encoding.saving import save_stanford, whole_directory
 from ...errors import MergeError, SaveError
-from ...saving import save_stanford, whole_directory
-from ...weights import checkpoint_fingerprint
 from .members import PROVENANCE_FILE, Member
 
 _DTYPES = (torch.float32, torch.float16, torch.bfloat16)

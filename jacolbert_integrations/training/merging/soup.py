@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from ...encoder import JaColBERT
+from ...encoding.encoder import JaColBERT
 from ...errors import MergeError
 from .averages import WeightedSum
 from .members import Member, find_members, progress, read_members

@@ -8,7 +8,7 @@ from dataclasses import asdict
 import torch
 
 from ...evaluation.metrics import RetrievalMetrics
-from ...squad import QuestionSet
+from ...text.squad import QuestionSet
 from ..cards import DataSource, ModelFacts, model_card, package_versions, recipe_choices, retrieval_table
 from .plan import MiniPlan
 

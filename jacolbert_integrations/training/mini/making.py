@@ -12,14 +12,14 @@ from typing import Any
 
 import torch
 
-from ...encoder import JaColBERT
+from ...encoding.encoder import JaColBERT
+from ...encoding.saving import save_stanford, whole_directory
 from ...evaluation.bm25 import BM25
 from ...evaluation.fusion import with_bm25
 from ...evaluation.jsquad import load_jsquad
 from ...evaluation.metrics import RetrievalMetrics, ranks_of, retrieval_metrics
 from ...evaluation.retrieval import evaluate_model, right_columns, score_questions
-from ...saving import save_stanford, whole_directory
-from ...squad import QuestionSet, read_squad
+from ...text.squad import QuestionSet, read_squad
 from ..architecture import build_untrained
 from ..merging.averages import average
 from ..merging.members import PROVENANCE_FILE

@@ -1,0 +1,103 @@
+"""From a name to a directory: a path, a hub id, or the bundled model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import (
+    GatedRepoError,
+    HfHubHTTPError,
+    HFValidationError,
+    LocalEntryNotFoundError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+
+from ..errors import CheckpointNotFoundError
+
+BUNDLED_MODEL = Path(__file__).parent.parent / "models" / "mini"
+BUNDLED_NAME = "jacolbert-mini"
+
+RUN_MODEL = "model"
+"""The folder of a training run that its model is in."""
+
+_SMALL_FILES = ("*.json", "*.txt", "*.model", "*.py", "artifact.metadata")
+_OTHER_FORMATS = ("onnx/*", "openvino/*", "runs/*", "checkpoint-*/*")
+
+
+def resolve_checkpoint(
+    name_or_path: str | Path | None,
+    *,
+    revision: str | None = None,
+    token: str | bool | None = None,
+    cache_dir: str | Path | None = None,
+    local_files_only: bool = False,
+) -> tuple[Path, str]:
+    """Finds the directory of a checkpoint, downloading it if need be.
+
+    Of a hub repository the safetensors weights are fetched, and ``.bin`` files only where there are none.
+
+    Returns:
+        The directory, and the name to call the model by.
+
+    Raises:
+        CheckpointNotFoundError: If it is neither a directory nor to be had from the hub.
+    """
+    if name_or_path is None:
+        return BUNDLED_MODEL, BUNDLED_NAME
+    path = Path(name_or_path).expanduser()
+    if path.is_dir():
+        return path, local_name(path)
+    name = str(name_or_path)
+    if path.exists() or path.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1:
+        raise CheckpointNotFoundError(
+            f"{name!r} is {'a file' if path.exists() else 'no directory'}. Give the directory of a checkpoint, or a "
+            "hub id such as 'answerdotai/JaColBERTv2.5'."
+        )
+
+    def download(*patterns: str) -> Path:
+        return Path(
+            snapshot_download(
+                name,
+                revision=revision,
+                token=token,
+                cache_dir=cache_dir,
+                local_files_only=local_files_only,
+                allow_patterns=list(patterns),
+                ignore_patterns=list(_OTHER_FORMATS),
+            )
+        )
+
+    try:
+        folder = download(*_SMALL_FILES, "*.safetensors")
+        folders = [folder, *folder.glob("*_Dense")]
+        if not all(any(part.glob("*.safetensors")) for part in folders):
+            folder = download(*_SMALL_FILES, "*.safetensors", "*.bin")
+    except (HfHubHTTPError, LocalEntryNotFoundError, HFValidationError, OSError) as error:
+        where = f"{name!r}" + (f" at revision {revision!r}" if revision else "")
+        raise CheckpointNotFoundError(f"{where} cannot be had: {_reason(error)}") from error
+    return folder, name
+
+
+def local_name(path: Path) -> str:
+    """What to call a model in a directory: by the directory, or, in a training run, by the run."""
+    whole = path.resolve()
+    return whole.parent.name if whole.name == RUN_MODEL else whole.name
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, HFValidationError):
+        return "it is neither a directory nor a valid hub id."
+    if isinstance(error, GatedRepoError):
+        return "the repository is gated. Ask for access on its page, and pass token= or run 'hf auth login'."
+    if isinstance(error, RepositoryNotFoundError):
+        return "there is no such directory and no such public repository on the hub. If it is private, pass token=."
+    if isinstance(error, RevisionNotFoundError):
+        return "the repository has no such revision."
+    if isinstance(error, LocalEntryNotFoundError):
+        return (
+            "it is not in the local cache, and the hub was not or could not be asked (local_files_only, "
+            "HF_HUB_OFFLINE, or no network). Load it once while online, or give a directory."
+        )
+    return f"{type(error).__name__}: the hub did not answer as expected."

@@ -1,0 +1,419 @@
+"""JaColBERT: texts in, token vectors and exact MaxSim scores out."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from sentence_transformers import MultiVectorEncoder
+from sentence_transformers.multi_vector_encoder.modules import MultiVectorMask
+from tqdm import tqdm
+
+from ..checkpoints.hub import resolve_checkpoint
+from ..checkpoints.layouts import Checkpoint, inspect_checkpoint
+from ..checkpoints.weights import checkpoint_fingerprint, model_fingerprint
+from ..errors import InputError, TruncationWarning
+from ..query_length import QueryLength, check_query_length
+from ..scoring.maxsim import maxsim
+from ..scoring.vectors import check_top_k
+from ..types import Hit, ModelIdentity, Query, Scores, TokenVectors
+from .batching import token_batches
+from .loading import LoadOptions, load_model
+from .pooling import NO_POOLING, Pooling, as_pooling, is_pooling, pipeline_pooling
+from .saving import save_stanford
+from .transformer import ColBERTTransformer, Task
+
+_CPU_BATCH_TOKENS = 1024
+_GPU_BATCH_TOKENS = 32768
+
+
+class JaColBERT:
+    """A ColBERT model for Japanese, and any other that sentence-transformers can load.
+
+    Args:
+        model: The sentence-transformers pipeline; train and evaluate it as any other.
+        name: What to call it in collections and logs.
+        checkpoint: Where it was loaded from, if it was.
+        pooling: How to pool documents, or its name, such as ``"hierarchical-2"``; None keeps a vector a token.
+
+    Attributes:
+        model: The pipeline, a :class:`~sentence_transformers.MultiVectorEncoder`.
+        batch_tokens: Tokens of a batch, padding included. Batches are cut by tokens rather than
+            by texts: small, even batches suit a processor's caches, large ones a GPU.
+
+    Raises:
+        InputError: If ``pooling`` names none, or the pipeline pools documents already.
+    """
+
+    def __init__(
+        self,
+        model: MultiVectorEncoder,
+        *,
+        name: str = "unnamed",
+        checkpoint: Checkpoint | None = None,
+        pooling: Pooling | str | None = None,
+    ) -> None:
+        self._pooling = as_pooling(pooling)
+        own = pipeline_pooling(model.children())
+        if self._pooling is not None and own != NO_POOLING:
+            raise InputError(
+                f"pooling is {str(self._pooling)!r}, but {name} pools documents by itself already ({own}). "
+                "Leave pooling out: to pool twice would lose more than either says."
+            )
+        self.model = model
+        self.name = name
+        self.batch_tokens = _CPU_BATCH_TOKENS if model.device.type == "cpu" else _GPU_BATCH_TOKENS
+        self._checkpoint = checkpoint
+        self._fingerprint: tuple[object, str] | None = None
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name_or_path: str | Path | None = None,
+        *,
+        query_length: QueryLength | None = None,
+        pooling: Pooling | str | None = None,
+        device: str | None = None,
+        dtype: torch.dtype | None = None,
+        revision: str | None = None,
+        token: str | bool | None = None,
+        cache_dir: str | Path | None = None,
+        local_files_only: bool = False,
+        trust_remote_code: bool = False,
+    ) -> JaColBERT:
+        """Loads a checkpoint of any late-interaction layout.
+
+        Args:
+            name_or_path: A directory, or a hub id such as ``"answerdotai/JaColBERTv2.5"``. None loads
+                the bundled mini model, which is for trying and testing.
+            query_length: ``"fixed"``, ``"released"``, ``"paper"`` or ``"unpadded"``
+                (:func:`~jacolbert_integrations.query_length.padded_query_length`). None takes what the
+                checkpoint records; where it records nothing, ``"released"`` for a Japanese
+                checkpoint and ``"fixed"``, as colbert-ai does it, for any other.
+            pooling: How to pool documents: a :class:`~jacolbert_integrations.encoding.pooling.Pooling`, or its
+                name, such as ``"hierarchical-2"``, which leaves half of the vectors. None pools no further than
+                the checkpoint itself does.
+            device: As in sentence-transformers; None takes a GPU if there is one.
+            dtype: Of weights and computation; None is float32. Vectors always come out as float32.
+            revision: Branch, tag or commit of the hub repository.
+            token: As in huggingface_hub.
+            cache_dir: As in huggingface_hub.
+            local_files_only: Never ask the hub; ``HF_HUB_OFFLINE=1`` does the same.
+            trust_remote_code: Run Python code that the checkpoint brings.
+
+        Raises:
+            CheckpointError: If there is no such checkpoint, or it is none of a ColBERT, incomplete,
+                damaged, or in need of its own code.
+            InputError: If ``query_length`` is no rule, if ``pooling`` names none, or if the checkpoint pools already.
+        """
+        rule = None if query_length is None else check_query_length(query_length)
+        pooling = as_pooling(pooling)
+        path, name = resolve_checkpoint(
+            name_or_path, revision=revision, token=token, cache_dir=cache_dir, local_files_only=local_files_only
+        )
+        checkpoint = inspect_checkpoint(path)
+        options = LoadOptions(
+            query_length=rule,
+            device=device,
+            dtype=dtype,
+            trust_remote_code=trust_remote_code,
+            local_files_only=local_files_only,
+            token=token,
+        )
+        return cls(load_model(checkpoint, options), name=name, checkpoint=checkpoint, pooling=pooling)
+
+    def __repr__(self) -> str:
+        pooling = "" if self._pooling_name == NO_POOLING else f"pooling={self._pooling_name!r}, "
+        return (
+            f"{type(self).__name__}({self.name!r}, dimension={self.dimension}, document_maxlen={self.document_maxlen}, "
+            f"query_length={self.query_length!r}, {pooling}device={str(self.model.device)!r})"
+        )
+
+    @property
+    def pooling(self) -> Pooling | None:
+        """How :meth:`encode_document` pools what the pipeline gives; None if it does not."""
+        return self._pooling
+
+    @property
+    def checkpoint(self) -> Checkpoint | None:
+        """Where the model was loaded from, if it was."""
+        return self._checkpoint
+
+    @property
+    def unpooled(self) -> JaColBERT:
+        """The same model with one vector a token, for whoever asks what a token matched; itself if it has that."""
+        pipeline = self.model
+        modules = [module for module in pipeline.children() if not is_pooling(module)]
+        if len(modules) < len(list(pipeline.children())):
+            prompts = cast("dict[str, str]", pipeline.prompts)
+            pipeline = MultiVectorEncoder(modules=modules, device=str(pipeline.device), prompts=prompts)
+        elif self._pooling is None:
+            return self
+        plain = JaColBERT(pipeline, name=self.name, checkpoint=self._checkpoint)
+        plain.batch_tokens = self.batch_tokens
+        return plain
+
+    @property
+    def dimension(self) -> int:
+        """Length of a token vector."""
+        return int(self.model.get_embedding_dimension() or 0)
+
+    @property
+    def query_length(self) -> QueryLength | None:
+        """The query-length rule; None where the model makes its queries in its own way."""
+        return None if self._transformer is None else self._transformer.query_length_rule
+
+    @property
+    def document_maxlen(self) -> int:
+        """Most tokens of a document, control tokens included."""
+        return self._limit("document")
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over the weights; the same in every layout, and at every run-time dtype."""
+        # torch counts the changes of a tensor, so that further training gives a new fingerprint
+        versions = tuple((weights.data_ptr(), weights._version) for weights in self.model.parameters())
+        if self._fingerprint is None or self._fingerprint[0] != versions:
+            whole = next(self.model.parameters()).dtype is torch.float32
+            if whole or self._checkpoint is None:
+                value = model_fingerprint(self.model)
+            else:  # half precision has lost what the stored weights still have
+                value = checkpoint_fingerprint(self._checkpoint)
+            self._fingerprint = (versions, value)
+        return self._fingerprint[1]
+
+    @property
+    def identity(self) -> ModelIdentity:
+        """What a store records of the model that made its vectors."""
+        return ModelIdentity(
+            name=self.name,
+            fingerprint=self.fingerprint,
+            dimension=self.dimension,
+            document_maxlen=self.document_maxlen,
+            pooling=self._pooling_name,
+            query_length=self.query_length,
+        )
+
+    @property
+    def skipped_ids(self) -> frozenset[int]:
+        """Token ids that documents have no vectors of: punctuation."""
+        tokenizer = self.model.tokenizer
+        words = [w for m in self.model.children() if isinstance(m, MultiVectorMask) for w in m.skiplist_words]
+        return frozenset(tokenizer.convert_tokens_to_ids(words)) - {tokenizer.unk_token_id}
+
+    def encode_query(
+        self, texts: Sequence[str], *, batch_size: int | None = None, show_progress_bar: bool | None = None
+    ) -> list[TokenVectors]:
+        """Token vectors of queries, [MASK] tokens included.
+
+        Args:
+            texts: The queries. The answer for each is the same alone or among others.
+            batch_size: Most texts of a batch; None limits batches by their tokens alone.
+            show_progress_bar: None shows one after a second, on a terminal.
+
+        Returns:
+            A (tokens, dimension) float32 array a query, its rows of length 1.
+
+        Raises:
+            InputError: If ``texts`` is one string, or something in it is none.
+
+        Warns:
+            TruncationWarning: Once, if queries were longer than the model reads.
+        """
+        return self._encode(texts, "query", batch_size, show_progress_bar)
+
+    def encode_document(
+        self, texts: Sequence[str], *, batch_size: int | None = None, show_progress_bar: bool | None = None
+    ) -> list[TokenVectors]:
+        """Token vectors of documents, without those of punctuation, pooled if the model has a :attr:`pooling`.
+
+        Args:
+            texts: The documents. The answer for each is the same alone or among others.
+            batch_size: Most texts of a batch; None limits batches by their tokens alone.
+            show_progress_bar: None shows one after a second, on a terminal.
+
+        Returns:
+            A (tokens, dimension) float32 array a document, its rows of length 1. Pooled, it has fewer rows.
+
+        Raises:
+            InputError: If ``texts`` is one string, or something in it is none.
+
+        Warns:
+            TruncationWarning: Once, if documents were longer than the model reads.
+        """
+        return self._encode(texts, "document", batch_size, show_progress_bar)
+
+    def document_lengths(self, texts: Sequence[str]) -> list[int]:
+        """Tokens of each text as a document, control tokens included, before any cut.
+
+        What is longer than :attr:`document_maxlen` is cut when it is encoded.
+
+        Raises:
+            InputError: If something is no string.
+        """
+        if isinstance(texts, str):
+            raise InputError(f"expected a list of texts, but got one string; write [{texts!r:.40}].")
+        return self._lengths(list(texts), "document")
+
+    def query(self, text: str) -> Query:
+        """A query as stores take it: its text and its token vectors."""
+        return Query(vectors=self.encode_query([text])[0], text=text)
+
+    def score(
+        self, queries: Sequence[str] | Sequence[TokenVectors], documents: Sequence[str] | Sequence[TokenVectors]
+    ) -> Scores:
+        """MaxSim of each query with each document.
+
+        Args:
+            queries: Texts, or vectors from :meth:`encode_query`.
+            documents: Texts, which are encoded and pooled as by :meth:`encode_document`, or vectors from it.
+
+        Returns:
+            (queries, documents) float32.
+
+        Raises:
+            InputError: If texts and vectors are mixed, or vectors malformed.
+        """
+        return maxsim(self._vectors(queries, "query"), self._vectors(documents, "document"), device=self.model.device)
+
+    def rank(self, query: str, documents: Sequence[str], top_k: int | None = None) -> list[Hit]:
+        """Documents by their MaxSim with the query, best first.
+
+        Args:
+            query: The query.
+            documents: The texts to rank, encoded and pooled as by :meth:`encode_document`.
+            top_k: How many to return; None returns all.
+
+        Returns:
+            Hits whose ``id`` is the document's position as a string, and whose payload holds it as
+            ``"index"`` beside the ``"text"``. Equal scores keep the documents' order.
+
+        Raises:
+            InputError: If ``top_k`` is below 1.
+        """
+        if top_k is not None:
+            check_top_k(top_k)
+        if not len(documents):
+            return []
+        scores = self.score([query], documents)[0]
+        order = np.argsort(-scores, kind="stable")[:top_k]
+        return [Hit(str(i), float(scores[i]), {"index": int(i), "text": documents[i]}) for i in order]
+
+    def save_pretrained(self, path: str | Path) -> None:
+        """Writes a checkpoint in the layout of the released JaColBERT models, whole or not at all.
+
+        :attr:`pooling` is no part of a checkpoint: name it again when loading.
+
+        Raises:
+            InputError: If the model is one that this layout cannot hold.
+        """
+        save_stanford(self.model, Path(path))
+
+    @property
+    def _pooling_name(self) -> str:
+        return pipeline_pooling(self.model.children()) if self._pooling is None else str(self._pooling)
+
+    @property
+    def _transformer(self) -> ColBERTTransformer | None:
+        first = self.model[0]
+        return first if isinstance(first, ColBERTTransformer) else None
+
+    def _limit(self, task: Task) -> int:
+        if self._transformer is not None:
+            return self._transformer.limit(task)
+        first = self.model[0]
+        own = first.document_length if task == "document" else first.query_length
+        return int(cast("int", own) or self.model.tokenizer.model_max_length)
+
+    def _vectors(self, items: Sequence[str] | Sequence[TokenVectors], task: Task) -> list[TokenVectors]:
+        if isinstance(items, str):
+            raise InputError(f"expected a list of texts or vectors, but got one string: {items!r:.60}")
+        texts = [isinstance(item, str) for item in items]
+        if any(texts) and not all(texts):
+            raise InputError(f"expected texts or vectors, but got {sum(texts)} texts among {len(texts)} items.")
+        if any(texts):
+            return self._encode(cast("Sequence[str]", items), task, None, None)
+        return list(cast("Sequence[TokenVectors]", items))
+
+    def _encode(
+        self, texts: Sequence[str], task: Task, batch_size: int | None, show_progress_bar: bool | None
+    ) -> list[TokenVectors]:
+        if isinstance(texts, str):
+            raise InputError(f"expected a list of texts, but got one string; write [{texts!r:.40}].")
+        if batch_size is not None and batch_size < 1:
+            raise InputError(f"batch_size is {batch_size}, but it must be at least 1, or None.")
+        texts = list(texts)
+        pooling = self._pooling if task == "document" else None
+        if self._transformer is None:
+            arrays = self._encode_their_way(texts, task, batch_size, show_progress_bar)
+            return arrays if pooling is None else pooling.pool(arrays)
+        prompt = self.model.prompts.get(task)
+        encoded = self._transformer.tokenize_texts(
+            [prompt + t if isinstance(t, str) else t for t in texts] if prompt else texts, task
+        )
+        self._warn_of_cuts(sum(text.cut for text in encoded), len(texts), task)
+        vectors: list[TokenVectors] = [np.empty((0, 0), np.float32)] * len(texts)
+        bar = tqdm(
+            total=len(texts),
+            desc=f"Encoding {'queries' if task == 'query' else 'documents'}",
+            disable=None if show_progress_bar is None else not show_progress_bar,
+            delay=1.0 if show_progress_bar is None else 0.0,
+        )
+        with bar, torch.inference_mode():
+            self.model.eval()
+            for rows in token_batches(encoded, self.batch_tokens, batch_size):
+                batch = self._transformer.collate([encoded[row] for row in rows], task)
+                matrices = self._forward(batch, task)
+                for row, matrix in zip(rows, matrices if pooling is None else pooling.pool(matrices), strict=True):
+                    vectors[row] = matrix
+                bar.update(len(rows))
+        return vectors
+
+    def _forward(self, features: dict[str, Any], task: Task) -> Iterator[TokenVectors]:
+        device = self.model.device
+        features = {name: v.to(device) if isinstance(v, torch.Tensor) else v for name, v in features.items()}
+        outputs = self.model(features, task=task)
+        embeddings = outputs["token_embeddings"].float()
+        # half precision is not quite of length 1, nor is what some poolings of a checkpoint's own make
+        if outputs["token_embeddings"].dtype is not torch.float32 or is_pooling(self.model[-1]):
+            embeddings = torch.nn.functional.normalize(embeddings, dim=-1)
+        matrices, masks = embeddings.cpu().numpy(), outputs["attention_mask"].bool().cpu().numpy()
+        for matrix, mask in zip(matrices, masks, strict=True):
+            yield matrix[mask]
+
+    def _encode_their_way(
+        self, texts: list[str], task: Task, batch_size: int | None, show_progress_bar: bool | None
+    ) -> list[TokenVectors]:
+        """For models whose inputs only sentence-transformers' own module can make."""
+        lengths = self._lengths(texts, task)
+        self._warn_of_cuts(sum(length > self._limit(task) for length in lengths), len(texts), task)
+        encode = self.model.encode_query if task == "query" else self.model.encode_document
+        arrays = encode(
+            texts,
+            batch_size=32 if batch_size is None else batch_size,
+            show_progress_bar=bool(show_progress_bar),
+            convert_to_numpy=True,
+            normalize_embeddings=True,
+        )
+        return [np.asarray(array, np.float32) for array in arrays]
+
+    def _lengths(self, texts: Sequence[str], task: Task) -> list[int]:
+        prompt = self.model.prompts.get(task) or ""
+        prompted = [prompt + text if isinstance(text, str) else text for text in texts]
+        if self._transformer is not None:
+            return self._transformer.text_lengths(prompted, task)
+        return [len(ids) for ids in self.model.tokenizer(prompted, verbose=False)["input_ids"]]
+
+    def _warn_of_cuts(self, cut: int, total: int, task: Task) -> None:
+        if cut:
+            texts = {"query": "queries", "document": "documents"}[task]
+            warnings.warn(
+                f"{cut} of {total} {texts} were longer than the {self._limit(task)} tokens that {self.name} reads, "
+                "and were cut there.",
+                TruncationWarning,
+                stacklevel=4,
+            )

@@ -1,0 +1,126 @@
+"""How a model was loaded, in plain values, so that another process loads the same one."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..checkpoints.hub import BUNDLED_MODEL, BUNDLED_NAME
+from ..errors import CheckpointNotFoundError, InputError, ModelMismatchError
+from ..query_length import QueryLength
+from .encoder import JaColBERT
+
+_UNSAVED = "unsaved:"
+_SNAPSHOTS = "snapshots"  # in the hub's cache: models--owner--name/snapshots/commit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelSource:
+    """What loads a model again. It holds no token of a hub: where one is needed, it is taken from the environment.
+
+    Attributes:
+        model: A hub id, an absolute directory, or the name of the bundled model.
+        revision: The commit, of a hub id.
+        query_length: The query-length rule; None takes what the checkpoint records.
+        pooling: How documents are pooled, by its name; None for no further than the checkpoint does.
+        dtype: Of weights and computation, as torch calls it, such as ``"float16"``; None is float32.
+        device: Where to; None takes a GPU if there is one.
+        fingerprint: Of the weights that have to be found there; None takes any.
+    """
+
+    model: str
+    revision: str | None = None
+    query_length: QueryLength | None = None
+    pooling: str | None = None
+    dtype: str | None = None
+    device: str | None = None
+    fingerprint: str | None = None
+
+    @classmethod
+    def of(cls, encoder: JaColBERT) -> ModelSource:
+        """Where a loaded model comes from. The place that loads it again chooses the device."""
+        name, revision = _place(encoder)
+        dtype = str(next(encoder.model.parameters()).dtype).removeprefix("torch.")
+        return cls(
+            model=name,
+            revision=revision,
+            query_length=encoder.query_length,
+            pooling=None if encoder.pooling is None else str(encoder.pooling),
+            dtype=None if dtype == "float32" else dtype,
+            fingerprint=encoder.fingerprint,
+        )
+
+    @classmethod
+    def given(cls, model: JaColBERT | str | Path | None, **loading: Any) -> ModelSource:
+        """Where a model that somebody gives is loaded from.
+
+        Args:
+            model: A loaded model, a hub id or a directory; None is the bundled mini model.
+            **loading: What is to be chosen when it is loaded, by the names of the attributes; None chooses nothing.
+
+        Raises:
+            InputError: If it is loaded already, and something is to be chosen.
+        """
+        if not isinstance(model, JaColBERT):
+            return cls(model=BUNDLED_NAME if model is None else str(model), **loading)
+        if chosen := [name for name, value in loading.items() if value is not None]:
+            raise InputError(
+                f"the model is loaded already, so {', '.join(chosen)} can no longer be chosen. Load it with what you "
+                "want, or give its name."
+            )
+        return cls.of(model)
+
+    def load(self) -> JaColBERT:
+        """Loads the model.
+
+        Raises:
+            CheckpointError: If it is no longer there, or was never saved.
+            ModelMismatchError: If other weights are there now.
+            InputError: If a value cannot be used.
+        """
+        if self.model.startswith(_UNSAVED):
+            raise CheckpointNotFoundError(
+                f"the model {self.model.removeprefix(_UNSAVED)!r} was made in a program and never loaded from a "
+                "checkpoint, so there is nowhere to load it from. Save it (save_pretrained), and load it from there."
+            )
+        encoder = JaColBERT.from_pretrained(
+            None if self.model == BUNDLED_NAME else self.model,
+            revision=self.revision,
+            query_length=self.query_length,
+            pooling=self.pooling,
+            dtype=_dtype(self.dtype),
+            device=self.device,
+        )
+        if self.fingerprint not in (None, encoder.fingerprint):
+            raise ModelMismatchError(
+                f"{self.model!r} holds other weights now: the fingerprint {str(self.fingerprint)[:12]} was expected, "
+                f"and {encoder.fingerprint[:12]} is there. Bring the checkpoint back, or say anew which model to use."
+            )
+        return encoder
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON-serialisable values."""
+        return asdict(self)
+
+
+def _place(encoder: JaColBERT) -> tuple[str, str | None]:
+    if encoder.checkpoint is None:
+        return _UNSAVED + encoder.name, None
+    path = Path(encoder.checkpoint.path)
+    if path == BUNDLED_MODEL:
+        return BUNDLED_NAME, None
+    if path.parent.name == _SNAPSHOTS and "/" in encoder.name:
+        return encoder.name, path.name
+    return str(path.resolve()), None
+
+
+def _dtype(name: str | None) -> torch.dtype | None:
+    if name is None:
+        return None
+    found = getattr(torch, name, None)
+    if not isinstance(found, torch.dtype):
+        raise InputError(f"dtype is {name!r}, but it must be the name of one of torch's, such as 'float16'.")
+    return found

@@ -1,0 +1,95 @@
+"""Checks on token vectors, shared by scoring and stores."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from ..errors import InputError, VectorError
+from ..types import Payload, Point, TokenVectors
+
+
+def as_token_vectors(value: object, what: str = "the vectors", dimension: int | None = None) -> TokenVectors:
+    """Returns ``value`` as a (tokens, dimension) float32 array, without copying where it is one already.
+
+    Args:
+        value: An array or nested sequence.
+        what: How to call it in an error.
+        dimension: The dimension that it must have, if one is given.
+
+    Raises:
+        VectorError: If it is ragged, not two-dimensional, empty, not numeric or of another dimension.
+    """
+    try:
+        array = np.asarray(value)
+        if array.dtype.kind not in "fiu":
+            raise TypeError(f"the type {array.dtype}")
+        array = array.astype(np.float32, copy=False)
+    except (ValueError, TypeError) as error:
+        raise VectorError(f"{what}: expected a matrix of numbers, a row a token, but got {error}.") from None
+    if array.ndim != 2 or 0 in array.shape:
+        raise VectorError(f"{what}: expected the shape (tokens, dimension), none of them 0, but got {array.shape}.")
+    if dimension is not None and array.shape[1] != dimension:
+        raise VectorError(
+            f"{what}: expected vectors of {dimension} dimensions, but got {array.shape[1]}. "
+            "Documents and queries must come from the same model."
+        )
+    return array
+
+
+def check_values(array: TokenVectors, what: str) -> None:
+    """Refuses what no encoder makes: NaN, infinity and all-zero rows.
+
+    Raises:
+        VectorError: With the first bad row.
+    """
+    finite = np.isfinite(array).all(axis=1)
+    if not finite.all():
+        raise VectorError(f"{what}: row {int(np.argmin(finite))} holds NaN or infinity.")
+    nonzero = array.any(axis=1)
+    if not nonzero.all():
+        raise VectorError(f"{what}: row {int(np.argmin(nonzero))} is all zero, so it can match nothing.")
+
+
+def check_points(points: Iterable[Point], dimension: int) -> list[Point]:
+    """Checks a whole batch of points before any of it is written; the last of a repeated id wins.
+
+    Raises:
+        InputError: If an id is no non-empty string, or a payload is not JSON-serialisable.
+        VectorError: If vectors have a wrong shape or content.
+    """
+    checked: dict[str, Point] = {}
+    for position, point in enumerate(points):
+        if not isinstance(point.id, str) or not point.id:
+            raise InputError(f"point {position} has the id {point.id!r}, but an id is a non-empty string.")
+        what = f"point {point.id!r}"
+        vectors = as_token_vectors(point.vectors, what, dimension)
+        check_values(vectors, what)
+        checked[point.id] = Point(point.id, vectors, json_copy(point.payload, what), point.text)
+    return list(checked.values())
+
+
+def json_copy(payload: Payload, what: str) -> dict[str, Any]:
+    """The payload as any store would give it back, and nobody else's to change.
+
+    Raises:
+        InputError: If it is not JSON-serialisable.
+    """
+    try:
+        copy: dict[str, Any] = json.loads(json.dumps(dict(payload), ensure_ascii=False, allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{what} has a payload that is not JSON-serialisable: {error}.") from None
+    return copy
+
+
+def check_top_k(top_k: int) -> None:
+    """Refuses a number of results that is no positive integer.
+
+    Raises:
+        InputError: If it is not.
+    """
+    if not isinstance(top_k, int) or isinstance(top_k, bool) or top_k < 1:
+        raise InputError(f"top_k is {top_k!r}, but it must be an integer of at least 1.")
