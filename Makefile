@@ -25,7 +25,7 @@ format: $(READY)
 
 # The notebook's outputs, from a fresh run.
 notebook: $(READY)
-	$(BIN)/python -m tests.notebooks
+	$(BIN)/python -m tests.examples.notebooks
 
 benchmarks: $(READY)
 	$(BIN)/python benchmarks/tokenization.py

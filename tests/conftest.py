@@ -30,7 +30,9 @@ settings.load_profile("steady")
 torch.set_num_threads(1)  # what tests compute is so small that a second thread takes longer to wake than to help
 
 # Processes of tests begin with what they import loaded already, whichever test starts the first of them.
-multiprocessing.set_forkserver_preload(["tests.test_writer", "tests.test_edge", "tests.test_ingestion"])
+multiprocessing.set_forkserver_preload(
+    ["tests.qdrant.test_writer", "tests.qdrant.edge.test_engine", "tests.llama_index.test_ingestion"]
+)
 
 DATA = Path(__file__).parent / "data"
 STANFORD = DATA / "reference" / "stanford"
@@ -77,7 +79,7 @@ def reference_arrays() -> dict[str, TokenVectors]:
 @pytest.fixture
 def events() -> Iterator[list[Any]]:
     """LlamaIndex's events of the test."""
-    from .llama_index_events import recorded_events  # here, as most tests need no LlamaIndex
+    from .llama_index.events import recorded_events  # here, as most tests need no LlamaIndex
 
     with recorded_events() as events:
         yield events
@@ -86,7 +88,7 @@ def events() -> Iterator[list[Any]]:
 @pytest.fixture
 def trace() -> Iterator[list[str]]:
     """LlamaIndex's events and spans of the test, by name, in their order."""
-    from .llama_index_events import recorded_trace
+    from .llama_index.events import recorded_trace
 
     with recorded_trace() as trace:
         yield trace

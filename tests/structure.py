@@ -57,10 +57,7 @@ class Structure:
             found.setdefault(child, set()).update(
                 i.removeprefix(inner).split(".")[0] for i in imports if i.startswith(inner)
             )
-        for child, imports in found.items():
-            imports.discard(child)
-            imports &= found.keys()
-        return found
+        return {child: {i for i in named if i != child and i in found} for child, named in found.items()}
 
     @property
     def folders(self) -> list[str]:
