@@ -99,6 +99,28 @@ def test_circles_are_seen(tmp_path: Path) -> None:
     assert Structure.read(tmp_path).circles() == [["b.d", "b.x"]]
 
 
+def test_there_are_no_circles(structure: Structure) -> None:
+    assert structure.circles() == []
+
+
+def test_rooms_import_only_what_stands_below_them(structure: Structure) -> None:
+    rooms = structure.within()
+    assert sorted(rooms) == sorted(ORDER)
+    place = {name: number for number, name in enumerate(ORDER)}
+    for name, imports in rooms.items():
+        upward = {i for i in imports if place[i] > place[name]}
+        assert upward == ({"__init__"} if name == "cli" else set()), name  # the version that --version prints
+
+
+def test_each_room_says_what_it_is_for(structure: Structure) -> None:
+    for folder in structure.folders:
+        doc = structure.docstrings[folder or "__init__"]
+        assert doc, folder
+        if folder:
+            assert "May import:" in doc, folder
+            assert "Begin with" in doc, folder
+
+
 def test_plain_modules_need_nothing_but_numpy(structure: Structure) -> None:
     for name in PLAIN:
         assert room_names(structure.inside[name]) <= PLAIN, name

@@ -81,8 +81,8 @@ def opened(place: str, *, grpc: bool = False, must_exist: bool = False) -> Itera
         MissingExtraError: If it is a folder, and Qdrant Edge is not installed.
     """
     from ..errors import InputError
-    from ..places import check_place, is_address
     from ..qdrant.clients import connect
+    from ..stores.addresses import check_place, is_address
 
     check_place(place)
     server = is_address(place)

@@ -56,7 +56,7 @@ def run(arguments: argparse.Namespace) -> None:
 def _show(model: JaColBERT, question: str, hits: Hits) -> None:
     from ..errors import InputError
     from ..explaining.matches import find_matches, highlight
-    from ..stores.texts import payload_text
+    from ..stores.payload_text import payload_text
     from .report import markers
 
     opening, closing = markers()

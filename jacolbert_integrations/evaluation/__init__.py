@@ -1,1 +1,4 @@
-"""Measuring retrieval: the bundled benchmark, its metrics, and the BM25 baseline."""
+"""How well a model retrieves: JSQuAD, metrics, BM25 to compare with, and fusion of the two.
+
+May import: ``encoding`` and ``text``. Begin with ``retrieval.py``.
+"""

@@ -1,4 +1,9 @@
-"""JaColBERT in LlamaIndex: a vector store, a retriever, a reranker and a splitter, and nodes for a writer."""
+"""JaColBERT in LlamaIndex: a vector store, a retriever, a reranker and a splitter, and nodes for a writer.
+
+May import: everything but ``qdrant``, ``training``, ``evaluation`` and ``cli``; other stores are opened by ``places``.
+Each of the four classes has a folder; the files beside the folders are what they share. Begin with ``nodes.py`` (nodes
+and payloads), then the folder of a class.
+"""
 
 from __future__ import annotations
 

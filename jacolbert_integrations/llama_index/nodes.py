@@ -12,8 +12,8 @@ from llama_index.core.vector_stores.types import FilterCondition, FilterOperator
 from llama_index.core.vector_stores.utils import metadata_dict_to_node, node_to_metadata_dict
 
 from ..errors import InputError, StoreFileError
+from ..stores.payload_text import NODE_KEY
 from ..stores.stored_nodes import TYPE_KEY
-from ..stores.texts import NODE_KEY
 from ..types import Condition, Document, Filter, Operator, Payload
 
 _OPERATORS: dict[FilterOperator, Operator] = {

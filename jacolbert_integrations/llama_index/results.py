@@ -11,8 +11,8 @@ from ..encoding.encoder import JaColBERT
 from ..text.windows import SPAN_KEY
 from ..types import Hit, MultiVectorStore
 from .nodes import to_node
+from .passage_text import PassageText
 from .provenance import Provenance, ScoredNode, ScoreKind
-from .rerank.passages import PassageText
 
 
 @dataclass

@@ -16,7 +16,7 @@ from .selection import windows_of
 
 
 @dataclass(frozen=True, slots=True)
-class _Part:
+class _Passage:
     id: str
     text: str
     payload: Payload
@@ -40,11 +40,14 @@ def node_points(
         InputError: If a node has no text or no id, an id comes twice, metadata cannot be kept, or a node is refused.
     """
     check_too_long(too_long)
-    parts = _parts(nodes, check_nodes(nodes), model, too_long)
-    if not parts:
+    passages = _passages(nodes, check_nodes(nodes), model, too_long)
+    if not passages:
         return []
-    vectors = model.encode_document([part.text for part in parts], show_progress_bar=show_progress)
-    return [Point(part.id, matrix, part.payload, part.text) for part, matrix in zip(parts, vectors, strict=True)]
+    vectors = model.encode_document([passage.text for passage in passages], show_progress_bar=show_progress)
+    return [
+        Point(passage.id, matrix, passage.payload, passage.text)
+        for passage, matrix in zip(passages, vectors, strict=True)
+    ]
 
 
 def left_over(nodes: Sequence[BaseNode], points: Sequence[Point]) -> Filter:
@@ -53,7 +56,7 @@ def left_over(nodes: Sequence[BaseNode], points: Sequence[Point]) -> Filter:
     return Filter([windows_of([node.node_id for node in nodes]), Filter([written], "not")])
 
 
-def _parts(nodes: Sequence[BaseNode], texts: Sequence[str], model: JaColBERT, too_long: TooLong) -> list[_Part]:
+def _passages(nodes: Sequence[BaseNode], texts: Sequence[str], model: JaColBERT, too_long: TooLong) -> list[_Passage]:
     limit = model.document_maxlen
     payloads = [to_payload(node) for node in nodes]
     lengths = [0 for _ in texts] if too_long == "cut" else model.document_lengths(texts)
@@ -64,13 +67,13 @@ def _parts(nodes: Sequence[BaseNode], texts: Sequence[str], model: JaColBERT, to
             f"that {model.name} reads (the longest, {nodes[longest].node_id!r}, has {lengths[longest]}). Split them, "
             "for instance with JaColBERTSentenceSplitter, or write with too_long='split' or 'cut'."
         )
-    parts: list[_Part] = []
+    passages: list[_Passage] = []
     for node, text, payload, length in zip(nodes, texts, payloads, lengths, strict=True):
         if length <= limit:
-            parts.append(_Part(node.node_id, text, payload))
+            passages.append(_Passage(node.node_id, text, payload))
             continue
         for number, (start, end) in enumerate(windows(text, model.document_lengths, limit)):
-            part_id = node.node_id if number == 0 else window_id(node.node_id, start)
+            passage_id = node.node_id if number == 0 else window_id(node.node_id, start)
             place = {DOCUMENT_KEY: node.node_id, SPAN_KEY: [start, end]}
-            parts.append(_Part(part_id, text[start:end], {**payload, **place}))
-    return parts
+            passages.append(_Passage(passage_id, text[start:end], {**payload, **place}))
+    return passages

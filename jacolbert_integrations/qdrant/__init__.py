@@ -1,4 +1,8 @@
-"""JaColBERT in Qdrant: a multivector collection as a store, and a writer for any number of texts."""
+"""JaColBERT in Qdrant: a multivector collection as a store, and a writer for any number of texts.
+
+May import: ``stores``, ``encoding``, ``scoring`` and ``text``. Begin with ``store.py``, then ``stages.py`` (first
+stages) and ``writer.py``.
+"""
 
 from typing import TYPE_CHECKING, Any
 

@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 
 from qdrant_client import QdrantClient
 
-from ..places import check_own_process, is_address
+from ..stores.addresses import check_own_process, is_address
 
 if TYPE_CHECKING:
     from .edge.client import EdgeClient
@@ -24,7 +24,7 @@ API_KEY = "QDRANT_API_KEY"
 
 _TIMEOUT = 60  # seconds; the client's own 5 are few for a request of some megabytes
 
-_turns: WeakKeyDictionary[Client, AbstractContextManager[Any]] = WeakKeyDictionary()
+_locks: WeakKeyDictionary[Client, AbstractContextManager[Any]] = WeakKeyDictionary()
 _looking_up = Lock()
 
 P = ParamSpec("P")
@@ -54,22 +54,22 @@ def uses_grpc(client: Client) -> bool:
     return isinstance(client, QdrantClient) and bool(client.init_options.get("prefer_grpc"))
 
 
-def turn(client: Client) -> AbstractContextManager[Any]:
-    """Held while something is asked of a client: in local mode, threads take turns.
+def client_lock(client: Client) -> AbstractContextManager[Any]:
+    """Returns the lock to hold during a request: re-entrant for a client in local mode, else one that never waits.
 
-    Local mode is not made for threads: while one writes, others fail, and points are lost. A server, and the client of
-    Qdrant Edge, see to it themselves, and nobody waits. Who has a turn may take it again, but must not hold it longer
-    than a request takes: not while a model encodes, and not in a generator that waits to be asked.
+    qdrant-client's local mode is not safe in threads: while one thread writes, others fail, and points are lost. A
+    server, and the client of Qdrant Edge, lock for themselves. Hold the lock for one request at most: not while a model
+    encodes, and not in a generator that waits for its consumer.
     """
     if not is_local_mode(client):
         return nullcontext()
     with _looking_up:
-        return _turns.setdefault(client, RLock())
+        return _locks.setdefault(client, RLock())
 
 
 def ask(client: Client, request: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """The answer to one request of a client, made when it is this thread's turn."""
-    with turn(client):
+    """Makes one request of a client while holding its lock, and returns the answer."""
+    with client_lock(client):
         return request(*args, **kwargs)
 
 

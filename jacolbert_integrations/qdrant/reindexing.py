@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from qdrant_client import models
 
 from ..errors import InputError
-from ..stores.texts import TextReader, text_reader
+from ..stores.payload_text import TextReader, text_reader
 from ..text.windows import DOCUMENT_KEY, SPAN_KEY, Span
 from ..types import Document, Filter
-from .clients import Client, ask, turn
+from .clients import Client, ask, client_lock
 from .filters import to_qdrant
 from .points import ID_KEY, from_payload, native_id, qdrant_id, windows_of
 from .retrying import Retries
@@ -144,7 +144,7 @@ def move_alias(client: Client, alias: str, collection: str) -> str | None:
     Returns:
         What it meant before, if that was something else.
     """
-    with turn(client):
+    with client_lock(client):
         before = alias_target(client, alias)
         changes: list[Any] = []
         if before is not None:

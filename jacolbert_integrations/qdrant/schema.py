@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 from qdrant_client import models
 
 from ..errors import CollectionLayoutError, InputError
-from ..stores.binding import identity_from_dict
+from ..stores.model_identity import identity_from_dict
 from ..types import ModelIdentity
-from .clients import Client, is_local_mode, keeps_float16, turn
+from .clients import Client, client_lock, is_local_mode, keeps_float16
 from .points import VECTOR_NAME
 from .stages import ByWords, FirstStage, QdrantBM25, stage_from_dict, stage_to_dict
 
@@ -46,7 +46,7 @@ def read_record(client: Client, collection: str) -> Record | None:
         CollectionLayoutError: If it exists and is none of ours.
         StoreFileError: If its record is incomplete, or of another release.
     """
-    with turn(client):
+    with client_lock(client):
         try:
             config = client.get_collection(collection).config
         except Exception:  # each kind of client has its own for a collection that is not there

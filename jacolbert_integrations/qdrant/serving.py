@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..errors import InputError, ModelMismatchError
-from ..stores.binding import check_vectors
+from ..stores.model_identity import check_vectors
 from ..types import Hits
 from .clients import Client
 from .reindexing import alias_target

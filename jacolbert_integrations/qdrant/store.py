@@ -13,10 +13,10 @@ from tqdm import tqdm
 
 from ..errors import InputError, StoreNotBoundError
 from ..scoring.vectors import check_points, check_top_k, json_copy
-from ..stores.binding import check_identity, check_vectors
+from ..stores.model_identity import check_identity, check_vectors
 from ..text.windows import DOCUMENT_KEY
 from ..types import Condition, Hit, Hits, ModelIdentity, Point, Query
-from .clients import Client, ask, is_in_process, turn, uses_grpc
+from .clients import Client, ask, client_lock, is_in_process, uses_grpc
 from .cluster import create_indexes, create_shard_keys
 from .filters import is_empty, to_qdrant
 from .points import (
@@ -45,12 +45,12 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def _in_turn(method: Callable[Concatenate[S, P], T]) -> Callable[Concatenate[S, P], T]:
-    """A method that talks to the client, as one that waits until it is its thread's turn."""
+def _locked(method: Callable[Concatenate[S, P], T]) -> Callable[Concatenate[S, P], T]:
+    """Makes a method hold the client's lock (:func:`~.clients.client_lock`) while it runs."""
 
     @wraps(method)
     def waiting(self: S, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        with turn(self.client):
+        with client_lock(self.client):
             return method(self, *args, **kwargs)
 
     return waiting
@@ -61,7 +61,7 @@ class QdrantStore:
 
     The collection is made at the first :meth:`upsert`, and its metadata records the model. Filters
     are Qdrant's own, or a :class:`~jacolbert_integrations.types.Filter`. Safe in threads: all stores over one client in
-    local mode, which by itself is not, take turns.
+    local mode, which by itself is not, share a lock.
 
     Args:
         client: Any ready client. Its life is yours: the store never closes it.
@@ -115,7 +115,7 @@ class QdrantStore:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.collection!r})"
 
-    @_in_turn
+    @_locked
     def bind(self, identity: ModelIdentity) -> None:
         """Names the model that reads and writes from now on.
 
@@ -179,7 +179,7 @@ class QdrantStore:
             check_text(point, self._stages)
         return checked
 
-    @_in_turn
+    @_locked
     def create(self, points: Sequence[Point] = ()) -> None:
         """Makes the collection, unless it is there, and what it needs for this store (:meth:`prepare`).
 
@@ -207,7 +207,7 @@ class QdrantStore:
             self.bind(identity)  # another process was first: then it must be of the same model
         self.prepare()
 
-    @_in_turn
+    @_locked
     def prepare(self) -> None:
         """Makes, once, the shard keys and payload indexes that the collection lacks for this store."""
         with self._preparing:
@@ -257,10 +257,10 @@ class QdrantStore:
             native_ids=self._native_ids,
         )
         sent = list(structs)  # the first stages encode: that is nothing to wait for
-        with turn(self.client):
+        with client_lock(self.client):
             self.client.upsert(self.collection, sent, wait=wait, ordering=ordering, **self.write_options)
 
-    @_in_turn
+    @_locked
     def search(
         self, query: Query, *, top_k: int, filter: object | None = None, options: SearchOptions | None = None
     ) -> Hits:
@@ -294,7 +294,7 @@ class QdrantStore:
                 return Hits(_hits(found)[search.options.offset : search.wanted], approximate=bool(search.stages))
             limit *= 2
 
-    @_in_turn
+    @_locked
     def search_batch(
         self,
         queries: Sequence[Query],
@@ -334,7 +334,7 @@ class QdrantStore:
                 results.append(Hits(hits, approximate=bool(search.stages)))
         return results
 
-    @_in_turn
+    @_locked
     def search_groups(
         self,
         query: Query,
@@ -378,7 +378,7 @@ class QdrantStore:
         best += self.search(query, top_k=top_k, filter=whole, options=options)
         return Hits(sorted(best, key=_rank)[:top_k], approximate=best.approximate)
 
-    @_in_turn
+    @_locked
     def search_words(self, text: str, *, top_k: int, filter: object | None = None) -> Hits:
         """The documents that share words with a text, highest BM25 first; token vectors have no part in it.
 
@@ -404,7 +404,7 @@ class QdrantStore:
         )
         return Hits(_hits(found.points))
 
-    @_in_turn
+    @_locked
     def delete(self, ids: Iterable[str] | None = None, *, filter: object | None = None) -> None:
         """Removes points: by id, or all that pass a filter. Unknown ids are ignored.
 
@@ -420,7 +420,7 @@ class QdrantStore:
         if selected is not None and self.exists():
             self.client.delete(self.collection, selected, wait=True, **self.write_options)
 
-    @_in_turn
+    @_locked
     def update_payload(
         self, values: Mapping[str, Any], *, ids: Iterable[str] | None = None, filter: object | None = None
     ) -> None:
@@ -455,7 +455,7 @@ class QdrantStore:
         points = self.qdrant_ids(list(ids))  # as a filter: to name a point that is not there is an error elsewhere
         return models.FilterSelector(filter=models.Filter(must=models.HasIdCondition(has_id=points)))
 
-    @_in_turn
+    @_locked
     def condition(self, filter: object | None) -> models.Filter | None:
         """A filter as Qdrant's own. For parts of strings, values of the collection are read.
 
@@ -473,7 +473,7 @@ class QdrantStore:
         """The ids that points have in Qdrant."""
         return [native_id(i) if self._native_ids else qdrant_id(i) for i in ids]
 
-    @_in_turn
+    @_locked
     def count(self, *, filter: object | None = None) -> int:
         """How many points there are, or pass the filter.
 
@@ -486,12 +486,12 @@ class QdrantStore:
             return 0
         return self.client.count(self.collection, count_filter=condition, exact=True, **self.write_options).count
 
-    @_in_turn
+    @_locked
     def exists(self) -> bool:
         """Whether the collection has been made."""
         return self.client.collection_exists(self.collection)
 
-    @_in_turn
+    @_locked
     def get(self, ids: Sequence[str], *, with_vectors: bool = True) -> dict[str, Point]:
         """The stored points by id, with or without their vectors; unknown ids are left out."""
         self._require_bound()
@@ -503,7 +503,7 @@ class QdrantStore:
         points = {point.id: point for point in map(self._point, records)}
         return {i: points[i] for i in ids if i in points}
 
-    @_in_turn
+    @_locked
     def contains(self, ids: Sequence[str]) -> set[str]:
         """Which of the ids are stored; neither vectors nor payloads are read."""
         self._require_bound()
@@ -555,7 +555,7 @@ class QdrantStore:
         matrix = np.asarray(vectors, np.float32)
         return Point(point_id, matrix.reshape(len(matrix), self._require_bound().dimension), payload)
 
-    @_in_turn
+    @_locked
     def optimize(self) -> None:
         """Builds what makes searches fast over what was written, where the engine does not do that by itself.
 
@@ -564,7 +564,7 @@ class QdrantStore:
         if not isinstance(self.client, QdrantClient) and self.exists():
             self.client.optimize(self.collection)
 
-    @_in_turn
+    @_locked
     def _look(self) -> bool:
         """Whether the collection is there. Each search looks: its name may be an alias, which moves."""
         recorded = read_record(self.client, self.collection)

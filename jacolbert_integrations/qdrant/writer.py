@@ -16,12 +16,12 @@ from qdrant_client import models
 from tqdm import tqdm
 
 from ..errors import AccessError, EngineError, GaveUpError, InputError, JaColBERTError, WriteError
-from ..stores.texts import TEXT_KEY
+from ..stores.payload_text import TEXT_KEY
 from ..text.windows import DOCUMENT_KEY, TooLong, check_too_long
 from ..types import Document, Filter, Point
-from .clients import is_in_process, turn
+from .clients import client_lock, is_in_process
 from .filters import to_qdrant
-from .parts import Part, parts
+from .passages import Passage, passages
 from .points import HASH_KEY, windows_of
 from .retrying import REJECTED, Retries, describe
 from .store import QdrantStore
@@ -224,7 +224,7 @@ class _Run:
 
     def _encode(self, group: Sequence[Document]) -> _Batch:
         """The points of those documents that are good, and not there yet."""
-        latest = self._parts(group)
+        latest = self._passages(group)
         try:
             there = self._stored_hashes(list(latest))
         except GaveUpError as error:
@@ -237,45 +237,45 @@ class _Run:
             self.stop(f"the server does not say what is there ({describe(error)}).", error)
             return _Batch()
         fresh = {
-            i: part
-            for i, part in latest.items()
-            if there.get(i) != part.digest or i in self.on_the_way  # what is there is about to be replaced
+            i: passage
+            for i, passage in latest.items()
+            if there.get(i) != passage.digest or i in self.on_the_way  # what is there is about to be replaced
         }
         self.unchanged += len(latest) - len(fresh)
-        for part_id, tokens in self._too_long(list(fresh.values())).items():
-            del fresh[part_id]
+        for passage_id, tokens in self._too_long(list(fresh.values())).items():
+            del fresh[passage_id]
             self.failed.append(
                 FailedDocument(
-                    part_id,
+                    passage_id,
                     f"it has {tokens:,} tokens, but the model reads {self.writer.model.document_maxlen}. Split it, "
                     "or write with too_long='split' or 'cut'.",
                 )
             )
         matrices = self.writer.encoder.encode_document([p.text for p in fresh.values()], show_progress_bar=False)
         points = []
-        for part, vectors in zip(fresh.values(), matrices, strict=True):
+        for passage, vectors in zip(fresh.values(), matrices, strict=True):
             try:
-                points += self.store.checked([Point(part.id, vectors, part.payload, part.text)])
+                points += self.store.checked([Point(passage.id, vectors, passage.payload, passage.text)])
             except JaColBERTError as error:
-                self.failed.append(FailedDocument(part.id, str(error)))
+                self.failed.append(FailedDocument(passage.id, str(error)))
         windows: dict[str, list[str]] = {}
-        for part in latest.values():
-            if part.document is not None:
-                windows.setdefault(part.document, []).append(part.id)
+        for passage in latest.values():
+            if passage.document is not None:
+                windows.setdefault(passage.document, []).append(passage.id)
         return _Batch(points, {point.id: latest[point.id].digest for point in points}, windows)
 
-    def _parts(self, group: Sequence[Document]) -> dict[str, Part]:
+    def _passages(self, group: Sequence[Document]) -> dict[str, Passage]:
         """What the documents become, by id; of documents with one id, what the last becomes."""
         splitter = self.writer.model if self.writer.too_long == "split" else None
-        by_document: dict[str, list[Part]] = {}
+        by_document: dict[str, list[Passage]] = {}
         for place, document in enumerate(group):
             try:
-                found = parts(document, text_key=self.writer.text_key, splitter=splitter)
+                found = passages(document, text_key=self.writer.text_key, splitter=splitter)
                 by_document[document.id] = found
             except JaColBERTError as error:
                 identity = document.id if isinstance(document.id, str) else f"number {place} of its batch"
                 self.failed.append(FailedDocument(identity, str(error)))
-        return {part.id: part for found in by_document.values() for part in found}
+        return {passage.id: passage for found in by_document.values() for passage in found}
 
     def _stored_hashes(self, ids: Sequence[str]) -> dict[str, str]:
         if not ids:
@@ -286,7 +286,7 @@ class _Run:
                 return []
             self.store.prepare()
             wanted, client = self.store.qdrant_ids(ids), self.store.client
-            with turn(client):
+            with client_lock(client):
                 return client.retrieve(
                     self.store.collection, wanted, with_payload=[HASH_KEY], **self.store.read_options
                 )
@@ -294,12 +294,12 @@ class _Run:
         found = {str(record.id): (record.payload or {}).get(HASH_KEY, "") for record in self.writer.retries.call(ask)}
         return {i: found[str(key)] for i, key in zip(ids, self.store.qdrant_ids(ids), strict=True) if str(key) in found}
 
-    def _too_long(self, found: Sequence[Part]) -> dict[str, int]:
+    def _too_long(self, found: Sequence[Passage]) -> dict[str, int]:
         if self.writer.too_long != "refuse":
             return {}
-        counts = self.writer.model.document_lengths([part.text for part in found])
+        counts = self.writer.model.document_lengths([passage.text for passage in found])
         most = self.writer.model.document_maxlen
-        return {part.id: count for part, count in zip(found, counts, strict=True) if count > most}
+        return {passage.id: count for passage, count in zip(found, counts, strict=True) if count > most}
 
     def send(self, batch: _Batch) -> None:
         """Sends points in requests that a server takes, and notes what becomes of them."""
@@ -374,7 +374,7 @@ class _Run:
             self.written += len(points)
             self.lost_in_a_row = 0
 
-    def lost(self, points: Sequence[Point | Part], reason: str) -> None:
+    def lost(self, points: Sequence[Point | Passage], reason: str) -> None:
         """Notes documents that no try could write; after some batches of them in a row, gives up."""
         self.failed += [FailedDocument(point.id, reason) for point in points]
         self.lost_in_a_row += 1

@@ -18,8 +18,8 @@ from ..errors import InputError, StoreFileError, StoreNotBoundError
 from ..scoring.maxsim import PackedDocuments, maxsim
 from ..scoring.vectors import as_token_vectors, check_points, check_top_k
 from ..types import Hit, ModelIdentity, Point, Query, TokenVectors
-from .binding import check_identity, identity_from_dict
 from .filters import as_predicate
+from .model_identity import check_identity, identity_from_dict
 
 _FORMAT = "jacolbert-memory-store"
 _VERSION = 1

@@ -1,1 +1,5 @@
-"""Training late-interaction models."""
+"""Training: data, hard negatives, teachers, losses, recipes, runs, merging, and the bundled mini model.
+
+May import: ``encoding``, ``checkpoints``, ``scoring``, ``text`` and ``evaluation``. Begin with ``run.py``
+(:func:`~.run.train`), then ``recipes.py``.
+"""

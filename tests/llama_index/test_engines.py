@@ -38,7 +38,7 @@ from jacolbert_integrations.encoding.sources import ModelSource
 from jacolbert_integrations.errors import InputError, ModelMismatchError, StoreFileError, UnsupportedFilterError
 from jacolbert_integrations.llama_index import to_documents
 from jacolbert_integrations.qdrant import QdrantWriter, reindex
-from jacolbert_integrations.stores.texts import payload_text
+from jacolbert_integrations.stores.payload_text import payload_text
 from jacolbert_integrations.types import TokenVectors
 
 from ..waiting import FreeLoop

@@ -26,7 +26,7 @@ from jacolbert_integrations.qdrant import (
     reindex,
 )
 from jacolbert_integrations.qdrant.clients import Client
-from jacolbert_integrations.stores.texts import payload_text, text_reader
+from jacolbert_integrations.stores.payload_text import payload_text, text_reader
 from jacolbert_integrations.types import Document, TokenVectors
 
 from ..conftest import PATIENCE

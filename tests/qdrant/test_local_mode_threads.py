@@ -18,7 +18,7 @@ from qdrant_client import QdrantClient
 from jacolbert_integrations import Condition, Filter, JaColBERT, JaColBERTRetriever, Point, QdrantStore, QdrantWriter
 from jacolbert_integrations.llama_index import to_documents
 from jacolbert_integrations.qdrant import EdgeClient, reindex
-from jacolbert_integrations.qdrant.clients import turn
+from jacolbert_integrations.qdrant.clients import client_lock
 
 from ..conftest import PATIENCE
 from ..stores.test_contract import FLOAT32, IDENTITY, QUERY, vectors
@@ -142,18 +142,18 @@ def test_a_page_is_read_while_another_is_looked_at(client: QdrantClient) -> None
 
 
 def test_only_local_mode_takes_turns(client: QdrantClient, tmp_path: Path) -> None:
-    assert turn(client) is turn(client)
-    lock: Any = turn(client)
-    with ThreadPoolExecutor(1) as another, turn(client), turn(client):
+    assert client_lock(client) is client_lock(client)
+    lock: Any = client_lock(client)
+    with ThreadPoolExecutor(1) as another, client_lock(client), client_lock(client):
         assert not another.submit(lock.acquire, blocking=False).result()
     with ThreadPoolExecutor(1) as another:
         assert another.submit(lock.acquire, blocking=False).result()
         another.submit(lock.release).result()
     other = QdrantClient(":memory:")
-    assert turn(other) is not turn(client)
+    assert client_lock(other) is not client_lock(client)
     other.close()
     with EdgeClient(tmp_path / "edge") as edge:
-        assert isinstance(turn(edge), nullcontext)
+        assert isinstance(client_lock(edge), nullcontext)
     server = QdrantClient(url="http://localhost:1", check_compatibility=False)
-    assert isinstance(turn(server), nullcontext)
+    assert isinstance(client_lock(server), nullcontext)
     server.close()

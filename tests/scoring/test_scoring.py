@@ -109,7 +109,7 @@ def test_bad_vectors(queries: list[TokenVectors], documents: list[TokenVectors],
 
 MEASURE = """
 import resource, numpy as np
-from jacolbert_integrations.scoring import maxsim
+from jacolbert_integrations.scoring.maxsim import maxsim
 rng = np.random.default_rng(0)
 lengths = rng.integers(20, 300, 6300)
 pool = rng.standard_normal((lengths.sum(), 32), dtype=np.float32)

@@ -28,7 +28,7 @@ from jacolbert_integrations.errors import InputError
 from jacolbert_integrations.llama_index.nodes import to_node, to_payload
 from jacolbert_integrations.qdrant import Lexical, add_late_interaction, reindex
 from jacolbert_integrations.stores.archive import export_points, import_points
-from jacolbert_integrations.stores.texts import payload_text
+from jacolbert_integrations.stores.payload_text import payload_text
 from jacolbert_integrations.text.windows import DOCUMENT_KEY, SPAN_KEY
 
 LONG = "".join(f"{i}番目の文は猫について述べている。" for i in range(80))
@@ -129,7 +129,7 @@ def test_what_llama_index_does_not_write(broken: dict[str, Any]) -> None:
 
 def test_the_core_needs_no_llama_index() -> None:
     program = (
-        "import sys; from jacolbert_integrations.texts import payload_text;"
+        "import sys; from jacolbert_integrations.stores.payload_text import payload_text;"
         'assert payload_text({"_node_content": \'{"text": "x", "metadata": {"a": 1}}\'}) == "a: 1\\n\\nx";'
         'assert not [name for name in sys.modules if name.startswith("llama_index")]'
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
 
 import numpy as np
 from llama_index.core.schema import BaseNode
@@ -14,52 +13,12 @@ from ...errors import InputError
 from ...text.windows import SPAN_KEY, Span, windows
 from ...types import MultiVectorStore, TokenVectors
 from ..nodes import node_text, to_node
+from ..passage_text import PassageText
 from ..stores import using_store
 from .vector_cache import Passage, VectorCache
 
 _METADATA_SHARE = 0.5
 """How much of a window may be metadata that each window repeats; longer metadata are cut as the text is."""
-
-
-@dataclass(frozen=True, slots=True)
-class PassageText:
-    """What of a node is embedded: its text, between the metadata that come with it.
-
-    Attributes:
-        head: What is embedded before the text.
-        body: The text, without white space around it.
-        tail: What is embedded after it.
-        offset: Where the body begins in the node's own text.
-    """
-
-    head: str
-    body: str
-    tail: str
-    offset: int
-
-    @classmethod
-    def of(cls, node: BaseNode) -> PassageText:
-        """The parts of a node."""
-        whole, text = node_text(node), node.get_content()
-        body = text.strip()
-        head, _, tail = whole.rpartition(body) if body and body in whole else ("", "", "")
-        return cls(head, body, tail, text.find(body)) if head + body + tail == whole else cls("", whole, "", 0)
-
-    @property
-    def whole(self) -> str:
-        """All of it."""
-        return self.head + self.body + self.tail
-
-    def in_node(self, span: Span) -> Span:
-        """A part of what is embedded as the part of the node's own text that it holds; empty if it holds none."""
-        start, end = (min(max(place - len(self.head), 0), len(self.body)) + self.offset for place in span)
-        return start, end
-
-    @property
-    def digest(self) -> bytes:
-        """Different for texts that are embedded, or cut into windows, differently."""
-        parts = f"{len(self.head)} {len(self.tail)} {self.offset} {self.whole}"
-        return blake2b(parts.encode("utf-8", "surrogatepass"), digest_size=32).digest()
 
 
 @dataclass(frozen=True, slots=True)

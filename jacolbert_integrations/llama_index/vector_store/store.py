@@ -23,8 +23,9 @@ from llama_index.core.vector_stores.types import (
 from ...encoding.encoder import JaColBERT
 from ...encoding.sources import ModelSource
 from ...errors import InputError, StoreError
-from ...places import MEMORY, check_own_process, check_place, is_address, open_store
+from ...places import open_store
 from ...query_length import QueryLength
+from ...stores.addresses import MEMORY, check_own_process, check_place, is_address
 from ...stores.memory import MemoryStore
 from ...text.windows import DOCUMENT_KEY, TooLong
 from ...types import Filter, MultiVectorStore, Point

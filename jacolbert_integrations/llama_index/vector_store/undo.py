@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from threading import Lock
 
 from ...errors import InputError
-from ...stores.texts import payload_text
+from ...stores.payload_text import payload_text
 from ...types import Payload, Point
 from ..nodes import OUR_KEYS
 

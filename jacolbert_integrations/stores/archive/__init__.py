@@ -9,6 +9,8 @@ It is a zip archive without compression, which any zip program opens::
     manifest.json             what made the vectors, and of each part the counts and SHA-256 checksums
 
 One part is in memory at a time, and 16 bytes a point, to see that no id comes twice.
+
+May import: the files beside this folder, ``scoring`` and ``text``. Begin with ``transfer.py``.
 """
 
 from .manifest import Manifest, Part, StoredDtype

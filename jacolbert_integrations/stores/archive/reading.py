@@ -17,7 +17,7 @@ from safetensors.numpy import load
 
 from ...errors import StoreFileError
 from ...types import Point, TokenVectors
-from ..binding import identity_from_dict
+from ..model_identity import identity_from_dict
 from .manifest import DTYPES, FORMAT, MANIFEST, MOST_BYTES, VERSION, Manifest, Part, part_name, sha256
 
 # What zipfile, json, numpy and safetensors raise for bytes that mean nothing.

@@ -12,8 +12,8 @@ from tqdm import tqdm
 
 from ...errors import InputError, JaColBERTError, StoreError, WriteError
 from ...types import ModelIdentity, MultiVectorStore, Payload, Point
-from .. import texts
-from ..binding import check_identity
+from .. import payload_text as texts
+from ..model_identity import check_identity
 from .manifest import Manifest, StoredDtype
 from .reading import Archive
 from .writing import PART_SIZE, new_archive

@@ -1,1 +1,4 @@
-"""Training data in and out: files of texts, files of ids, and datasets."""
+"""Training examples from files, Arrow tables and tuples of ids.
+
+May import: ``errors``, ``text`` and ``..records``. Begin with ``examples.py``; ``layouts.py`` lists the forms of rows.
+"""

@@ -1,1 +1,4 @@
-"""One checkpoint out of several: averages, SLERP, and the greedy soup."""
+"""One checkpoint out of several: averages, SLERP and greedy soups.
+
+May import: ``encoding`` and ``checkpoints``. Begin with ``averages.py``.
+"""

@@ -1,1 +1,4 @@
-"""The bundled mini model: a small ColBERT made from Japanese questions and nothing else."""
+"""How the bundled mini model is made, from raw text to its card.
+
+May import: the rest of ``training``, and ``evaluation``. Begin with ``making.py``.
+"""

@@ -26,7 +26,7 @@ from jacolbert_integrations import JaColBERT, JaColBERTRerank, MemoryStore, Qdra
 from jacolbert_integrations.errors import CheckpointNotFoundError, InputError, ModelMismatchError, TruncationWarning
 from jacolbert_integrations.llama_index import ScoredNode, VectorCache
 from jacolbert_integrations.llama_index.fusion import interpolated, min_max
-from jacolbert_integrations.llama_index.rerank.passages import PassageText
+from jacolbert_integrations.llama_index.passage_text import PassageText
 from jacolbert_integrations.llama_index.rerank.vector_cache import Passage
 from jacolbert_integrations.llama_index.writing import node_points
 from jacolbert_integrations.types import TokenVectors

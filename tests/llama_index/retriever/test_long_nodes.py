@@ -28,7 +28,7 @@ from jacolbert_integrations.llama_index import ScoredNode, to_documents
 from jacolbert_integrations.llama_index.best_per_node import best_per_node
 from jacolbert_integrations.llama_index.writing import node_points
 from jacolbert_integrations.qdrant import EdgeStore
-from jacolbert_integrations.stores.texts import payload_text
+from jacolbert_integrations.stores.payload_text import payload_text
 from jacolbert_integrations.text.windows import DOCUMENT_KEY
 from jacolbert_integrations.types import Hit, Hits, Point
 

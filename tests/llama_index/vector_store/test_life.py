@@ -76,7 +76,7 @@ from jacolbert_integrations.errors import (
 )
 from jacolbert_integrations.llama_index import to_documents
 from jacolbert_integrations.qdrant import Lexical
-from jacolbert_integrations.stores.texts import payload_text
+from jacolbert_integrations.stores.payload_text import payload_text
 from jacolbert_integrations.types import TokenVectors
 
 from ...conftest import PATIENCE, STANFORD

@@ -30,7 +30,7 @@ from jacolbert_integrations.encoding.sources import ModelSource
 from jacolbert_integrations.errors import StoreError
 from jacolbert_integrations.llama_index import stores
 from jacolbert_integrations.llama_index.stores import _lock_of, using_store
-from jacolbert_integrations.stores.texts import payload_text
+from jacolbert_integrations.stores.payload_text import payload_text
 from jacolbert_integrations.text.windows import SPAN_KEY
 from jacolbert_integrations.types import TokenVectors
 

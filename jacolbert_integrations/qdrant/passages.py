@@ -1,4 +1,4 @@
-"""Documents as the points that they become: one each, or one for each window of a long one."""
+"""Turns documents into passages: one for each document, or one for each window of a long one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from ..errors import InputError
-from ..stores.texts import NODE_KEY
+from ..stores.payload_text import NODE_KEY
 from ..text.windows import DOCUMENT_KEY, SPAN_KEY, Span, window_id, windows
 from ..types import Document
 
@@ -28,8 +28,8 @@ class LengthCounter(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """A point to be, before it is encoded.
+class Passage:
+    """A text that becomes one point, before it is encoded: a document, or a window of one.
 
     Attributes:
         id: The document's id; that of a window after the first says where it begins, too.
@@ -46,8 +46,8 @@ class Part:
     document: str | None = None
 
 
-def parts(document: Document, *, text_key: str | None, splitter: LengthCounter | None) -> list[Part]:
-    """What a document becomes.
+def passages(document: Document, *, text_key: str | None, splitter: LengthCounter | None) -> list[Passage]:
+    """Turns a document into passages.
 
     Args:
         document: The document.
@@ -62,11 +62,11 @@ def parts(document: Document, *, text_key: str | None, splitter: LengthCounter |
     if not isinstance(document.text, str) or not document.text.strip():
         raise InputError("it has no text, so there is nothing to find it by.")
     if splitter is None:
-        return [_part(document.id, document.text, dict(document.payload), text_key)]
+        return [_passage(document.id, document.text, dict(document.payload), text_key)]
     return list(_windows(document, splitter, text_key))
 
 
-def _windows(document: Document, splitter: LengthCounter, text_key: str | None) -> Iterator[Part]:
+def _windows(document: Document, splitter: LengthCounter, text_key: str | None) -> Iterator[Passage]:
     text, payload = document.text, dict(document.payload)
     is_window = DOCUMENT_KEY in payload  # already, as when a collection is indexed anew
     whole = str(payload[DOCUMENT_KEY]) if is_window else document.id
@@ -75,14 +75,16 @@ def _windows(document: Document, splitter: LengthCounter, text_key: str | None) 
     if splitter.document_lengths([text])[0] > splitter.document_maxlen:
         spans = windows(text, splitter.document_lengths, splitter.document_maxlen)
     for number, (start, end) in enumerate(spans):
-        part_id = document.id if number == 0 else window_id(whole, origin + start)
+        passage_id = document.id if number == 0 else window_id(whole, origin + start)
         place = {DOCUMENT_KEY: whole, SPAN_KEY: [origin + start, origin + end]} if is_window or len(spans) > 1 else {}
         # Where the payload has the text itself, it is to have the window's.
         own = {key: text[start:end] if value == text else value for key, value in payload.items()}
-        yield _part(part_id, text[start:end], {**own, **place}, text_key, None if is_window else document.id)
+        yield _passage(passage_id, text[start:end], {**own, **place}, text_key, None if is_window else document.id)
 
 
-def _part(part_id: str, text: str, payload: dict[str, Any], text_key: str | None, document: str | None = None) -> Part:
+def _passage(
+    passage_id: str, text: str, payload: dict[str, Any], text_key: str | None, document: str | None = None
+) -> Passage:
     if text_key is not None and NODE_KEY not in payload:
         if payload.get(text_key, text) != text:
             raise InputError(
@@ -95,4 +97,4 @@ def _part(part_id: str, text: str, payload: dict[str, Any], text_key: str | None
     except (TypeError, ValueError) as error:
         raise InputError(f"its payload is not JSON-serialisable: {error}.") from None
     digest = hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()[:32]
-    return Part(part_id, text, payload, digest, document)
+    return Passage(passage_id, text, payload, digest, document)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from jacolbert_integrations.errors import InputError
-from jacolbert_integrations.places import MEMORY, check_place
+from jacolbert_integrations.stores.addresses import MEMORY, check_place
 
 
 @pytest.mark.parametrize(
