@@ -14,7 +14,8 @@ from .search import SearchOptions
 from .serving import AliasSearch
 from .stages import FirstStage, FixedDimensional, Lexical, MeanPooled, QdrantBM25
 from .store import QdrantStore
-from .writer import FailedDocument, QdrantWriter, WriteResult
+from .write_run import FailedDocument, WriteResult
+from .writer import QdrantWriter
 
 if TYPE_CHECKING:
     from .edge.client import EdgeClient

@@ -21,7 +21,7 @@ from .points import VECTOR_NAME, batches, check_size, from_payload, to_vectors
 from .retrying import REJECTED, Retries, describe
 from .schema import METADATA_KEY, multivector_params, read_record, record_metadata
 from .stages import ByWords, FirstStage, check_recorded, check_stages, check_text
-from .writer import FailedDocument
+from .write_run import FailedDocument
 
 if TYPE_CHECKING:
     from ..encoding.encoder import JaColBERT
