@@ -6,7 +6,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -20,6 +20,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # for processes of tests
 
 from jacolbert_integrations import JaColBERT
 from jacolbert_integrations.types import TokenVectors
+
+if TYPE_CHECKING:
+    from .qdrant.rest_server import Backend
 
 # Property tests are no clocks, which a busy machine would fail, and no lots: the same code has the same examples.
 settings.register_profile(
@@ -92,6 +95,17 @@ def trace() -> Iterator[list[str]]:
 
     with recorded_trace() as trace:
         yield trace
+
+
+@pytest.fixture
+def backend() -> Iterator[Backend]:
+    """What answers behind an imitated Qdrant server."""
+    from .qdrant.rest_server import Backend  # here, as most tests need no Qdrant
+
+    made = Backend()
+    yield made
+    made.let_go.set()
+    made.local.close()
 
 
 @pytest.fixture

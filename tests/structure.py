@@ -1,7 +1,7 @@
 """The package as rooms and arrows: its folders and root files, and which of them import which.
 
 ``python -m tests.structure [FOLDER]`` counts them, for this package or for another copy of it. Imports are read from
-the code, at any depth, those for type checking included.
+the code, at any depth, those for type checking included. ``--picture`` prints the picture of ARCHITECTURE.md.
 """
 
 from __future__ import annotations
@@ -115,7 +115,35 @@ def _loops(graph: Mapping[str, set[str] | frozenset[str]]) -> list[list[str]]:
     return sorted(sorted(loop) for loop in loops)
 
 
+GROUND = {"errors", "query_length", "types"}
+"""What nearly every room imports: one box of the picture."""
+
+
+def picture(structure: Structure) -> str:
+    """The rooms as a Mermaid flow chart. An arrow that other arrows lead along anyway is left out."""
+    rooms = {
+        "ground" if room in GROUND else room: {"ground" if i in GROUND else i for i in imports}
+        for room, imports in structure.within().items()
+        if room != "__init__"
+    }
+    rooms["ground"] = set()
+    for imports in rooms.values():
+        imports.discard("__init__")
+
+    def above(room: str) -> set[str]:
+        return rooms[room].union(*(above(i) for i in rooms[room]))
+
+    lines = ["flowchart TD", '    ground["types, errors, query_length"]']
+    for room in sorted(rooms):
+        direct = rooms[room] - set().union(*(above(i) for i in rooms[room]))
+        lines += [f"    {room} --> {imported}" for imported in sorted(direct)]
+    return "\n".join(lines) + "\n"
+
+
 def main() -> None:
+    if sys.argv[1:] == ["--picture"]:
+        print(picture(Structure.read()), end="")
+        return
     structure = Structure.read(Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT)
     rooms = structure.within()
     circles = structure.circles()

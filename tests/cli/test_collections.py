@@ -18,9 +18,7 @@ from jacolbert_integrations.text.squad import read_squad
 from jacolbert_integrations.types import Document
 
 from ..conftest import JAQUAD_EXCERPT
-from ..qdrant.test_rest import Backend, backend, serving
-
-__all__ = ["backend"]
+from ..qdrant.rest_server import Backend, serving
 
 
 @pytest.fixture(autouse=True)

@@ -19,7 +19,16 @@ from ..conftest import PYLATE, STANFORD
 
 pytestmark = pytest.mark.filterwarnings("ignore::jacolbert_integrations.errors.TruncationWarning")
 
-LAYOUTS = ["stanford", "bert-model", "bin", "pylate", "sentence-transformers", "ours", "ours-sentence-transformers"]
+LAYOUTS = [
+    "stanford",
+    "bert-model",
+    "bin",
+    "pylate",
+    "sentence-transformers",
+    "ours",
+    "ours-sentence-transformers",
+    "ours-earlier",
+]
 
 
 @pytest.fixture(scope="module", params=LAYOUTS)
@@ -47,8 +56,13 @@ def checkpoint(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
             MultiVectorEncoder(str(STANFORD)).save_pretrained(str(folder))
         case "ours":
             JaColBERT.from_pretrained(STANFORD).save_pretrained(folder)
-        case "ours-sentence-transformers":
+        case "ours-sentence-transformers" | "ours-earlier":
             JaColBERT.from_pretrained(PYLATE).model.save_pretrained(str(folder))
+            if request.param == "ours-earlier":  # before the package had rooms
+                modules = folder / "modules.json"
+                text = modules.read_text(encoding="utf-8")
+                assert "jacolbert_integrations.encoding.transformer" in text
+                modules.write_text(text.replace("integrations.encoding.", "integrations."), encoding="utf-8")
     return folder
 
 

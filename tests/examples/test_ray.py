@@ -18,7 +18,7 @@ import pytest
 from jacolbert_integrations import JaColBERT
 
 from ..conftest import PATIENCE
-from ..qdrant.test_rest import Backend, is_write, serving
+from ..qdrant.rest_server import Backend, is_write, serving
 
 pytest.importorskip("ray.data", reason="the extra `ray` is not installed")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,6 @@ from jacolbert_integrations import (
     JaColBERTRerank,
     JaColBERTRetriever,
     JaColBERTVectorStore,
-    MemoryStore,
     MultiVectorStore,
     QdrantStore,
 )
@@ -43,19 +42,6 @@ def nodes() -> list[TextNode]:
 
 def found() -> list[NodeWithScore]:
     return [NodeWithScore(node=node, score=1.0) for node in nodes()]
-
-
-@pytest.fixture(params=["memory", "local", "edge"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MultiVectorStore]:
-    if request.param == "memory":
-        yield MemoryStore()
-    elif request.param == "edge":
-        with EdgeStore(tmp_path) as edge:
-            yield edge
-    else:
-        client = QdrantClient(":memory:")
-        yield QdrantStore(client, "nodes")
-        client.close()
 
 
 class Parts:

@@ -16,7 +16,7 @@ from llama_index.core.storage.docstore import SimpleDocumentStore
 from jacolbert_integrations import JaColBERT, JaColBERTSentenceSplitter, JaColBERTVectorStore
 from jacolbert_integrations.types import TokenVectors
 
-from ..processes import in_another_process, two_processes, workers  # noqa: F401 - fixtures
+from ..processes import in_another_process
 
 TEXTS = {
     "tokyo": "東京は日本の首都であり、人口は約千四百万人である。",

@@ -19,11 +19,9 @@ from jacolbert_integrations.qdrant.cluster import create_shard_keys
 from jacolbert_integrations.types import Document
 
 from ..conftest import PATIENCE
-from ..stores.test_contract import IDENTITY, QUERY, points
-from .test_rest import Backend, Sent, backend, open_client, reserved_port, server, serving
-from .test_writer import Encoder, check, documents, writer
-
-__all__ = ["backend", "server"]
+from ..stores.samples import IDENTITY, QUERY, points
+from .rest_server import Backend, Sent, open_client, reserved_port, serving
+from .writing import Encoder, check, documents, writer
 
 CUSTOM = models.ShardingMethod.CUSTOM
 TENANT = {"tenant": models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD, is_tenant=True)}

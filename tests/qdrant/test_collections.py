@@ -18,7 +18,7 @@ from jacolbert_integrations.qdrant.clients import is_local_mode
 from jacolbert_integrations.qdrant.points import VECTOR_NAME, batches, qdrant_id, to_structs
 from jacolbert_integrations.qdrant.schema import METADATA_KEY, create_collection
 
-from ..stores.test_contract import DIMENSION, IDENTITY, QUERY, points, vectors
+from ..stores.samples import DIMENSION, IDENTITY, QUERY, points, vectors
 
 
 @pytest.fixture

@@ -27,10 +27,8 @@ from jacolbert_integrations.qdrant.retrying import describe, may_pass
 from jacolbert_integrations.types import Document
 
 from ..conftest import PATIENCE
-from .test_rest import Backend, backend, impatient, is_write, open_client, server, serving
-from .test_writer import QUICK, check, documents, writer
-
-__all__ = ["backend", "server"]
+from .rest_server import Backend, impatient, is_write, open_client, serving
+from .writing import QUICK, check, documents, writer
 
 KEY = "a-secret-key"
 

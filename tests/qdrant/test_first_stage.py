@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,14 +13,14 @@ from jacolbert_integrations import Condition, Filter, JaColBERT, MemoryStore, Po
 from jacolbert_integrations.errors import CollectionLayoutError, InputError, StoreFileError, VectorError
 from jacolbert_integrations.evaluation.bm25 import BM25
 from jacolbert_integrations.llama_index import JaColBERTRetriever
-from jacolbert_integrations.qdrant import EdgeClient, FirstStage, FixedDimensional, Lexical, MeanPooled, SearchOptions
+from jacolbert_integrations.qdrant import FirstStage, FixedDimensional, Lexical, MeanPooled, SearchOptions
 from jacolbert_integrations.qdrant.clients import Client
 from jacolbert_integrations.scoring.muvera import Muvera
 from jacolbert_integrations.text.squad import QuestionSet, read_squad
 from jacolbert_integrations.types import Hits
 
 from ..conftest import JAQUAD_EXCERPT
-from ..stores.test_contract import DIMENSION, FLOAT32, IDENTITY, vectors
+from ..stores.samples import DIMENSION, FLOAT32, IDENTITY, vectors
 
 STAGES: list[list[FirstStage]] = [
     [Lexical()],
@@ -31,20 +30,6 @@ STAGES: list[list[FirstStage]] = [
     [MeanPooled(), Lexical(), FixedDimensional()],
 ]
 WORDS = ["猫", "犬", "鳥", "魚", "馬", "牛"]
-
-
-@pytest.fixture(params=["local", "edge"])
-def client(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Client]:
-    opened: Client = QdrantClient(":memory:") if request.param == "local" else EdgeClient(tmp_path)
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def local() -> Iterator[QdrantClient]:
-    opened = QdrantClient(":memory:")
-    yield opened
-    opened.close()
 
 
 def texts(count: int) -> list[Point]:

@@ -29,9 +29,9 @@ from jacolbert_integrations.qdrant.retrying import REJECTED, describe, may_pass
 from jacolbert_integrations.types import Document, Hits, Query
 
 from ..conftest import PATIENCE
-from ..stores.test_contract import IDENTITY, QUERY, points, vectors
-from .test_rest import reserved_port
-from .test_writer import QUICK, Encoder, check, documents, noted_pauses, noted_requests, writer
+from ..stores.samples import IDENTITY, QUERY, points, vectors
+from .rest_server import reserved_port
+from .writing import QUICK, Encoder, check, documents, noted_pauses, noted_requests, writer
 
 MESSAGE_LIMIT = 64 * 2**20
 PATIENT = Retries(times=100_000, first_pause=0.001, longest_pause=0.01)

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pytest
 from qdrant_client import QdrantClient, models
 
-from jacolbert_integrations import JaColBERT, QdrantStore, Query
+from jacolbert_integrations import QdrantStore, Query
 from jacolbert_integrations.errors import CollectionLayoutError, InputError, ModelMismatchError
 from jacolbert_integrations.qdrant import (
     AliasSearch,
-    EdgeClient,
     FixedDimensional,
     Lexical,
     SearchOptions,
@@ -30,8 +28,8 @@ from jacolbert_integrations.stores.payload_text import payload_text, text_reader
 from jacolbert_integrations.types import Document, TokenVectors
 
 from ..conftest import PATIENCE
-from ..stores.test_contract import FLOAT32, IDENTITY
-from .test_writer import QUICK, Encoder, documents, vectors_of, writer
+from ..stores.samples import FLOAT32, IDENTITY
+from .writing import QUICK, Encoder, as_model, documents, vectors_of, writer
 
 OTHER = replace(IDENTITY, name="another", fingerprint="a" * 64)
 
@@ -58,24 +56,6 @@ class Asking(Encoder):
 
 class OtherAsking(OtherEncoder, Asking):
     name = "another"
-
-
-def as_model(encoder: Encoder) -> JaColBERT:
-    return cast("JaColBERT", encoder)
-
-
-@pytest.fixture(params=["local", "edge"])
-def client(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Client]:
-    opened: Client = QdrantClient(":memory:") if request.param == "local" else EdgeClient(tmp_path)
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def local() -> Iterator[QdrantClient]:
-    opened = QdrantClient(":memory:")
-    yield opened
-    opened.close()
 
 
 def store(client: Client, name: str, **options: Any) -> QdrantStore:

@@ -21,9 +21,8 @@ from jacolbert_integrations.qdrant import EdgeClient, reindex
 from jacolbert_integrations.qdrant.clients import client_lock
 
 from ..conftest import PATIENCE
-from ..stores.test_contract import FLOAT32, IDENTITY, QUERY, vectors
-from .test_lifecycle import as_model
-from .test_writer import Encoder, documents, writer
+from ..stores.samples import FLOAT32, IDENTITY, QUERY, vectors
+from .writing import Encoder, as_model, documents, writer
 
 
 @pytest.fixture(params=["memory", "path"])

@@ -2,33 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from qdrant_client import QdrantClient
 
 from jacolbert_integrations import Condition, Filter, JaColBERT, Point, QdrantStore
 from jacolbert_integrations.errors import InputError, StoreNotBoundError
-from jacolbert_integrations.qdrant import EdgeClient, QdrantWriter, of_documents
+from jacolbert_integrations.qdrant import QdrantWriter, of_documents
 from jacolbert_integrations.qdrant.clients import Client
 from jacolbert_integrations.text.squad import read_squad
 from jacolbert_integrations.text.windows import DOCUMENT_KEY, SPAN_KEY
 from jacolbert_integrations.types import Document, Hit
 
 from ..conftest import JAQUAD_EXCERPT
-from ..stores.test_contract import FLOAT32, IDENTITY, QUERY, vectors
-from .test_writer import Encoder, documents, writer
+from ..stores.samples import FLOAT32, IDENTITY, QUERY, vectors
+from .writing import Encoder, documents, writer
 
 LONG = "".join(f"これは{i}番目の文である。" for i in range(12))  # 12 sentences of 12 or 13 characters, 4 a window
-
-
-@pytest.fixture(params=["local", "edge"])
-def client(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Client]:
-    opened: Client = QdrantClient(":memory:") if request.param == "local" else EdgeClient(tmp_path)
-    yield opened
-    opened.close()
 
 
 def stored(store: QdrantStore) -> dict[str, dict[str, Any]]:

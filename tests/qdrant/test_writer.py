@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import multiprocessing
 import random
 import signal
@@ -10,88 +9,27 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from types import SimpleNamespace
 from typing import Any, cast
 
-import numpy as np
 import pytest
 from qdrant_client import QdrantClient
 
 from jacolbert_integrations import JaColBERT, Point, QdrantStore
 from jacolbert_integrations.errors import GaveUpError, InputError, ModelMismatchError, TruncationWarning, WriteError
-from jacolbert_integrations.qdrant import FixedDimensional, Lexical, QdrantWriter, Retries, retrying
-from jacolbert_integrations.qdrant.clients import Client
+from jacolbert_integrations.qdrant import FixedDimensional, Lexical, QdrantWriter, Retries
 from jacolbert_integrations.qdrant.points import HASH_KEY, qdrant_id
 from jacolbert_integrations.qdrant.retrying import may_pass
 from jacolbert_integrations.types import Document, TokenVectors
 
 from ..conftest import PATIENCE
-from ..stores.test_contract import DIMENSION, IDENTITY
-from .test_rest import Backend, backend, server
-
-__all__ = ["backend", "server"]
-
-QUICK = Retries(times=4, first_pause=0.001, longest_pause=0.01)
-
-
-class Encoder:
-    """As a model seems to the writer: vectors that its texts decide, at once; and how often it was asked."""
-
-    identity = IDENTITY
-    document_maxlen = 50
-
-    def __init__(self) -> None:
-        self.encoded: list[str] = []
-
-    def document_lengths(self, texts: Sequence[str]) -> list[int]:
-        return [len(text) for text in texts]
-
-    def encode_document(self, texts: Sequence[str], *, show_progress_bar: bool | None = None) -> list[TokenVectors]:
-        self.encoded += texts
-        return [vectors_of(text) for text in texts]
-
-
-def vectors_of(text: str) -> TokenVectors:
-    seed = int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")
-    matrix: TokenVectors = (
-        np.random.default_rng(seed).standard_normal((1 + len(text) % 5, DIMENSION)).astype(np.float32)
-    )
-    unit: TokenVectors = matrix / np.linalg.norm(matrix, axis=1, keepdims=True)
-    return np.zeros_like(unit) if text.startswith("zero") else unit
-
-
-def writer(client: Client, encoder: Encoder | None = None, **options: Any) -> QdrantWriter:
-    store = QdrantStore(client, "documents", **{n: options.pop(n) for n in ("first_stage",) if n in options})
-    options = {"retries": QUICK, "batch": 8, **options}
-    return QdrantWriter(store, cast("JaColBERT", encoder or Encoder()), **options)
-
-
-def documents(count: int, edition: str = "") -> list[Document]:
-    return [Document(f"文書 {i}", f"第{i}の文書{edition}", {"n": i}) for i in range(count)]
-
-
-def check(store: QdrantStore, expected: Sequence[Document]) -> None:
-    """All of the documents are there, each with the vectors of its text, and nothing else."""
-    assert store.count() == len(expected)
-    found = store.get([document.id for document in expected])
-    assert found.keys() == {document.id for document in expected}
-    for document in expected:
-        np.testing.assert_allclose(found[document.id].vectors, vectors_of(document.text), atol=1e-5)
-        assert found[document.id].payload == {**document.payload, "text": document.text}
+from ..stores.samples import IDENTITY
+from .rest_server import Backend
+from .writing import Encoder, check, documents, noted_pauses, noted_requests, writer
 
 
 @pytest.fixture
-def client() -> Iterator[QdrantClient]:
-    opened = QdrantClient(":memory:")
-    yield opened
-    opened.close()
-
-
-def noted_pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The pauses between tries, in seconds, none of which is made."""
-    pauses: list[float] = []
-    monkeypatch.setattr(retrying, "time", SimpleNamespace(sleep=pauses.append))
-    return pauses
+def client(local: QdrantClient) -> QdrantClient:
+    return local
 
 
 @pytest.fixture(params=["local", "rest"])
@@ -192,18 +130,6 @@ def test_a_server_that_is_gone_stops_the_writer(server: QdrantClient, backend: B
     backend.faults = []
     writer(server).write(documents(500))
     check(writer(server).store, documents(500))
-
-
-def noted_requests(held: QdrantWriter) -> threading.Semaphore:
-    """Counts the requests in which a writer sends points, each when it is done."""
-    sent, send = threading.Semaphore(0), held.store.send
-
-    def noted(points: Sequence[Point], **options: Any) -> None:
-        send(points, **options)
-        sent.release()
-
-    held.store.send = noted  # type: ignore[method-assign]
-    return sent
 
 
 def test_a_collection_deleted_under_the_writer(server: QdrantClient, backend: Backend) -> None:

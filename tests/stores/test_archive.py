@@ -41,7 +41,7 @@ from jacolbert_integrations.stores.archive import (
     read_manifest,
 )
 
-from .test_contract import DIMENSION, IDENTITY, IDS, QUERY, points, vectors
+from .samples import DIMENSION, IDENTITY, IDS, QUERY, points, vectors
 
 PART = 600  # bytes: some points a part
 

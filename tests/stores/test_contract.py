@@ -24,12 +24,8 @@ from jacolbert_integrations.errors import (
     VectorError,
 )
 from jacolbert_integrations.qdrant import EdgeClient, EdgeProcess, EdgeStore
-from jacolbert_integrations.types import ModelIdentity, TokenVectors
 
-DIMENSION = 8
-IDENTITY = ModelIdentity("made-up", "f" * 64, DIMENSION, 300, query_length="released")
-
-FLOAT32 = {"datatype": models.Datatype.FLOAT32}
+from .samples import DIMENSION, FLOAT32, IDENTITY, IDS, QUERY, points, vectors
 
 Open = Callable[[], MultiVectorStore]
 
@@ -74,21 +70,6 @@ def store(reopen: Open) -> MultiVectorStore:
     opened = reopen()
     opened.bind(IDENTITY)
     return opened
-
-
-def vectors(seed: int, tokens: int = 5) -> TokenVectors:
-    matrix: TokenVectors = np.random.default_rng(seed).standard_normal((tokens, DIMENSION)).astype(np.float32)
-    normalised: TokenVectors = matrix / np.linalg.norm(matrix, axis=1, keepdims=True)
-    return normalised
-
-
-def points(count: int) -> list[Point]:
-    return [
-        Point(f"文書 {i}", vectors(i, 1 + i % 7), {"n": i, "parity": "odd" if i % 2 else "even"}) for i in range(count)
-    ]
-
-
-QUERY = Query(vectors(999, 4), "問い")
 
 
 def test_is_a_store(store: MultiVectorStore) -> None:
@@ -148,10 +129,6 @@ def test_get_returns_vectors_in_the_order_asked(store: MultiVectorStore) -> None
     np.testing.assert_allclose(found["文書 4"].vectors, given[4].vectors, atol=1e-6)
     assert found["文書 0"].vectors.dtype == np.float32
     assert found["文書 0"].payload == {"n": 0, "parity": "even"}
-
-
-IDS = ["a", "日本語", "a b/c?d#e", "6ba7b810-9dad-11d1-80b4-00c04fd430c8", "6BA7B810-9DAD-11D1-80B4-00C04FD430C8",
-       "{6ba7b810-9dad-11d1-80b4-00c04fd430c8}", "6ba7b8109dad11d180b400c04fd430c8", "0", "x" * 500, "😀"]  # fmt: skip
 
 
 def test_any_string_is_an_id(store: MultiVectorStore) -> None:

@@ -11,7 +11,7 @@ import pytest
 from jacolbert_integrations import MemoryStore, Point, Query
 from jacolbert_integrations.errors import StoreFileError, StoreNotBoundError
 
-from .test_contract import IDENTITY, QUERY, points, vectors
+from .samples import IDENTITY, QUERY, points, vectors
 
 
 @pytest.fixture

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,6 @@ from llama_index.core import VectorStoreIndex
 from llama_index.core.node_parser import NodeParser
 from llama_index.core.schema import BaseNode, Document, NodeRelationship, TextNode
 from llama_index.core.vector_stores.types import VectorStoreQuery
-from qdrant_client import QdrantClient
 
 from jacolbert_integrations import (
     JaColBERT,
@@ -20,7 +18,6 @@ from jacolbert_integrations import (
     JaColBERTVectorStore,
     MemoryStore,
     MultiVectorStore,
-    QdrantStore,
     QdrantWriter,
 )
 from jacolbert_integrations.errors import InputError, TruncationWarning
@@ -75,19 +72,6 @@ def long(mini: JaColBERT) -> TextNode:
 @pytest.fixture
 def short() -> TextNode:
     return TextNode(id_="short", text=SHORT)
-
-
-@pytest.fixture(params=["memory", "local", "edge"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MultiVectorStore]:
-    if request.param == "memory":
-        yield MemoryStore()
-    elif request.param == "edge":
-        with EdgeStore(tmp_path) as edge:
-            yield edge
-    else:
-        client = QdrantClient(":memory:")
-        yield QdrantStore(client, "nodes")
-        client.close()
 
 
 def points(store: MemoryStore) -> dict[str, Point]:

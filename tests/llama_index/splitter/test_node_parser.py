@@ -26,7 +26,6 @@ from jacolbert_integrations.evaluation.jsquad import load_jsquad
 from jacolbert_integrations.text.squad import read_squad
 
 from ...conftest import JAQUAD_EXCERPT
-from ...processes import two_processes, workers  # noqa: F401 - fixtures
 from ...waiting import FreeLoop
 
 SENTENCES = ["猫がいる。", "犬もいる！", "鳥は「魚も。」", "と言う。"]

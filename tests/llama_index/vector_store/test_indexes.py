@@ -58,13 +58,7 @@ from jacolbert_integrations.qdrant import EdgeProcess, Lexical
 from jacolbert_integrations.types import TokenVectors
 
 from ...processes import in_another_process
-
-TEXTS = {
-    "tokyo": "東京は日本の首都であり、人口は約千四百万人である。",
-    "fuji": "富士山は静岡県と山梨県にまたがる日本で一番高い山である。",
-    "cat": "猫は魚や肉を食べる小さな動物である。",
-}
-QUESTION = "日本の首都はどこですか。"
+from .samples import QUESTION, TEXTS
 
 
 def documents(**changed: str) -> list[Document]:
@@ -85,11 +79,6 @@ def inner(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MultiVecto
         client = QdrantClient(":memory:")
         yield QdrantStore(client, "nodes", first_stage=Lexical())
         client.close()
-
-
-@pytest.fixture
-def store(inner: MultiVectorStore, mini: JaColBERT) -> JaColBERTVectorStore:
-    return JaColBERTVectorStore(mini, inner)
 
 
 @pytest.fixture

@@ -81,14 +81,9 @@ from jacolbert_integrations.types import TokenVectors
 
 from ...conftest import PATIENCE, STANFORD
 from ...waiting import FreeLoop
+from .samples import QUESTION, TEXTS
 from .test_undo import fail_on
 
-TEXTS = {
-    "tokyo": "東京は日本の首都であり、人口は約千四百万人である。",
-    "fuji": "富士山は静岡県と山梨県にまたがる日本で一番高い山である。",
-    "cat": "猫は魚や肉を食べる小さな動物である。",
-}
-QUESTION = "日本の首都はどこですか。"
 HYBRID = VectorStoreQueryMode.HYBRID
 PLACES = ["memory", "local", "path", "edge"]
 
@@ -104,23 +99,6 @@ def inner(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MultiVecto
         client = QdrantClient(":memory:") if request.param == "local" else QdrantClient(path=str(tmp_path / "local"))
         yield QdrantStore(client, "nodes", first_stage=Lexical())
         client.close()
-
-
-@pytest.fixture
-def store(inner: MultiVectorStore, mini: JaColBERT) -> JaColBERTVectorStore:
-    return JaColBERTVectorStore(mini, inner)
-
-
-@pytest.fixture
-def memory(mini: JaColBERT) -> JaColBERTVectorStore:
-    return JaColBERTVectorStore(mini)
-
-
-@pytest.fixture
-def lexical(mini: JaColBERT) -> Iterator[JaColBERTVectorStore]:
-    client = QdrantClient(":memory:")
-    yield JaColBERTVectorStore(mini, QdrantStore(client, "nodes", first_stage=Lexical()))
-    client.close()
 
 
 def documents() -> list[Document]:

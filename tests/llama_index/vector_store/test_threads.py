@@ -6,7 +6,7 @@ import asyncio
 import copy
 import pickle
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,6 @@ from llama_index.core.vector_stores.types import VectorStoreQuery
 from qdrant_client import QdrantClient
 
 from jacolbert_integrations import (
-    EdgeStore,
     JaColBERT,
     JaColBERTRerank,
     JaColBERTRetriever,
@@ -40,24 +39,6 @@ from ...waiting import WatchedLock
 CATS = "".join(f"{i}番目の文は猫について述べている。" for i in range(80))
 DOGS = "".join(f"第{i}の段落では犬の話をしよう、と思う。" for i in range(80))
 QUESTION = VectorStoreQuery(query_str="猫は何を食べるか。", similarity_top_k=1)
-
-
-@pytest.fixture(params=["memory", "local", "edge"])
-def inner(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MultiVectorStore]:
-    if request.param == "memory":
-        yield MemoryStore()
-    elif request.param == "edge":
-        with EdgeStore(tmp_path / "edge") as edge:
-            yield edge
-    else:
-        client = QdrantClient(":memory:")
-        yield QdrantStore(client, "nodes")
-        client.close()
-
-
-@pytest.fixture
-def memory(mini: JaColBERT) -> JaColBERTVectorStore:
-    return JaColBERTVectorStore(mini)
 
 
 def ids_of(store: JaColBERTVectorStore) -> list[str]:

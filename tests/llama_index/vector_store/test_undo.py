@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event
 from typing import Any
@@ -13,11 +12,9 @@ import numpy as np
 import pytest
 from llama_index.core.schema import NodeRelationship, RelatedNodeInfo, TextNode
 from llama_index.core.vector_stores.types import VectorStoreQuery, VectorStoreQueryMode
-from qdrant_client import QdrantClient
 
-from jacolbert_integrations import JaColBERT, JaColBERTVectorStore, Point, QdrantStore
+from jacolbert_integrations import JaColBERT, JaColBERTVectorStore, Point
 from jacolbert_integrations.llama_index.vector_store.undo import RecentlyDeleted
-from jacolbert_integrations.qdrant import Lexical
 from jacolbert_integrations.types import TokenVectors
 
 from ...conftest import PATIENCE
@@ -27,18 +24,6 @@ TEXTS = {
     "fuji": "富士山は静岡県と山梨県にまたがる日本で一番高い山である。",
     "cat": "猫は魚や肉を食べる小さな動物である。",
 }
-
-
-@pytest.fixture
-def memory(mini: JaColBERT) -> JaColBERTVectorStore:
-    return JaColBERTVectorStore(mini)
-
-
-@pytest.fixture
-def lexical(mini: JaColBERT) -> Iterator[JaColBERTVectorStore]:
-    client = QdrantClient(":memory:")
-    yield JaColBERTVectorStore(mini, QdrantStore(client, "nodes", first_stage=Lexical()))
-    client.close()
 
 
 def nodes() -> list[TextNode]:

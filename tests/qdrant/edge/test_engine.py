@@ -46,8 +46,8 @@ from jacolbert_integrations.text.squad import read_squad
 from jacolbert_integrations.text.tokenization import WordSplitter
 
 from ...conftest import JAQUAD_EXCERPT
-from ...stores.test_contract import DIMENSION, FLOAT32, IDENTITY, QUERY, points, vectors
-from ..test_writer import Encoder, documents, writer
+from ...stores.samples import DIMENSION, FLOAT32, IDENTITY, QUERY, points, vectors
+from ..writing import Encoder, documents, writer
 
 
 def opened(path: Path, **options: Any) -> EdgeStore:

@@ -32,7 +32,7 @@ from jacolbert_integrations.qdrant import EdgeClient, EdgeProcess, EdgeStore, Le
 from jacolbert_integrations.qdrant.edge import process as edge_process
 
 from ...conftest import PATIENCE
-from ...stores.test_contract import IDENTITY, QUERY, points
+from ...stores.samples import IDENTITY, QUERY, points
 
 
 def opened(path: Path, **options: Any) -> EdgeStore:
