@@ -14,7 +14,7 @@
     ├── StoreError
     │   ├── StoreNotBoundError         no model has been named for the store yet
     │   ├── StoreFileError             a saved store that cannot be read, or written
-    │   ├── CollectionLayoutError      a Qdrant collection that is not one of ours
+    │   ├── CollectionLayoutError      a Qdrant collection that this package did not create
     │   ├── ModelMismatchError         the collection was made by another model
     │   ├── UnsupportedFilterError     a filter that this store cannot apply
     │   ├── UnsupportedModeError       a way of searching that this store has not
@@ -90,7 +90,7 @@ class StoreFileError(StoreError):
 
 
 class CollectionLayoutError(StoreError):
-    """A Qdrant collection exists, but holds no late-interaction vectors of ours."""
+    """A Qdrant collection exists, but this package did not create it."""
 
 
 class ModelMismatchError(StoreError):

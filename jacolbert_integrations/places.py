@@ -1,7 +1,7 @@
 """Opens the store at a location that is given as a string, of whichever kind it is.
 
 This is the one module between the stores and the adapters: it imports an adapter only when a location of that kind is
-opened, so that whoever holds a string needs no word of the library behind it.
+opened, so that a caller with a string needs to know nothing of the library behind it.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ def open_store(
     """Opens what is at a place. It has to be bound to its model before use.
 
     Args:
-        place: ``":memory:"``; a folder, in which Qdrant Edge runs in this process; or the address of a Qdrant server,
-            whose key is read from ``$QDRANT_API_KEY``.
-        collection: The collection's name. Memory has but one.
+        place: The location: ``":memory:"``; a folder, in which Qdrant Edge runs in this process; or the
+            address of a Qdrant server, whose key is read from ``$QDRANT_API_KEY``.
+        collection: The collection's name. Memory has only one.
         first_stage: How a new collection finds candidates for MaxSim, by name: ``"lexical"``, ``"bm25"``, ``"muvera"``,
             ``"mean"``. None takes what a collection has, and makes a new one without.
         keywords: Payload keys by which it will be filtered often, as strings.

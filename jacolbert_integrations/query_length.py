@@ -33,7 +33,7 @@ def check_query_length(rule: str) -> QueryLength:
 
 
 def padded_query_length(length: int, rule: QueryLength, query_maxlen: int = 32) -> int:
-    """The number of positions of a query, [MASK] tokens included.
+    """Computes the number of positions of a query, [MASK] tokens included.
 
     Args:
         length: Tokens of the query, with [CLS], the marker and [SEP].

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from .query_length import QueryLength
 
 TokenVectors: TypeAlias = NDArray[np.float32]
-"""One text: (tokens, dimension), a row a token."""
+"""One text: (tokens, dimension), one row per token."""
 
 Scores: TypeAlias = NDArray[np.float32]
 """(queries, documents)."""
@@ -114,7 +114,7 @@ class ModelIdentity:
     query_length: QueryLength | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON-serialisable values."""
+        """Returns the values as JSON-serialisable ones."""
         return asdict(self)
 
 
@@ -175,11 +175,11 @@ class MultiVectorStore(Protocol):
     """
 
     def identity(self) -> ModelIdentity | None:
-        """The model that made what is stored; if nothing is, the one it is bound to; None if there is neither."""
+        """Returns the model that made what is stored; if nothing is, the one that :meth:`bind` named; else None."""
         ...
 
     def bind(self, identity: ModelIdentity) -> None:
-        """Names the model that reads and writes from now on.
+        """Tells the store which model reads and writes from now on.
 
         Raises:
             ModelMismatchError: If the store holds another model's vectors. Nothing is changed.
@@ -187,7 +187,7 @@ class MultiVectorStore(Protocol):
         ...
 
     def checked(self, points: Sequence[Point]) -> list[Point]:
-        """The points as :meth:`upsert` would write them, the last of a repeated id; nothing is written.
+        """Checks points, and returns them as :meth:`upsert` would write them, of a repeated id the last.
 
         Raises:
             InputError: If one cannot be written.
@@ -208,7 +208,7 @@ class MultiVectorStore(Protocol):
         ...
 
     def search(self, query: Query, *, top_k: int, filter: object | None = None) -> list[Hit]:
-        """The best documents, highest MaxSim first.
+        """Finds the best documents, highest MaxSim first.
 
         Args:
             query: The query.
@@ -226,15 +226,15 @@ class MultiVectorStore(Protocol):
         ...
 
     def count(self, *, filter: object | None = None) -> int:
-        """How many points there are, or pass the filter."""
+        """Counts the points, or those that pass the filter."""
         ...
 
     def exists(self) -> bool:
-        """Whether anything has been created for this store yet."""
+        """Returns whether anything has been created for this store yet."""
         ...
 
     def get(self, ids: Sequence[str], *, with_vectors: bool = True) -> dict[str, Point]:
-        """The stored points by id; unknown ids are left out.
+        """Returns stored points by id; unknown ids are left out.
 
         Args:
             ids: Of the points.
@@ -243,11 +243,11 @@ class MultiVectorStore(Protocol):
         ...
 
     def contains(self, ids: Sequence[str]) -> set[str]:
-        """Which of the ids are stored; no vectors are read."""
+        """Returns which of the ids are stored; no vectors are read."""
         ...
 
     def points(self, *, filter: object | None = None, with_vectors: bool = True) -> Iterator[Point]:
-        """All points, or those that pass the filter; some are in memory at a time.
+        """Yields all points, or those that pass the filter; only some are in memory at a time.
 
         They come in any order, and each exactly once if nothing is written meanwhile.
 
@@ -263,7 +263,7 @@ class WordSearch(Protocol):
     """What a store can also be: one that ranks by words, without token vectors."""
 
     def search_words(self, text: str, *, top_k: int, filter: object | None = None) -> list[Hit]:
-        """The documents that share words with the text, highest BM25 first; the score of a hit is its BM25.
+        """Finds the documents that share words with the text, highest BM25 first; the score of a hit is its BM25.
 
         Args:
             text: The query.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -21,6 +23,9 @@ ORDER = [
 """From the ground up: what stands earlier knows nothing of what stands later."""
 
 PLAIN = {"errors", "query_length", "types"}
+VERB = re.compile(r"(?!This|Its|As|Texts|Tokens|Vectors|Words|Points|Nodes|Names)[A-Z][a-z-]+s\b")
+"""How the docstring of a function or a method begins: with a verb in the third person."""
+
 WITHOUT_TORCH = PLAIN | {"text", "places", "cli", "__init__"}
 HOSTS = {"llama_index": {"llama_index"}, "qdrant": {"qdrant_client", "qdrant_edge"}}
 
@@ -119,6 +124,18 @@ def test_each_room_says_what_it_is_for(structure: Structure) -> None:
         if folder:
             assert "May import:" in doc, folder
             assert "Begin with" in doc, folder
+
+
+def test_what_a_function_does_is_said_by_a_verb() -> None:
+    others = []
+    for file in sorted(ROOT.rglob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                continue
+            doc, decorators = ast.get_docstring(node), {ast.unparse(d).split(".")[-1] for d in node.decorator_list}
+            if doc and not decorators & {"property", "cached_property", "setter"} and not VERB.match(doc):
+                others.append(f"{file.relative_to(ROOT)}: {node.name}: {doc.splitlines()[0]}")
+    assert not others
 
 
 def test_plain_modules_need_nothing_but_numpy(structure: Structure) -> None:

@@ -10,7 +10,7 @@ from ..errors import CorruptCheckpointError, IncompleteCheckpointError
 
 
 def weight_shapes(path: Path) -> dict[str, tuple[int, ...]] | None:
-    """Names and shapes of the safetensors weights in a directory, from their headers alone.
+    """Reads the names and shapes of the safetensors weights in a directory, from their headers alone.
 
     Returns:
         Name to shape; None where the directory has no safetensors file (a ``.bin`` file has to be
@@ -55,7 +55,7 @@ def _safetensors_shapes(file: Path) -> dict[str, tuple[int, ...]]:
 
 
 def read_object(file: Path) -> dict[str, Any]:
-    """A JSON file that must hold an object.
+    """Reads a JSON file that must hold an object.
 
     Raises:
         CorruptCheckpointError: If it does not.
@@ -67,7 +67,7 @@ def read_object(file: Path) -> dict[str, Any]:
 
 
 def read_json(file: Path) -> Any:
-    """A JSON file.
+    """Reads a JSON file.
 
     Raises:
         CorruptCheckpointError: If it is no valid JSON.
@@ -79,6 +79,6 @@ def read_json(file: Path) -> Any:
 
 
 def listing(path: Path) -> str:
-    """What a directory holds, for an error message."""
+    """Lists the files of a directory for an error message."""
     names = sorted(entry.name for entry in path.iterdir())
     return f"{', '.join(names[:12])}{' ...' if len(names) > 12 else ''}" if names else "no files"

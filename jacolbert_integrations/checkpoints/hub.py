@@ -81,7 +81,7 @@ def resolve_checkpoint(
 
 
 def local_name(path: Path) -> str:
-    """What to call a model in a directory: by the directory, or, in a training run, by the run."""
+    """Returns the name of a model in a directory: the directory's, or, inside a training run, the run's."""
     whole = path.resolve()
     return whole.parent.name if whole.name == RUN_MODEL else whole.name
 

@@ -272,7 +272,7 @@ def _pylate_settings(main: Mapping[str, Any], source: Path) -> ColBERTSettings:
 
 
 def _recorded_rule(main: Mapping[str, Any], source: Path) -> QueryLength | None:
-    """What our exports note down for other libraries' layouts, which have no place for it."""
+    """Returns the query-length rule that our exports record for other libraries' layouts, which have no key for it."""
     rule = main.get("query_length_rule")
     if rule is not None and rule not in QUERY_LENGTHS:
         raise CorruptCheckpointError(f"{source} names the query_length_rule {rule!r}; known are {QUERY_LENGTHS}.")
@@ -289,7 +289,7 @@ def _our_settings(source: Path) -> ColBERTSettings:
 
 
 def settings_from_dict(values: Mapping[str, Any], source: Path | str = "the settings") -> ColBERTSettings:
-    """The reverse of :func:`dataclasses.asdict`; unknown keys are left alone.
+    """Builds settings from a dictionary, the reverse of :func:`dataclasses.asdict`; unknown keys are ignored.
 
     Raises:
         CorruptCheckpointError: If a setting is missing.

@@ -19,7 +19,7 @@ from .layouts import Checkpoint
 
 
 def stored_weights(path: Path) -> Iterator[tuple[str, Tensor]]:
-    """The tensors of a directory's weight files, by name.
+    """Reads the tensors of a directory's weight files, by name.
 
     Raises:
         CorruptCheckpointError: If a file cannot be read, or would run code when unpickled.
@@ -40,7 +40,7 @@ def stored_weights(path: Path) -> Iterator[tuple[str, Tensor]]:
 
 
 def unsafe_weights(file: Path, error: Exception) -> CorruptCheckpointError:
-    """The error for a file that cannot be unpickled as weights alone."""
+    """Returns the error for a file that cannot be unpickled with weights only."""
     return CorruptCheckpointError(
         f"{file} cannot be read with weights only: it is truncated, or it would run code. Download it again, or "
         f"convert it to safetensors where you trust it. ({str(error).splitlines()[0]})"
@@ -48,7 +48,7 @@ def unsafe_weights(file: Path, error: Exception) -> CorruptCheckpointError:
 
 
 def checkpoint_fingerprint(checkpoint: Checkpoint) -> str:
-    """The :func:`fingerprint` of a checkpoint's stored weights, whatever its layout."""
+    """Computes the :func:`fingerprint` of a checkpoint's stored weights, whatever its layout."""
     tensors = dict(stored_weights(checkpoint.path))
     for position, folder in enumerate(checkpoint.projections):
         for name, tensor in stored_weights(checkpoint.path / folder):
@@ -57,7 +57,7 @@ def checkpoint_fingerprint(checkpoint: Checkpoint) -> str:
 
 
 def model_fingerprint(model: MultiVectorEncoder) -> str:
-    """The :func:`fingerprint` of a loaded model's weights."""
+    """Computes the :func:`fingerprint` of a loaded model's weights."""
     return fingerprint(_named_weights(model))
 
 
@@ -78,7 +78,7 @@ def _projection_name(position: int, name: str) -> str:
 
 
 def fingerprint(tensors: Mapping[str, Tensor]) -> str:
-    """SHA-256 over names, shapes and float32 values, the same for every layout of the same weights.
+    """Computes the SHA-256 of names, shapes and float32 values, the same for every layout of the same weights.
 
     The pooler, which token vectors never pass through, is left out.
     """

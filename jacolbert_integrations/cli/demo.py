@@ -83,7 +83,7 @@ def _demonstrate(
 
 
 def _opened(path: Path) -> tuple[QdrantStore, Callable[[], None]]:
-    """A store in a folder, in Qdrant's own engine if that is installed, and what closes it."""
+    """Opens a store in a temporary folder, in Qdrant's own engine if it is installed, and closes it at the end."""
     from ..errors import MissingExtraError
     from ..qdrant import QdrantStore
 

@@ -96,7 +96,7 @@ def _export_checkpoint(arguments: argparse.Namespace) -> None:
 
 
 def _card(model: str | None, card: Path | None) -> str | None:
-    """A checkpoint's licence and origin go where its weights go."""
+    """Copies a checkpoint's licence and origin into the card of its export."""
     from ..checkpoints.hub import BUNDLED_MODEL
     from ..errors import InputError
 

@@ -13,7 +13,7 @@ from . import demo, evaluate, export, import_points, index, merge, negatives, re
 
 
 def parser() -> argparse.ArgumentParser:
-    """All commands and their options."""
+    """Builds the parser of all commands and their options."""
     whole = argparse.ArgumentParser(
         prog="jacolbert", description="Japanese late-interaction retrieval with JaColBERT, LlamaIndex and Qdrant."
     )

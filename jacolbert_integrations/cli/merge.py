@@ -99,7 +99,7 @@ def _greedy(arguments: argparse.Namespace) -> MergeResult:
 
 
 def _table(result: MergeResult) -> str:
-    """A line a member: its weight, or its turn in the soup."""
+    """Formats one line per member: its weight, or what the greedy soup did with it."""
     if result.steps:
         width = max(len(step.member.name) for step in result.steps)
         lines = [f"{'':{width}}   alone    soup"]

@@ -93,7 +93,7 @@ def check_output(file: Path) -> None:
 
 
 def report(mined: MinedNegatives, passages: int) -> str:
-    """What was mined, in words."""
+    """Describes what was mined, in words."""
     removed = ", ".join(f"{guard.replace('_', ' ')} {count:,}" for guard, count in mined.removed.items())
     return (
         f"{mined.found:,} negatives from {passages:,} passages for {len(mined.examples):,} queries\n"

@@ -1,4 +1,4 @@
-"""Where collections are: the options that several commands share, and the client that they make."""
+"""Locations of collections: the options that several commands share, and the client that they make."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def add_new_collection(parser: argparse.ArgumentParser) -> None:
 
 
 def store_in(client: Client, collection: str, arguments: argparse.Namespace) -> QdrantStore:
-    """A collection that is there, or that will be made as the options say."""
+    """Returns the store for a collection that exists, or that will be created with the given options."""
     from qdrant_client import models
 
     from ..qdrant import FixedDimensional, Lexical, MeanPooled, QdrantBM25, QdrantStore
@@ -69,10 +69,10 @@ def store_in(client: Client, collection: str, arguments: argparse.Namespace) -> 
 
 @contextmanager
 def opened(place: str, *, grpc: bool = False, must_exist: bool = False) -> Iterator[Client]:
-    """A client of a place, closed at the end.
+    """Yields a client for a location, and closes it at the end.
 
     Args:
-        place: An address, or a folder.
+        place: The location: an address, or a folder.
         grpc: Whether to talk gRPC with a server.
         must_exist: Whether a folder that is not there is an error, rather than made.
 
@@ -96,7 +96,7 @@ def opened(place: str, *, grpc: bool = False, must_exist: bool = False) -> Itera
 
 
 def model_of(client: Client, collection: str, name: str | None) -> JaColBERT:
-    """The model that a collection is searched with: the one that is named, or the one that made it.
+    """Loads the model to search a collection with: the one that is named, or the one that made the collection.
 
     Raises:
         InputError: If there is no such collection.

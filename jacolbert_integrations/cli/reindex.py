@@ -17,7 +17,7 @@ def add_command(commands: Any) -> None:
     parser = commands.add_parser(
         "reindex",
         help="index a collection anew, for another model or other settings, while the old one answers",
-        description="Reads the texts of a collection, whoever made it, and writes them into a new one, or, with "
+        description="Reads the texts of any collection, and writes them into a new one, or, with "
         "--beside, adds token vectors to the collection itself. Killed and run again, it goes on.",
     )
     parser.add_argument("collection", help="the collection to read, or an alias")

@@ -16,7 +16,7 @@ _SHOWN_FAILURES = 20
 
 
 def markers() -> tuple[str, str]:
-    """What to put around highlighted text: colours on a terminal, brackets elsewhere."""
+    """Returns what goes around highlighted text: colours on a terminal, brackets elsewhere."""
     if sys.stdout.isatty() and "NO_COLOR" not in os.environ:
         return "\x1b[1;33m", "\x1b[0m"
     return "【", "】"
@@ -37,7 +37,7 @@ def failures(failed: Sequence[FailedDocument]) -> None:
 
 
 def metrics_table(rows: Mapping[str, RetrievalMetrics]) -> str:
-    """A line a system: R@k and MRR@10."""
+    """Formats one line per system: R@k and MRR@10."""
     depths = sorted(next(iter(rows.values())).recall)
     width = max(map(len, rows))
     lines = [f"{'':{width}}" + "".join(f"{f'R@{k}':>8}" for k in depths) + f"{'MRR@10':>9}"]

@@ -63,11 +63,11 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def describe(client: Client, collection: str, aliases: list[str]) -> dict[str, Any]:
-    """What a collection is made of.
+    """Describes what a collection consists of.
 
     Raises:
         InputError: If there is no such collection.
-        CollectionLayoutError: If it is none of ours.
+        CollectionLayoutError: If it was not created by this package.
     """
     from ..errors import InputError
     from ..qdrant import QdrantStore

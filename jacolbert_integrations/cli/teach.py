@@ -65,7 +65,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def make_teacher(specification: list[str], examples: list[Example], *, sigmoid: bool = False) -> Teacher:
-    """The teacher that the words after ``--teacher`` describe.
+    """Builds the teacher that the words after ``--teacher`` describe.
 
     Raises:
         InputError: If they describe none.
@@ -103,7 +103,7 @@ def _check(specification: list[str]) -> None:
 
 
 def _journal(output: Path, kind: str, teacher: Teacher) -> Path:
-    """One for each teacher, so that neither an ensemble nor a change of teachers mixes any."""
+    """Opens a journal for each teacher, so that ensembles, or a change of teachers, never mix their scores."""
     return output.with_name(
         f"{output.name}.{kind}-{hashlib.sha256(teacher.fingerprint.encode()).hexdigest()[:8]}.journal"
     )

@@ -125,7 +125,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def shown(recipe: Recipe) -> str:
-    """The recipe as a table: each field, its value and its source."""
+    """Formats the recipe as a table: each field, its value and its source."""
     names = [item.name for item in fields(recipe) if item.name not in ("name", "sources")]
     values = [(name, _value(getattr(recipe, name)), recipe.sources.get(name, "")) for name in names]
     rows = [("field", "value", "source"), *values]
@@ -135,7 +135,7 @@ def shown(recipe: Recipe) -> str:
 
 
 def report(result: TrainingResult) -> str:
-    """What a run came to."""
+    """Describes the outcome of a run."""
     lines = [f"note: {note}" for note in result.notes]
     measured = [(entry["step"], entry["eval_mrr_at_10"]) for entry in result.history if "eval_mrr_at_10" in entry]
     lines += [f"step {int(step):,}: MRR@10 {value:.3f}" for step, value in measured]

@@ -8,7 +8,7 @@ from .transformer import Encoded
 
 
 def token_batches(encoded: Sequence[Encoded], budget: int, batch_size: int | None) -> Iterator[list[int]]:
-    """Rows of similar length, as many as fit the budget of tokens, the longest texts first.
+    """Yields batches of texts of similar length, as many as fit the token budget, the longest texts first.
 
     Args:
         encoded: The texts, tokenised.

@@ -38,7 +38,7 @@ class JaColBERT:
         model: The sentence-transformers pipeline; train and evaluate it as any other.
         name: What to call it in collections and logs.
         checkpoint: Where it was loaded from, if it was.
-        pooling: How to pool documents, or its name, such as ``"hierarchical-2"``; None keeps a vector a token.
+        pooling: How to pool documents, or its name, such as ``"hierarchical-2"``; None keeps one vector per token.
 
     Attributes:
         model: The pipeline, a :class:`~sentence_transformers.MultiVectorEncoder`.
@@ -106,7 +106,7 @@ class JaColBERT:
             trust_remote_code: Run Python code that the checkpoint brings.
 
         Raises:
-            CheckpointError: If there is no such checkpoint, or it is none of a ColBERT, incomplete,
+            CheckpointError: If there is no such checkpoint, or not one of a ColBERT, incomplete,
                 damaged, or in need of its own code.
             InputError: If ``query_length`` is no rule, if ``pooling`` names none, or if the checkpoint pools already.
         """
@@ -145,7 +145,7 @@ class JaColBERT:
 
     @property
     def unpooled(self) -> JaColBERT:
-        """The same model with one vector a token, for whoever asks what a token matched; itself if it has that."""
+        """The same model with one vector per token, for finding out what a token matched; itself if it has that."""
         pipeline = self.model
         modules = [module for module in pipeline.children() if not is_pooling(module)]
         if len(modules) < len(list(pipeline.children())):
@@ -208,7 +208,7 @@ class JaColBERT:
     def encode_query(
         self, texts: Sequence[str], *, batch_size: int | None = None, show_progress_bar: bool | None = None
     ) -> list[TokenVectors]:
-        """Token vectors of queries, [MASK] tokens included.
+        """Encodes queries as token vectors, [MASK] tokens included.
 
         Args:
             texts: The queries. The answer for each is the same alone or among others.
@@ -219,7 +219,7 @@ class JaColBERT:
             A (tokens, dimension) float32 array a query, its rows of length 1.
 
         Raises:
-            InputError: If ``texts`` is one string, or something in it is none.
+            InputError: If ``texts`` is one string, or holds something other than strings.
 
         Warns:
             TruncationWarning: Once, if queries were longer than the model reads.
@@ -229,7 +229,7 @@ class JaColBERT:
     def encode_document(
         self, texts: Sequence[str], *, batch_size: int | None = None, show_progress_bar: bool | None = None
     ) -> list[TokenVectors]:
-        """Token vectors of documents, without those of punctuation, pooled if the model has a :attr:`pooling`.
+        """Encodes documents as token vectors, without those of punctuation, pooled if the model has a :attr:`pooling`.
 
         Args:
             texts: The documents. The answer for each is the same alone or among others.
@@ -240,7 +240,7 @@ class JaColBERT:
             A (tokens, dimension) float32 array a document, its rows of length 1. Pooled, it has fewer rows.
 
         Raises:
-            InputError: If ``texts`` is one string, or something in it is none.
+            InputError: If ``texts`` is one string, or holds something other than strings.
 
         Warns:
             TruncationWarning: Once, if documents were longer than the model reads.
@@ -248,7 +248,7 @@ class JaColBERT:
         return self._encode(texts, "document", batch_size, show_progress_bar)
 
     def document_lengths(self, texts: Sequence[str]) -> list[int]:
-        """Tokens of each text as a document, control tokens included, before any cut.
+        """Counts the tokens of each text as a document, control tokens included, before any cut.
 
         What is longer than :attr:`document_maxlen` is cut when it is encoded.
 
@@ -260,13 +260,13 @@ class JaColBERT:
         return self._lengths(list(texts), "document")
 
     def query(self, text: str) -> Query:
-        """A query as stores take it: its text and its token vectors."""
+        """Encodes a query for a store: its text and its token vectors."""
         return Query(vectors=self.encode_query([text])[0], text=text)
 
     def score(
         self, queries: Sequence[str] | Sequence[TokenVectors], documents: Sequence[str] | Sequence[TokenVectors]
     ) -> Scores:
-        """MaxSim of each query with each document.
+        """Computes MaxSim of each query with each document.
 
         Args:
             queries: Texts, or vectors from :meth:`encode_query`.
@@ -281,7 +281,7 @@ class JaColBERT:
         return maxsim(self._vectors(queries, "query"), self._vectors(documents, "document"), device=self.model.device)
 
     def rank(self, query: str, documents: Sequence[str], top_k: int | None = None) -> list[Hit]:
-        """Documents by their MaxSim with the query, best first.
+        """Ranks documents by their MaxSim with the query, best first.
 
         Args:
             query: The query.
@@ -388,7 +388,7 @@ class JaColBERT:
     def _encode_their_way(
         self, texts: list[str], task: Task, batch_size: int | None, show_progress_bar: bool | None
     ) -> list[TokenVectors]:
-        """For models whose inputs only sentence-transformers' own module can make."""
+        """Encodes with sentence-transformers' own method, for models whose inputs only its own module can make."""
         lengths = self._lengths(texts, task)
         self._warn_of_cuts(sum(length > self._limit(task) for length in lengths), len(texts), task)
         encode = self.model.encode_query if task == "query" else self.model.encode_document

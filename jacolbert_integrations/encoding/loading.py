@@ -93,7 +93,7 @@ def load_model(checkpoint: Checkpoint, options: LoadOptions) -> MultiVectorEncod
 
 
 def _rule(asked: QueryLength | None, settings: ColBERTSettings, japanese: bool) -> QueryLength:
-    """What was asked for, else what the checkpoint records; the dynamic rule is JaColBERT's own."""
+    """Returns the rule that was asked for, else the checkpoint's own; only JaColBERT has the dynamic rules."""
     if asked is not None:
         return asked
     if settings.query_length is not None:
@@ -136,7 +136,7 @@ def _mask(checkpoint: Checkpoint, transformer: ColBERTTransformer, settings: Col
 
 
 def _token_pooling(checkpoint: Checkpoint) -> list[nn.Module]:
-    """The token pooling that a pipeline was saved with: without it, documents would have other vectors."""
+    """Returns the token pooling that a pipeline was saved with: without it, documents would have other vectors."""
     if checkpoint.layout is not Layout.OURS:
         return []
     saved = read_json(checkpoint.path / "modules.json")

@@ -101,7 +101,7 @@ class EncoderPool:
             MultiVectorEncoder.stop_multi_process_pool(pool)
 
     def encode_document(self, texts: Sequence[str], *, show_progress_bar: bool | None = None) -> list[TokenVectors]:
-        """Token vectors of documents, as :meth:`JaColBERT.encode_document` gives them.
+        """Encodes documents as token vectors, as :meth:`JaColBERT.encode_document` does.
 
         They differ from its vectors by rounding alone, as they come from other batches. After any error but an
         :class:`InputError` the pool is closed, so that nothing of this call can get into the next.
@@ -114,7 +114,7 @@ class EncoderPool:
             A (tokens, dimension) float32 array a document, in the order of the texts.
 
         Raises:
-            InputError: If ``texts`` is one string, or something in it is none; or if the pool is not running.
+            InputError: If ``texts`` is one string, or holds something other than strings, or the pool is not running.
             WorkerError: If a process has died.
 
         Warns:
@@ -164,7 +164,7 @@ class EncoderPool:
         return max(1, min(_MOST_TEXTS_OF_A_CHUNK, ceil(texts / len(self.devices) / 4)))
 
     def _death(self) -> WorkerError | None:
-        """The error that says which processes have died, if any."""
+        """Returns the error that says which processes have died, or None."""
         processes = [] if self._pool is None else self._pool["processes"]
         dead = [
             f"the process {process.pid} on {device} (exit code {process.exitcode})"
@@ -200,7 +200,7 @@ class _PoolPipeline(MultiVectorEncoder):
 
     @classmethod
     def of(cls, model: JaColBERT, threads: int) -> _PoolPipeline:
-        """The pipeline of a model; it shares the modules."""
+        """Builds the pipeline of a model for a pool; it shares the modules."""
         own = cls.__new__(cls)
         own.__dict__.update(model.model.__dict__)
         own.jacolbert = model
@@ -224,13 +224,13 @@ class _PoolPipeline(MultiVectorEncoder):
         super()._multi_process_worker(target_device, model, input_queue, results_queue)
 
     def _inference(self, inputs: list[str], **_: Any) -> Any:
-        """In a process of the pool: the rows of all texts, how many each has, and how many texts were cut."""
+        """Encodes texts in a process of the pool: returns all rows, how many each text has, and how many were cut."""
         vectors = self.worker.encode_document(inputs, show_progress_bar=False)
         cut, self.worker.cut = self.worker.cut, 0
         return [torch.from_numpy(np.concatenate(vectors)), torch.tensor([len(matrix) for matrix in vectors]), cut]
 
     def _get_worker_result(self, pool: Any, poll_interval: float = 1.0) -> Any:  # type: ignore[override]
-        """In the caller's process: the matrices of a chunk, in memory of its own."""
+        """Copies the matrices of a chunk into memory of the caller's process."""
         chunk, result = super()._get_worker_result(pool, poll_interval)
         if isinstance(result, Exception):
             return chunk, result

@@ -63,13 +63,13 @@ class Pooling:
             raise InputError(f"protected is {self.protected!r}, but it must be an integer of at least 0.")
 
     def __str__(self) -> str:
-        """The name under which collections record it, such as ``"hierarchical-2"``."""
+        """Returns the name under which collections record it, such as ``"hierarchical-2"``."""
         suffix = "" if self.protected == _PROTECTED else f"-protected-{self.protected}"
         return f"{self.method}-{self.factor}{suffix}"
 
     @classmethod
     def parse(cls, name: str) -> Pooling:
-        """The reverse of :class:`str`.
+        """Builds a pooling from its name, the reverse of :class:`str`.
 
         Args:
             name: Such as ``"kmeans-3"`` or ``"hierarchical-2-protected-0"``.
@@ -119,7 +119,7 @@ class Pooling:
 
 
 def as_pooling(value: Pooling | str | None) -> Pooling | None:
-    """A pooling from its name; None and ``"none"`` are no pooling.
+    """Returns the pooling of a name; None and ``"none"`` mean no pooling.
 
     Raises:
         InputError: If it is anything else.
@@ -132,7 +132,7 @@ def as_pooling(value: Pooling | str | None) -> Pooling | None:
 
 
 def pipeline_pooling(modules: Iterable[nn.Module]) -> str:
-    """The name of the pooling that a sentence-transformers pipeline itself does on documents.
+    """Returns the name of the pooling that a sentence-transformers pipeline itself applies to documents.
 
     Returns:
         ``"none"``, or what tells one such pipeline's vectors from another's. A pooling that :class:`Pooling` can
@@ -142,7 +142,7 @@ def pipeline_pooling(modules: Iterable[nn.Module]) -> str:
 
 
 def is_pooling(module: nn.Module) -> bool:
-    """Whether a module of a sentence-transformers pipeline pools tokens."""
+    """Returns whether a module of a sentence-transformers pipeline pools tokens."""
     return isinstance(module, BaseTokenPooling)
 
 
@@ -190,7 +190,7 @@ def _ward(tokens: TokenVectors, factor: int) -> TokenVectors:
 
 
 def _kmeans_labels(tokens: TokenVectors, groups: int) -> NDArray[np.intp]:
-    """Lloyd's algorithm on the sphere. No group is ever empty."""
+    """Runs Lloyd's algorithm on the unit sphere. No group is ever empty."""
     centres = tokens[_spread(tokens, groups)]
     labels = np.full(len(tokens), -1)
     for _ in range(_ROUNDS):
@@ -210,7 +210,7 @@ def _kmeans_labels(tokens: TokenVectors, groups: int) -> NDArray[np.intp]:
 
 
 def _spread(tokens: TokenVectors, count: int) -> list[int]:
-    """Vectors far from each other: the one farthest from the mean, then always the farthest from those before it."""
+    """Chooses vectors far apart: the one farthest from the mean, then always the farthest from those chosen."""
     chosen = [int((tokens @ tokens.sum(axis=0)).argmin())]
     closest = tokens @ tokens[chosen[0]]
     while len(chosen) < count:
@@ -220,7 +220,7 @@ def _spread(tokens: TokenVectors, count: int) -> list[int]:
 
 
 def _unit_means(tokens: TokenVectors, labels: NDArray[np.intp]) -> TokenVectors:
-    """The mean of each group, scaled to length 1; of a group that cancels itself out, its first vector.
+    """Computes the mean of each group, scaled to length 1; a group whose vectors cancel out gets its first vector.
 
     Args:
         tokens: (tokens, dimension).

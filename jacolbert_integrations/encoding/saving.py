@@ -54,7 +54,7 @@ class ColBERTParts:
 
 
 def colbert_parts(model: MultiVectorEncoder) -> ColBERTParts | None:
-    """The parts of a ColBERT with our handling of texts; None if the pipeline has any other shape."""
+    """Returns the modules of a ColBERT pipeline of this package; None if the pipeline has any other shape."""
     modules: list[Any] = list(model.children())
     if len(modules) < 4:
         return None
@@ -78,7 +78,7 @@ def save_stanford(model: MultiVectorEncoder, path: Path, *, dtype: torch.dtype =
 
     Raises:
         InputError: If the model is none that this layout can hold (one projection without bias
-            over a transformer of ours, [MASK] expansion, and all punctuation skipped or none).
+            over this package's transformer, [MASK] expansion, and all punctuation skipped or none).
     """
     parts = colbert_parts(model)
     if parts is None or not _is_plain(parts.projections):
@@ -209,7 +209,7 @@ def write_config(folder: Path, backbone: PreTrainedModel, architecture: str) -> 
 
 
 def with_own_padding(transformer: ColBERTTransformer) -> PreTrainedTokenizerBase:
-    """The tokenizer with the padding token that the backbone was trained with.
+    """Returns the tokenizer with the padding token that the backbone was trained with.
 
     PyLate pads with [MASK]. colbert-ai gives padding no vector, so that queries would lose their [MASK]s.
 

@@ -41,7 +41,7 @@ class ModelSource:
 
     @classmethod
     def of(cls, encoder: JaColBERT) -> ModelSource:
-        """Where a loaded model comes from. The place that loads it again chooses the device."""
+        """Describes where a loaded model comes from. The process that loads it again chooses the device."""
         name, revision = _place(encoder)
         dtype = str(next(encoder.model.parameters()).dtype).removeprefix("torch.")
         return cls(
@@ -55,7 +55,7 @@ class ModelSource:
 
     @classmethod
     def given(cls, model: JaColBERT | str | Path | None, **loading: Any) -> ModelSource:
-        """Where a model that somebody gives is loaded from.
+        """Describes where a model that a caller gives is loaded from.
 
         Args:
             model: A loaded model, a hub id or a directory; None is the bundled mini model.
@@ -102,7 +102,7 @@ class ModelSource:
         return encoder
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON-serialisable values."""
+        """Returns the values as JSON-serialisable ones."""
         return asdict(self)
 
 

@@ -81,7 +81,7 @@ class ColBERTTransformer(Transformer):
     def from_transformer(
         cls, transformer: Transformer, settings: ColBERTSettings, query_length: QueryLength | None
     ) -> ColBERTTransformer:
-        """A loaded transformer of sentence-transformers, with our handling of texts; it shares the weights."""
+        """Builds this module from a loaded transformer of sentence-transformers; it shares the weights."""
         own = cls.__new__(cls)
         own.__dict__.update(transformer.__dict__)
         own.query_length = own.document_length = own.query_expansion = None
@@ -115,7 +115,7 @@ class ColBERTTransformer(Transformer):
         return int(min(self.hf_tokenizer.model_max_length, 1 << 20))
 
     def limit(self, task: Task) -> int:
-        """The most tokens of a text, control tokens included, before it is cut."""
+        """Returns the most tokens of a text, control tokens included, before it is cut."""
         settings = self.settings
         if task == "document":
             return min(settings.document_maxlen, self.max_tokens)
@@ -124,7 +124,7 @@ class ColBERTTransformer(Transformer):
         return self.max_tokens
 
     def tokenize_texts(self, texts: Sequence[str], task: Task, *, max_length: int | None = None) -> list[Encoded]:
-        """Token ids of each text, with control tokens and, for queries, [MASK] tokens.
+        """Computes the token ids of each text, with control tokens and, for queries, [MASK] tokens.
 
         A lone surrogate, which no valid text holds, is read as U+FFFD, and a NUL as a space.
 
@@ -150,7 +150,7 @@ class ColBERTTransformer(Transformer):
         return encoded
 
     def text_lengths(self, texts: Sequence[str], task: Task) -> list[int]:
-        """Tokens of each text with its control tokens, before any cut, and without [MASK] tokens.
+        """Counts the tokens of each text with its control tokens, before any cut, and without [MASK] tokens.
 
         Raises:
             InputError: If something is no string.
@@ -189,7 +189,7 @@ class ColBERTTransformer(Transformer):
         processing_kwargs: Any = None,  # noqa: ARG002 - part of the interface; there is no processor to pass it to
         **kwargs: Any,
     ) -> dict[str, Any]:
-        """As in sentence-transformers; a prompt is put before each text, after the marker."""
+        """Tokenizes as sentence-transformers does; a prompt is put before each text, after the marker."""
         if not inputs:
             return {}
         task: Task = "query" if kwargs.get("task") == "query" else "document"
@@ -197,12 +197,12 @@ class ColBERTTransformer(Transformer):
         return self.collate(self.tokenize_texts(texts, task, max_length=kwargs.get("max_length")), task)
 
     def forward(self, features: dict[str, Tensor], **kwargs: Any) -> dict[str, Tensor]:
-        """As in sentence-transformers."""
+        """Runs the forward pass as sentence-transformers does."""
         outputs: dict[str, Tensor] = super().forward(features, **kwargs)
         return outputs
 
     def get_config_dict(self) -> dict[str, Any]:
-        """As in sentence-transformers, with the ColBERT settings."""
+        """Returns sentence-transformers' configuration together with the ColBERT settings."""
         config: dict[str, Any] = super().get_config_dict()
         config.pop("query_length", None)
         settings = asdict(self.settings) | {"query_length": self.query_length_rule}
@@ -259,7 +259,7 @@ class HuggingFaceTokenizer:
         self.tokenizer = tokenizer
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
-        """Token ids of each text, without control tokens."""
+        """Computes the token ids of each text, without control tokens."""
         if not texts:
             return []
         ids: list[list[int]] = self.tokenizer(
@@ -269,7 +269,7 @@ class HuggingFaceTokenizer:
 
 
 def text_tokenizer(tokenizer: PreTrainedTokenizerBase) -> TextTokenizer:
-    """The fast Japanese tokenizer where it gives the same ids, else the checkpoint's own."""
+    """Returns the fast Japanese tokenizer where it gives the same ids, else the checkpoint's own."""
     if isinstance(tokenizer, BertJapaneseTokenizer):
         config = {
             "word_tokenizer_type": tokenizer.word_tokenizer_type,

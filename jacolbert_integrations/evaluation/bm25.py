@@ -41,7 +41,7 @@ class BM25:
         return self._size
 
     def score(self, queries: Sequence[str]) -> Scores:
-        """(queries, passages) float32; 0 where a passage has no word of the query."""
+        """Computes BM25 of each query with each passage: (queries, passages) float32, 0 where they share no word."""
         scores = np.zeros((len(queries), len(self)), np.float32)
         for row, query in zip(scores, queries, strict=True):
             if words := self._splitter.split(query):  # bm25s takes no empty query

@@ -14,7 +14,7 @@ MODEL_WEIGHT = 0.75
 
 
 def with_bm25(model: Scores, bm25: Scores) -> Scores:
-    """A model's scores and BM25's as one ranking: :func:`fuse_scores`, the model's weighing more.
+    """Fuses a model's scores with BM25's into one ranking by :func:`fuse_scores`, the model's weighing more.
 
     Args:
         model: (queries, passages).
@@ -27,7 +27,7 @@ def with_bm25(model: Scores, bm25: Scores) -> Scores:
 
 
 def fuse_scores(*scores: Scores, weights: Sequence[float] | None = None) -> Scores:
-    """The weighted mean of scores that have been brought to 0 to 1 for each query.
+    """Computes the weighted mean of scores that are first scaled to 0 to 1 for each query.
 
     Args:
         *scores: (queries, passages) each, of the same passages.
@@ -48,7 +48,7 @@ def fuse_scores(*scores: Scores, weights: Sequence[float] | None = None) -> Scor
 
 
 def reciprocal_rank(*scores: Scores, k: int = 60) -> Scores:
-    """Reciprocal rank fusion: the sum of 1 / (k + rank) (Cormack et al., SIGIR 2009).
+    """Computes reciprocal rank fusion: the sum of 1 / (k + rank) (Cormack et al., SIGIR 2009).
 
     Args:
         *scores: (queries, passages) each, of the same passages. Equal scores rank in the passages' order.

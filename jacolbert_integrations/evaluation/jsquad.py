@@ -16,5 +16,5 @@ JSQUAD_SOURCE = "JSQuAD valid, JGLUE 1.3, Yahoo Japan Corporation and Waseda Uni
 
 
 def load_jsquad() -> QuestionSet:
-    """1,145 passages, without the titles that their texts begin with, and 4,442 questions."""
+    """Reads JSQuAD valid: 1,145 passages, without the titles that their texts begin with, and 4,442 questions."""
     return read_squad([JSQUAD_FILE], separator=" [SEP] ")

@@ -45,7 +45,7 @@ def retrieval_metrics(ranks: Sequence[int], ks: Sequence[int] = (1, 5, 10)) -> R
 
 
 def ndcg(ranks: Sequence[int], k: int = 10) -> NDArray[np.float64]:
-    """nDCG@k of each query: 1 / log2(1 + rank) of its only right passage, 0 where that is not among the first k.
+    """Computes nDCG@k of each query: 1 / log2(1 + rank) of its only relevant passage, 0 if that ranks below k.
 
     Args:
         ranks: For each query the rank of its right passage, from 1; 0 where it was not found.
@@ -62,7 +62,7 @@ def ndcg(ranks: Sequence[int], k: int = 10) -> NDArray[np.float64]:
 
 
 def ranks_of(scores: Scores, right: Sequence[int]) -> list[int]:
-    """The rank of each query's right passage among all.
+    """Computes the rank of each query's relevant passage among all.
 
     A passage of the same score counts as ranked higher, so that no tie can flatter a model.
 
@@ -76,7 +76,7 @@ def ranks_of(scores: Scores, right: Sequence[int]) -> list[int]:
 
 
 def best_ranks(*rankings: Sequence[int]) -> list[int]:
-    """For each query the best of its ranks in several rankings: what none but an oracle can choose.
+    """Returns for each query the best of its ranks in several rankings: what only an oracle can choose.
 
     Args:
         *rankings: Ranks of the same queries, from 1; 0 where the passage was not found.
@@ -85,7 +85,7 @@ def best_ranks(*rankings: Sequence[int]) -> list[int]:
 
 
 def rank_in(ids: Sequence[str], right: str) -> int:
-    """The rank of ``right`` among ranked ids, from 1; 0 if it is not there."""
+    """Returns the rank of ``right`` among ranked ids, from 1; 0 if it is not among them."""
     return ids.index(right) + 1 if right in ids else 0
 
 

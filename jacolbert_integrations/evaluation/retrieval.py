@@ -11,7 +11,7 @@ from .metrics import RetrievalMetrics, ranks_of, retrieval_metrics
 
 
 def right_columns(question_set: QuestionSet, questions: Sequence[Question]) -> list[int]:
-    """For each question the position of its passage."""
+    """Returns for each question the position of its passage."""
     position = {passage.id: index for index, passage in enumerate(question_set.passages)}
     return [position[question.passage_id] for question in questions]
 
@@ -43,7 +43,7 @@ def score_questions(
     *,
     show_progress_bar: bool | None = None,
 ) -> Scores:
-    """Exact MaxSim of each question with each passage: (questions, passages) float32."""
+    """Computes exact MaxSim of each question with each passage: (questions, passages) float32."""
     documents = model.encode_document([p.text for p in question_set.passages], show_progress_bar=show_progress_bar)
     queries = model.encode_query([q.text for q in questions], show_progress_bar=show_progress_bar)
     return model.score(queries, documents)

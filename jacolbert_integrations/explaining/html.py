@@ -20,7 +20,7 @@ _OPACITIES = (0.15, 0.225, 0.3, 0.375, 0.45)
 
 
 def as_html(text: str, matches: Iterable[Match], *, at_least: float = 0.5) -> str:
-    """The text as an HTML element, its matched pieces coloured: the stronger, the more similar.
+    """Renders the text as an HTML element with its matched pieces coloured: the stronger, the more similar.
 
     The colour has five steps between ``at_least`` and 1. Where a pointer rests on a piece, its similarity is shown.
     The element needs no style sheet and no script, and everything in the text is escaped.

@@ -29,7 +29,7 @@ class Match:
 
 
 def find_matches(model: JaColBERT, query: str, document: str) -> list[Match]:
-    """For each word of the query, the piece of the document that MaxSim pairs it with.
+    """Finds for each word of the query the piece of the document that MaxSim pairs it with.
 
     [MASK] and control tokens are left out on both sides. Of several query tokens with the same
     partner, the best counts.
@@ -53,7 +53,7 @@ def find_matches(model: JaColBERT, query: str, document: str) -> list[Match]:
     model = model.unpooled  # a pooled vector is of no one place in the text
     first_word = 1 + len(transformer.query_marker_ids)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", TruncationWarning)  # whoever ranked the document has been told
+        warnings.simplefilter("ignore", TruncationWarning)  # the ranking has warned of it already
         query_vectors = model.encode_query([query])[0][first_word : query_ids.length - 1]
         document_vectors = model.encode_document([document])[0]
     if not len(query_vectors):
@@ -77,7 +77,7 @@ def find_matches(model: JaColBERT, query: str, document: str) -> list[Match]:
 def highlight(
     text: str, matches: list[Match], *, at_least: float = 0.5, opening: str = "【", closing: str = "】"
 ) -> str:
-    """The text with its matched pieces marked.
+    """Marks the matched pieces of the text.
 
     Args:
         text: The document that the matches are of.

@@ -208,7 +208,7 @@ def _lengths(settings: ColBERTSettings) -> dict[str, Any]:
 def _check_ids(
     folder: Path, transformer: ColBERTTransformer, markers: Mapping[Task, str], prompts: Mapping[Task, str]
 ) -> None:
-    """A tokenizer may write a word at the start of a text, and after a marker, with different tokens."""
+    """Checks that a tokenizer gives a word the same tokens at the start of a text and after a marker."""
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     for task, prompt in prompts.items():
         texts = [prompt.removeprefix(markers[task]) + probe for probe in _PROBES]

@@ -11,12 +11,12 @@ _GROWTH = 4  # how many times as many points are asked for, where too many were 
 
 
 def node_id_of(point_id: str, payload: Payload) -> str:
-    """The id of the node that a point is, or is a window of."""
+    """Returns the id of the node that a point is, or is a window of."""
     return str(payload.get(DOCUMENT_KEY, point_id))
 
 
 def best_per_node(search: Callable[[int], Sequence[Hit]], wanted: int) -> Hits:
-    """The best so many nodes, each by the best of its windows; approximate if the search is.
+    """Returns the best nodes, each scored by the best of its windows; approximate if the search is.
 
     Args:
         search: Finds the best so many points, best first.

@@ -45,7 +45,7 @@ class QueryEvents:
 def query_events(
     manager: CallbackManager, kind: CBEventType, payloads: Sequence[dict[str, Any]]
 ) -> Iterator[QueryEvents]:
-    """Callback events around the work on some queries. Should it fail, they end with the exception."""
+    """Emits callback events around the work on some queries. If the work fails, they end with the exception."""
     events = QueryEvents(manager, kind, payloads)
     try:
         yield events
@@ -59,7 +59,7 @@ def query_events(
 def retrieval_events(
     manager: CallbackManager, queries: Sequence[QueryType], bundles: Sequence[QueryBundle]
 ) -> Iterator[list[list[NodeWithScore]]]:
-    """The events and callbacks of as many queries as LlamaIndex's ``retrieve`` has of one, around their answers.
+    """Emits for each of several queries the events and callbacks that LlamaIndex's ``retrieve`` emits for one.
 
     Args:
         manager: Whom to tell, beside the dispatcher's handlers.

@@ -9,7 +9,7 @@ _RRF_K = 60  # as in the paper of Cormack, Clarke and Buettcher (SIGIR 2009)
 
 
 def min_max(scores: Sequence[float], least: float | None = None) -> list[float]:
-    """Scores brought to 0 to 1: the least of them is 0, the greatest 1. Where all are equal, each is 1.
+    """Scales scores to 0 to 1: the least of them becomes 0, the greatest 1. Where all are equal, each becomes 1.
 
     Args:
         scores: Finite numbers.
@@ -22,12 +22,12 @@ def min_max(scores: Sequence[float], least: float | None = None) -> list[float]:
 
 
 def interpolated(own: Sequence[float], other: Sequence[float], weight: float) -> list[float]:
-    """``(1 - weight) * own + weight * other`` of each document, both brought to 0 to 1 over these documents."""
+    """Computes ``(1 - weight) * own + weight * other`` of each document, both scaled to 0 to 1 over these documents."""
     return [(1 - weight) * a + weight * b for a, b in zip(min_max(own), min_max(other), strict=True)]
 
 
 def weighted(dense: Mapping[str, float], words: Mapping[str, float], alpha: float) -> dict[str, float]:
-    """``alpha * MaxSim + (1 - alpha) * BM25`` of each document, both brought to 0 to 1 over these documents.
+    """Computes ``alpha * MaxSim + (1 - alpha) * BM25`` of each document, both scaled to 0 to 1 over these documents.
 
     A document that one side does not know has that side's least, 0: it shares no word with the query, or the first
     stage did not find it.
@@ -46,7 +46,7 @@ def weighted(dense: Mapping[str, float], words: Mapping[str, float], alpha: floa
 
 
 def reciprocal_ranks(*rankings: Sequence[str]) -> dict[str, float]:
-    """Reciprocal rank fusion: the sum of ``1 / (60 + rank)`` over the rankings that hold a document."""
+    """Computes reciprocal rank fusion: the sum of ``1 / (60 + rank)`` over the rankings that hold a document."""
     scores: dict[str, float] = defaultdict(float)
     for ranking in rankings:
         for rank, document in enumerate(ranking, start=1):

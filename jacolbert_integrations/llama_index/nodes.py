@@ -45,12 +45,12 @@ OUR_KEYS = "_jacolbert_"
 
 
 def node_text(node: BaseNode) -> str:
-    """What of a node is embedded: its text, and the metadata that it does not exclude."""
+    """Returns what is embedded of a node: its text, and the metadata that it does not exclude."""
     return node.get_content(metadata_mode=MetadataMode.EMBED)
 
 
 def only_nodes(nodes: Iterable[BaseNode]) -> list[BaseNode]:
-    """The nodes, if all of them are.
+    """Returns the given objects if all of them are nodes.
 
     Raises:
         InputError: If one is not.
@@ -62,7 +62,7 @@ def only_nodes(nodes: Iterable[BaseNode]) -> list[BaseNode]:
 
 
 def check_nodes(nodes: Sequence[BaseNode]) -> list[str]:
-    """The texts of nodes that are to be indexed.
+    """Checks nodes that are to be indexed, and returns their texts.
 
     Raises:
         InputError: If something is no node, a node has no text or no id, or an id comes twice.
@@ -82,7 +82,7 @@ def check_nodes(nodes: Sequence[BaseNode]) -> list[str]:
 
 
 def to_payload(node: BaseNode) -> dict[str, Any]:
-    """LlamaIndex's own payload of a node.
+    """Builds LlamaIndex's own payload of a node.
 
     Its rules are LlamaIndex's, too: of what JSON does not have, dates become text, sets lists, and NaN is None. Under
     ``doc_id``, ``document_id`` and ``ref_doc_id`` filters find the id of the node's document, whatever its own
@@ -104,7 +104,7 @@ def to_payload(node: BaseNode) -> dict[str, Any]:
 
 
 def to_documents(nodes: Iterable[BaseNode]) -> Iterator[Document]:
-    """Nodes as documents for a writer, one after the other, so that any number of them can be written.
+    """Yields nodes as documents for a writer, one after the other, so that any number of them can be written.
 
     With ``too_long="split"`` it writes what :meth:`JaColBERTRetriever.insert_nodes` writes, and the retriever finds it.
     """
@@ -113,7 +113,7 @@ def to_documents(nodes: Iterable[BaseNode]) -> Iterator[Document]:
 
 
 def to_node(payload: Payload) -> BaseNode:
-    """The node that a payload holds.
+    """Builds the node that a payload holds.
 
     Raises:
         StoreFileError: If it holds none.
@@ -128,7 +128,7 @@ def to_node(payload: Payload) -> BaseNode:
 
 
 def to_store_filter(filters: object | None) -> object | None:
-    """LlamaIndex's ``MetadataFilters`` as a filter that every store knows; anything else as it is.
+    """Translates LlamaIndex's ``MetadataFilters`` into a filter that every store knows; returns anything else as it is.
 
     Raises:
         UnsupportedFilterError: If an operator has no counterpart.

@@ -29,7 +29,7 @@ class PassageText:
 
     @classmethod
     def of(cls, node: BaseNode) -> PassageText:
-        """The parts of a node."""
+        """Splits what is embedded of a node into its own text and the metadata around it."""
         whole, text = node_text(node), node.get_content()
         body = text.strip()
         head, _, tail = whole.rpartition(body) if body and body in whole else ("", "", "")
@@ -41,7 +41,7 @@ class PassageText:
         return self.head + self.body + self.tail
 
     def in_node(self, span: Span) -> Span:
-        """A part of what is embedded as the part of the node's own text that it holds; empty if it holds none."""
+        """Maps a span of what is embedded to the node's own text; the span is empty if it holds none of that."""
         start, end = (min(max(place - len(self.head), 0), len(self.body)) + self.offset for place in span)
         return start, end
 

@@ -70,7 +70,7 @@ class ScoredNode(NodeWithScore):
 
     @classmethod
     def class_name(cls) -> str:
-        """As LlamaIndex names it."""
+        """Returns the name that LlamaIndex knows the class by."""
         return "ScoredNode"
 
     @field_validator("node", mode="before")

@@ -13,7 +13,7 @@ from ..types import Query
 
 
 def as_queries(queries: Iterable[QueryType]) -> list[QueryType]:
-    """Several queries as a list.
+    """Returns several queries as a list.
 
     Raises:
         InputError: If ``queries`` is one query, or one of them is neither a text nor a bundle.
@@ -30,7 +30,7 @@ def as_queries(queries: Iterable[QueryType]) -> list[QueryType]:
 
 
 def as_bundles(queries: Iterable[QueryType]) -> list[QueryBundle]:
-    """Several queries, each as a bundle.
+    """Returns several queries, each as a bundle.
 
     Raises:
         InputError: If ``queries`` is one query, or one of them is neither a text nor a bundle.
@@ -39,7 +39,7 @@ def as_bundles(queries: Iterable[QueryType]) -> list[QueryBundle]:
 
 
 def query_strings(bundles: Sequence[QueryBundle]) -> list[str]:
-    """The queries as they were asked.
+    """Returns the queries as they were asked.
 
     Raises:
         InputError: If one has no text.
@@ -48,7 +48,7 @@ def query_strings(bundles: Sequence[QueryBundle]) -> list[str]:
 
 
 def search_strings(bundles: Sequence[QueryBundle]) -> list[list[str]]:
-    """The texts to search by: each query's, or those that a query transform such as HyDE has put into its place.
+    """Returns the texts to search by: each query's, or those that a query transform such as HyDE has put in its place.
 
     Raises:
         InputError: If a query has no text.
@@ -57,7 +57,7 @@ def search_strings(bundles: Sequence[QueryBundle]) -> list[list[str]]:
 
 
 def encode_queries(model: JaColBERT, bundles: Sequence[QueryBundle]) -> list[tuple[Query, int]]:
-    """Each query as stores take it, and of how many texts it is.
+    """Encodes each query for a store, and returns with it how many texts it consists of.
 
     Of several texts, the vectors follow one another: MaxSim is a sum over them, so that the score, divided by their
     number, is the mean over the texts.

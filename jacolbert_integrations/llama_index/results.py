@@ -34,7 +34,7 @@ def scored_nodes(
     approximate: bool,
     score_kind: ScoreKind = "maxsim",
 ) -> list[ScoredNode]:
-    """The nodes that were found, each with its hit's score.
+    """Builds the nodes that were found, each with its hit's score.
 
     Args:
         hits: What was found.

@@ -16,36 +16,36 @@ _NO_DOCUMENT = "None"  # what LlamaIndex writes for a node that is of no documen
 
 
 def document_of(node: BaseNode) -> str:
-    """The id of the document that a node is of. To LlamaIndex's pipelines, a node of none is a document by itself."""
+    """Returns the id of a node's document. LlamaIndex's pipelines take a node without one as a document of its own."""
     return node.node_id if node.ref_doc_id is None else node.ref_doc_id
 
 
 def of_documents(documents: Collection[str]) -> Filter:
-    """The nodes of some documents, and the nodes that are these documents."""
+    """Selects the nodes of some documents, and the nodes that are these documents."""
     named = [document for document in documents if document != _NO_DOCUMENT]
     itself = Filter([Condition(REF_DOC_KEY, "==", _NO_DOCUMENT), of_nodes(documents)])
     return Filter([Condition(REF_DOC_KEY, "in", named), itself], "or")
 
 
 def of_nodes(node_ids: Collection[str]) -> Filter:
-    """Some nodes, with all of their windows where a writer has split them. A window's own id is no node's."""
+    """Selects some nodes, with all windows of those that were split. A window's own id is no node's id."""
     whole = Filter([WithIds(frozenset(node_ids)), Condition(DOCUMENT_KEY, "is_empty")])
     return Filter([whole, windows_of(node_ids)], "or")
 
 
 def windows_of(node_ids: Collection[str]) -> Filter:
-    """The windows of some nodes."""
+    """Selects the windows of some nodes."""
     return having(DOCUMENT_KEY, node_ids)
 
 
 def having(key: str, values: Collection[str]) -> Filter:
-    """The points that have one of some values under a key of ours."""
+    """Selects the points that have one of some values under a key of this package."""
     # Few points have the key, and to compare with many values takes long: those without are passed over at once.
     return Filter([Filter([Condition(key, "is_empty")], "not"), Condition(key, "in", list(values))])
 
 
 def joined(restricted: Sequence[WithIds | Filter], filters: MetadataFilters | object | None) -> object | None:
-    """What passes all of them.
+    """Joins conditions into one that passes what passes all of them.
 
     Args:
         restricted: Filters of ours.
@@ -67,7 +67,7 @@ def joined(restricted: Sequence[WithIds | Filter], filters: MetadataFilters | ob
 
 
 def says_nothing(filters: object) -> bool:
-    """Whether these are filters without a condition, however nested, which everything passes."""
+    """Returns whether these are filters without a condition, however nested, which everything passes."""
     return isinstance(filters, MetadataFilters) and all(map(says_nothing, filters.filters))
 
 

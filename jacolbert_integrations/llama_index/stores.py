@@ -1,4 +1,4 @@
-"""What whoever uses a store has to see to: a client that was closed, and threads that meet in one engine."""
+"""Uses a store safely: one lock for the threads of an engine in this process, and an error for a closed client."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _looking = Lock()
 
 @contextmanager
 def using_store(store: MultiVectorStore, *, writing: bool = False) -> Iterator[None]:
-    """What is done with a store in one piece, as far as this process goes.
+    """Guards several steps on a store that belong together, within this process.
 
     One thread at a time uses a client whose engine runs in this process; the same thread may come in again. Those who
     use a server are not kept apart. Nothing that takes long beside the store, such as loading a model or encoding,
@@ -31,7 +31,7 @@ def using_store(store: MultiVectorStore, *, writing: bool = False) -> Iterator[N
     Args:
         store: The store.
         writing: Whether several steps change what is stored. A store without a client, such as one in memory, is safe
-            in threads by itself: only those who do this take turns.
+            in threads by itself: only those that do this share a lock.
 
     Raises:
         StoreError: If the store's client has been closed. Clients have no type of error for that, only sentences.
@@ -46,7 +46,7 @@ def using_store(store: MultiVectorStore, *, writing: bool = False) -> Iterator[N
 
 
 def _lock_of(store: MultiVectorStore, writing: bool) -> AbstractContextManager[Any]:
-    """Of a client in this process, or of a store without a client, the one lock; a server sees to itself."""
+    """Returns the one lock of a client in this process, or of a store without a client; a server needs none."""
     client = getattr(store, "client", None)
     if _asks_a_server(client) or (client is None and not writing):
         return nullcontext()

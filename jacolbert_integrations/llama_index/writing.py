@@ -25,7 +25,7 @@ class _Passage:
 def node_points(
     nodes: Sequence[BaseNode], model: JaColBERT, too_long: TooLong, *, show_progress: bool | None = None
 ) -> list[Point]:
-    """Nodes as points, with LlamaIndex's own payload, so that its other readers understand them.
+    """Turns nodes into points, with LlamaIndex's own payload, so that its other readers understand them.
 
     All nodes are checked before the first is encoded. No nodes are no points.
 
@@ -51,7 +51,7 @@ def node_points(
 
 
 def left_over(nodes: Sequence[BaseNode], points: Sequence[Point]) -> Filter:
-    """The windows that earlier versions of nodes had, and these points, which were made of them now, do not."""
+    """Selects the windows of earlier versions of nodes that are not among these points, their new versions."""
     written = WithIds(frozenset(point.id for point in points))
     return Filter([windows_of([node.node_id for node in nodes]), Filter([written], "not")])
 

@@ -131,7 +131,7 @@ def add_late_interaction(
 def _points(
     records: Sequence[models.Record], model: JaColBERT, reader: TextReader, stages: Sequence[FirstStage]
 ) -> tuple[dict[str, models.ExtendedPointId], list[Point], list[FailedDocument]]:
-    """The points of those records that have a text, checked, and their ids in Qdrant; and what the others lack."""
+    """Returns the checked points of records that have a text, with their ids in Qdrant, and what the others lack."""
     ids, texts, failed = {}, {}, []
     for record in records:
         point_id, payload = from_payload(record.id, record.payload)
@@ -222,6 +222,6 @@ def _add_dense(client: QdrantClient, collection: str, name: str, params: models.
 
 
 def _sample(client: QdrantClient, collection: str, model: JaColBERT, reader: TextReader, count: int) -> list[Point]:
-    """Some points as they will be, for the first stages to measure."""
+    """Encodes some points of the collection, in which the first stages measure what they need."""
     records = ask(client, client.scroll, collection, limit=count, with_payload=True)[0]
     return _points(records, model, reader, ())[1]

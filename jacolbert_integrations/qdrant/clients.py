@@ -32,7 +32,7 @@ T = TypeVar("T")
 
 
 def is_local_mode(client: Client) -> bool:
-    """Whether it is qdrant-client's own imitation of Qdrant (``":memory:"`` or a path), which is written in numpy."""
+    """Returns whether it is qdrant-client's local mode (``":memory:"`` or a path), an imitation of Qdrant in numpy."""
     if not isinstance(client, QdrantClient):
         return False
     options = client.init_options
@@ -40,17 +40,17 @@ def is_local_mode(client: Client) -> bool:
 
 
 def is_in_process(client: Client) -> bool:
-    """Whether Qdrant runs in this process, so that nothing is sent anywhere."""
+    """Returns whether Qdrant runs in this process, so that nothing is sent over a network."""
     return not isinstance(client, QdrantClient) or is_local_mode(client)
 
 
 def keeps_float16(client: Client) -> bool:
-    """Whether the engine keeps vectors in the data type that it is asked for: local mode does not."""
+    """Returns whether the engine keeps vectors in the data type that was asked for: local mode does not."""
     return not is_local_mode(client)
 
 
 def uses_grpc(client: Client) -> bool:
-    """Whether vectors travel as binary numbers, rather than as JSON text."""
+    """Returns whether vectors travel as binary numbers, rather than as JSON text."""
     return isinstance(client, QdrantClient) and bool(client.init_options.get("prefer_grpc"))
 
 
@@ -74,11 +74,11 @@ def ask(client: Client, request: Callable[P, T], *args: P.args, **kwargs: P.kwar
 
 
 def connect(place: str, *, grpc: bool = False, own_process: bool = False) -> Client:
-    """A client of a place.
+    """Opens a client for a location.
 
     Args:
-        place: The address of a server, whose key is read from ``$QDRANT_API_KEY``; or a folder, in which Qdrant Edge
-            runs in this process.
+        place: The location: the address of a server, whose key is read from ``$QDRANT_API_KEY``; or a folder, in
+            which Qdrant Edge runs in this process.
         grpc: Whether to talk gRPC with a server.
         own_process: Whether Qdrant Edge runs in a process of its own, for an event loop that must go on meanwhile.
 

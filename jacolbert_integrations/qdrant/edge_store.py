@@ -62,5 +62,5 @@ class EdgeStore(QdrantStore):
         self.close()
 
     def close(self) -> None:
-        """Writes everything to the disk, and lets go of the folder."""
+        """Writes everything to the disk, and releases the folder."""
         self.client.close()

@@ -21,7 +21,7 @@ _EXACT_FLOAT = 1 << 53  # whole numbers from here on have neighbours that are th
 
 
 def to_qdrant(filter: object | None, find_text: FindText | None = None) -> models.Filter | None:
-    """A filter of ours as Qdrant's; Qdrant's own pass through.
+    """Translates a :class:`~jacolbert_integrations.types.Filter` into Qdrant's own; Qdrant's own pass through.
 
     Args:
         filter: The filter.
@@ -67,7 +67,7 @@ def _any(condition: Condition | WithIds | Filter, find_text: FindText | None) ->
 
 
 def payload_paths(key: str) -> list[str]:
-    """Where Qdrant finds what is stored under a key: the first of these paths at which there is something.
+    """Lists the paths at which Qdrant may find what is stored under a key; the first that holds something counts.
 
     A key with dots is looked for as it is, and then as the way into nested payloads, as
     :func:`~jacolbert_integrations.stores.filters.value_at` does it. What is no plain word on the way is quoted.
@@ -83,7 +83,7 @@ def payload_paths(key: str) -> list[str]:
 
 
 def is_empty(path: str) -> models.IsEmptyCondition:
-    """Whether there is nothing at a path."""
+    """Returns the condition that nothing is stored at a path."""
     return models.IsEmptyCondition(is_empty=models.PayloadField(key=path))
 
 

@@ -1,4 +1,4 @@
-"""A collection at a place that is named by a string."""
+"""Opens a collection at a location that is given as a string."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def open_collection(
     grpc: bool = False,
     own_process: bool = False,
 ) -> QdrantStore:
-    """A collection that is there, or that will be made.
+    """Opens a collection that exists, or that will be created.
 
     Args:
-        place: As :func:`~.clients.connect` takes it.
+        place: The location, as for :func:`~.clients.connect`.
         collection: Its name.
         first_stage: Names of first stages; None takes what the collection has.
         keywords: Payload keys by which it will be filtered often, as strings.

@@ -23,7 +23,7 @@ class LengthCounter(Protocol):
         ...
 
     def document_lengths(self, texts: Sequence[str]) -> list[int]:
-        """Tokens of each text."""
+        """Counts the tokens of each text."""
         ...
 
 

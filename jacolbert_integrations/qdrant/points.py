@@ -1,4 +1,4 @@
-"""Points of ours as Qdrant's, and back."""
+"""Converts points to Qdrant's own form, and back."""
 
 from __future__ import annotations
 
@@ -47,20 +47,20 @@ def qdrant_id(point_id: str) -> str:
 
 
 def native_id(point_id: str) -> int | str:
-    """As :func:`qdrant_id`, but a whole number is Qdrant's own id, as in a collection that somebody else made."""
+    """Does the same as :func:`qdrant_id`, but keeps whole numbers: Qdrant's own ids in collections made elsewhere."""
     if point_id.isdecimal() and point_id == str(int(point_id)):
         return int(point_id)
     return qdrant_id(point_id)
 
 
 def of_documents(ids: Iterable[str]) -> Filter:
-    """Some documents, with all windows of those that a writer has split, as a filter for anything that a store does."""
+    """Selects some documents, with all windows of those that were split: a filter for any method of a store."""
     documents = list(ids)
     return Filter([WithIds(frozenset(documents)), windows_of(documents)], "or")
 
 
 def windows_of(documents: Iterable[str]) -> Condition:
-    """The windows of those of some documents that were split."""
+    """Selects the windows of some documents that were split."""
     return Condition(DOCUMENT_KEY, "in", list(documents))
 
 
@@ -106,7 +106,7 @@ def to_structs(
     hashes: Mapping[str, str] | None = None,
     native_ids: bool = False,
 ) -> Iterator[models.PointStruct]:
-    """Points as Qdrant's with what the first stages need, the vectors as arrays where the client takes them.
+    """Converts points to Qdrant's, with the vectors of the first stages; arrays stay where the client takes them.
 
     Local mode stores arrays as they are, which is several times faster to write and to reopen, and Edge reads them;
     the check that Pydantic would do has been done. For a server they have to become JSON.
@@ -121,7 +121,7 @@ def to_structs(
 
 
 def to_vectors(points: Sequence[Point], stages: Sequence[FirstStage] = ()) -> list[dict[str, Any]]:
-    """Of each point its vectors by name: the token vectors, and what the first stages need."""
+    """Returns each point's vectors by name: the token vectors, and those of the first stages."""
     found = {stage.name: stage.encode_points(points) for stage in stages}
     return [
         {
@@ -133,7 +133,7 @@ def to_vectors(points: Sequence[Point], stages: Sequence[FirstStage] = ()) -> li
 
 
 def batches(points: Sequence[Point], stages: Sequence[FirstStage] = (), *, grpc: bool = False) -> Iterator[list[Point]]:
-    """Batches that stay well below the 32 MiB that a server takes in one request.
+    """Yields batches that stay well below the 32 MiB that a server takes in one request.
 
     All that is sent counts: token vectors, the first stages' vectors, and the payload. A point that is
     larger than a batch is one of its own.
@@ -167,7 +167,7 @@ def _dense_size(stage: FirstStage, dimension: int) -> int:
 
 
 def from_payload(qdrant_point_id: object, payload: Payload | None) -> tuple[str, dict[str, Any]]:
-    """The id as it was given, and the payload without it."""
+    """Returns the id as it was given, and the payload without it."""
     values = dict(payload or {})
     values.pop(HASH_KEY, None)
     return str(values.pop(ID_KEY, qdrant_point_id)), values

@@ -72,7 +72,7 @@ def reindex(
     retries: Retries | None = None,
     show_progress_bar: bool | None = None,
 ) -> ReindexResult:
-    """Reads the texts of a collection, whoever made it, and writes them into a new one.
+    """Reads the texts of any collection, and writes them into a new one.
 
     Payloads are copied as they are, with the ids. The old collection is only read, and answers all the time. Then the
     alias is moved, in one step, if all that is in the old collection is in the new one. What is written to the old one
@@ -135,7 +135,7 @@ def reindex(
 
 
 def move_alias(client: Client, alias: str, collection: str) -> str | None:
-    """Points an alias at a collection, in one step: no search falls between the old one and the new.
+    """Moves an alias to a collection in one step, so that no search falls between the old collection and the new.
 
     Args:
         client: Any client.
@@ -156,7 +156,7 @@ def move_alias(client: Client, alias: str, collection: str) -> str | None:
 
 
 def alias_target(client: Client, alias: str) -> str | None:
-    """The collection that an alias means; None if there is no such alias."""
+    """Returns the collection that an alias names; None if there is no such alias."""
     aliases = ask(client, client.get_aliases).aliases
     return next((a.collection_name for a in aliases if a.alias_name == alias), None)
 
@@ -219,7 +219,7 @@ class _Copy:
                 return removed
 
     def _gone(self, copies: list[tuple[str, dict[str, Any]]]) -> list[str]:
-        """Ids of copies whose original is not there: a point of the same id, or a text that they are a window of."""
+        """Returns the ids of copies whose original is gone, be it a point of the same id or the text of a window."""
         names = {name for i, payload in copies for name in (i, payload.get(DOCUMENT_KEY)) if isinstance(name, str)}
         keys = [key for name in names for key in {qdrant_id(name), native_id(name)}]
         records = self.retries.call(
@@ -233,7 +233,7 @@ class _Copy:
         return [i for i, payload in missing if not _is_window(payload, whole, windows)]
 
     def _windows(self, documents: set[str]) -> dict[str, list[Span]]:
-        """The windows that documents have in the collection, if it was split."""
+        """Returns the windows of documents in the collection, if documents were split."""
         found: dict[str, list[Span]] = {}
         condition = to_qdrant(Filter([windows_of(documents)]))
         offset: Any = None
@@ -254,7 +254,7 @@ class _Copy:
 
 
 def _is_window(copy: dict[str, Any], whole: set[str], windows: dict[str, list[Span]]) -> bool:
-    """Whether a copy is a window of a text that is there: of a whole document, or of a window that was longer."""
+    """Returns whether a copy is a window of a text that still exists: of a whole document, or of a longer window."""
     document = copy.get(DOCUMENT_KEY)
     if document is None:
         return False

@@ -65,7 +65,7 @@ class Retries:
             raise InputError(f"{self}: times and first_pause must be 0 or more, longest_pause no less than the first.")
 
     def call(self, request: Callable[[], T]) -> T:
-        """The request's answer.
+        """Makes the request, again where it failed for a reason that may pass, and returns its answer.
 
         Raises:
             GaveUpError: If the last try failed too.
@@ -96,20 +96,20 @@ class Retries:
 
 
 def may_pass(error: Exception) -> bool:
-    """Whether the same request may succeed later: a busy server, a lost connection, a time-out."""
+    """Returns whether the same request may succeed later: a busy server, a lost connection, a time-out."""
     if _too_large(error):
         return False
     return _status(error) in _PASSING or isinstance(error, _PASSING_ERRORS)
 
 
 def describe(error: Exception) -> str:
-    """The kind of an error and what it says, on one line."""
+    """Returns the kind of an error and its message, on one line."""
     said = f"{_status(error)}: {error.details()}" if isinstance(error, grpc.RpcError) else str(error)
     return f"{type(error).__name__.lstrip('_')}: {' '.join(said.split())[:300]}"
 
 
 def _advice(error: Exception) -> str:
-    """What may help against a client that does not wait long enough: by default it waits for 5 seconds."""
+    """Returns advice for a client that does not wait long enough: by default it waits for 5 seconds."""
     source = error.source if isinstance(error, ResponseHandlingException) else None
     if isinstance(source, httpx.TimeoutException) or _status(error) == "DEADLINE_EXCEEDED":
         return "; a client with a longer timeout may help, or a writer with a smaller batch"
@@ -117,7 +117,7 @@ def _advice(error: Exception) -> str:
 
 
 def _status(error: Exception) -> int | str | None:
-    """The HTTP status of an answer, or the name of its gRPC status; None if there was no answer."""
+    """Returns the HTTP status of an answer, or the name of its gRPC status; None if there was no answer."""
     if isinstance(error, UnexpectedResponse):
         return error.status_code
     if isinstance(error, grpc.RpcError):
@@ -127,5 +127,5 @@ def _status(error: Exception) -> int | str | None:
 
 
 def _too_large(error: Exception) -> bool:
-    """Whether a gRPC message was refused for its size, which has the status of a busy server."""
+    """Returns whether a gRPC message was refused for its size, which has the same status as a busy server."""
     return isinstance(error, grpc.RpcError) and "larger than max" in (error.details() or "")

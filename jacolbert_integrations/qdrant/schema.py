@@ -40,10 +40,10 @@ class Record(NamedTuple):
 
 
 def read_record(client: Client, collection: str) -> Record | None:
-    """What a collection says of itself; None if it does not exist.
+    """Reads the record that a collection keeps of its model and first stages; None if it does not exist.
 
     Raises:
-        CollectionLayoutError: If it exists and is none of ours.
+        CollectionLayoutError: If it exists and was not created by this package.
         StoreFileError: If its record is incomplete, or of another release.
     """
     with client_lock(client):
@@ -77,7 +77,7 @@ def read_record(client: Client, collection: str) -> Record | None:
 def record_metadata(
     identity: ModelIdentity, stages: Sequence[FirstStage], *, native_ids: bool = False
 ) -> dict[str, Any]:
-    """A collection's metadata, as :func:`read_record` reads it."""
+    """Builds a collection's metadata, which :func:`read_record` reads."""
     record = identity.to_dict()
     if stages:
         record[STAGES_KEY] = [stage_to_dict(stage) for stage in stages]
@@ -89,7 +89,7 @@ def record_metadata(
 def multivector_params(
     client: Client, dimension: int, vector_options: Mapping[str, Any] | None = None
 ) -> models.VectorParams:
-    """What Qdrant has to know of the multivector of token vectors: see :func:`create_collection`."""
+    """Builds Qdrant's parameters of the multivector of token vectors: see :func:`create_collection`."""
     return models.VectorParams(**{
         "size": dimension,
         "distance": models.Distance.DOT,

@@ -79,7 +79,7 @@ class Search:
         return self.options.offset + self.top_k
 
     def arguments(self, limit: int) -> dict[str, Any]:
-        """The arguments of :meth:`QdrantClient.query_points` for the best ``limit``."""
+        """Builds the arguments of :meth:`QdrantClient.query_points` for the best ``limit``."""
         vectors: TokenVectors = self.query.vectors
         return {
             "query": vectors,
@@ -122,7 +122,7 @@ def checked_search(
     Raises:
         InputError: If ``top_k`` is below 1, or a first stage is asked for that the collection has not.
         VectorError: If the query's vectors are malformed.
-        UnsupportedFilterError: If the filter is none that Qdrant can apply.
+        UnsupportedFilterError: If the filter is not one that Qdrant can apply.
     """
     check_top_k(top_k)
     vectors = as_token_vectors(query.vectors, "the query", dimension)

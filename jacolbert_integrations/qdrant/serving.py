@@ -53,7 +53,7 @@ class AliasSearch:
     def search(
         self, text: str, *, top_k: int, filter: object | None = None, options: SearchOptions | None = None
     ) -> Hits:
-        """As :meth:`QdrantStore.search`, from a text.
+        """Encodes a text and searches with it, as :meth:`QdrantStore.search` does.
 
         Raises:
             ModelMismatchError: If none of the models has made the collection.

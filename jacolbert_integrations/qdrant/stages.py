@@ -46,7 +46,7 @@ class _ByWords:
     options: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
     def measured(self, points: Sequence[Point]) -> Self:
-        """Itself with the average length of these documents, if none was given.
+        """Returns the stage with the average length of these documents, if none was given.
 
         Raises:
             InputError: If there are none.
@@ -62,7 +62,7 @@ class _ByWords:
         return replace(self, average_words=max(words / len(points), 1.0))
 
     def sparse_params(self) -> models.SparseVectorParams:
-        """What Qdrant has to know of the vector."""
+        """Builds Qdrant's parameters of the sparse vector."""
         return models.SparseVectorParams(modifier=models.Modifier.IDF, **self.options)
 
 
@@ -80,11 +80,11 @@ class Lexical(_ByWords):
     name: ClassVar[str] = "lexical"
 
     def encode_points(self, points: Sequence[Point]) -> list[Value]:
-        """Of each point the sparse vector of its text."""
+        """Encodes each point's text as a sparse vector."""
         return [_sparse(self._encoder.encode_document(point.text)) for point in points]
 
     def encode_query(self, query: Query) -> Value:
-        """The sparse vector of the query's text.
+        """Encodes the query's text as a sparse vector.
 
         Raises:
             InputError: If it has no text.
@@ -115,11 +115,11 @@ class QdrantBM25(_ByWords):
     name: ClassVar[str] = "bm25"
 
     def encode_points(self, points: Sequence[Point]) -> list[Value]:
-        """Of each point its text, for Qdrant."""
+        """Returns each point's text, which Qdrant encodes."""
         return [self._document(point.text) for point in points]
 
     def encode_query(self, query: Query) -> Value:
-        """The query's text, for Qdrant.
+        """Returns the query's text, which Qdrant encodes.
 
         Raises:
             InputError: If it has none.
@@ -151,19 +151,19 @@ class MeanPooled:
     options: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
     def measured(self, points: Sequence[Point]) -> MeanPooled:  # noqa: ARG002 - as the other stages
-        """Itself: there is nothing to measure."""
+        """Returns the stage itself: there is nothing to measure."""
         return self
 
     def vector_params(self, dimension: int) -> models.VectorParams:
-        """What Qdrant has to know of the vector."""
+        """Builds Qdrant's parameters of the vector."""
         return models.VectorParams(**{"size": dimension, "distance": models.Distance.COSINE, **self.options})
 
     def encode_points(self, points: Sequence[Point]) -> list[Value]:
-        """Of each point the mean of its token vectors."""
+        """Computes the mean of each point's token vectors."""
         return [_mean(point.vectors).tolist() for point in points]
 
     def encode_query(self, query: Query) -> Value:
-        """The mean of the query's token vectors."""
+        """Computes the mean of the query's token vectors."""
         mean: list[float] = _mean(query.vectors).tolist()
         return mean
 
@@ -196,7 +196,7 @@ class FixedDimensional:
     options: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
     def measured(self, points: Sequence[Point]) -> FixedDimensional:
-        """Itself with the mean token vector of these documents, if no center was given.
+        """Returns the stage with the mean token vector of these documents, if no center was given.
 
         Raises:
             InputError: If there are none.
@@ -209,19 +209,19 @@ class FixedDimensional:
         return replace(self, center=tuple(round(value, 5) for value in mean.tolist()))
 
     def vector_params(self, dimension: int) -> models.VectorParams:
-        """What Qdrant has to know of the vector."""
+        """Builds Qdrant's parameters of the vector."""
         size = self._muvera(dimension).size
         return models.VectorParams(**{"size": size, "distance": models.Distance.DOT, **self.options})
 
     def encode_points(self, points: Sequence[Point]) -> list[Value]:
-        """Of each point the encoding of its token vectors."""
+        """Encodes each point's token vectors as one vector."""
         if not points:
             return []
         encode = self._muvera(points[0].vectors.shape[1]).encode_document
         return list(encode([self._centered(point.vectors) for point in points]).tolist())
 
     def encode_query(self, query: Query) -> Value:
-        """The encoding of the query's token vectors."""
+        """Encodes the query's token vectors as one vector."""
         encode = self._muvera(query.vectors.shape[1]).encode_query
         encoding: list[float] = encode(self._centered(query.vectors)).tolist()
         return encoding
@@ -289,7 +289,7 @@ def check_recorded(recorded: Sequence[FirstStage], asked: Sequence[FirstStage], 
 
 
 def _as_measured(asked: FirstStage, recorded: FirstStage | None) -> FirstStage:
-    """What was not given is what was measured when the collection was made."""
+    """Fills in what was measured when the collection was created and is not given now."""
     if isinstance(asked, ByWords) and isinstance(recorded, ByWords) and asked.average_words is None:
         return replace(asked, average_words=recorded.average_words)
     if isinstance(asked, FixedDimensional) and isinstance(recorded, FixedDimensional) and asked.center is None:
@@ -298,7 +298,7 @@ def _as_measured(asked: FirstStage, recorded: FirstStage | None) -> FirstStage:
 
 
 def stages_of_names(names: Sequence[str]) -> list[FirstStage]:
-    """First stages with their defaults, by name.
+    """Builds first stages with their defaults, by name.
 
     Raises:
         InputError: If there is none of a name.
@@ -310,7 +310,7 @@ def stages_of_names(names: Sequence[str]) -> list[FirstStage]:
 
 
 def encode_words(stages: Sequence[FirstStage], text: str, where: str) -> tuple[str, Value | None]:
-    """A text as a query for the lexical first stage alone.
+    """Encodes a text as a query for the lexical first stage alone.
 
     Returns:
         The stage's name, and the value to ask it for; None if the text holds no word.
@@ -330,7 +330,7 @@ def encode_words(stages: Sequence[FirstStage], text: str, where: str) -> tuple[s
 
 
 def stage_to_dict(stage: FirstStage) -> dict[str, Any]:
-    """What a collection's metadata records: the kind and its parameters. Qdrant keeps its own options itself."""
+    """Returns what a collection's metadata records: the kind and its parameters, but not Qdrant's own options."""
     return {"kind": stage.name, **{f.name: getattr(stage, f.name) for f in fields(stage) if f.name != "options"}}
 
 

@@ -117,11 +117,11 @@ class QdrantStore:
 
     @_locked
     def bind(self, identity: ModelIdentity) -> None:
-        """Names the model that reads and writes from now on.
+        """Tells the store which model reads and writes from now on.
 
         Raises:
             ModelMismatchError: If the collection holds another model's vectors.
-            CollectionLayoutError: If it exists and is none of ours, or finds candidates in another way than asked.
+            CollectionLayoutError: If it was not created by this package, or has other first stages than asked for.
         """
         recorded = read_record(self.client, self.collection)
         if recorded is not None:
@@ -133,10 +133,10 @@ class QdrantStore:
         self._identity = identity
 
     def identity(self) -> ModelIdentity | None:
-        """The model that the collection records; if there is none yet, the one that the store is bound to, if any.
+        """Returns the model that the collection records; before it is created, the one that :meth:`bind` named, if any.
 
         Raises:
-            CollectionLayoutError: If the collection is none of ours.
+            CollectionLayoutError: If the collection was not created by this package.
         """
         recorded = read_record(self.client, self.collection)
         return self._identity if recorded is None else recorded.identity
@@ -152,7 +152,7 @@ class QdrantStore:
         Every point is checked before the first is sent. What fails for a reason that may pass is sent again.
 
         Raises:
-            InputError: If an id is no non-empty string, or a payload is not JSON-serialisable or uses a key of ours.
+            InputError: If an id is no non-empty string, or a payload is not JSON-serialisable or uses a reserved key.
             VectorError: If vectors are malformed, or more than Qdrant takes in one point.
             GaveUpError: If no try succeeds; what was sent before is there.
         """
@@ -166,7 +166,7 @@ class QdrantStore:
         return len(given)
 
     def checked(self, points: Sequence[Point]) -> list[Point]:
-        """The points as they can be sent; the last of a repeated id.
+        """Checks points, and returns them ready to be sent; of a repeated id the last.
 
         Raises:
             InputError: As :meth:`upsert`.
@@ -209,7 +209,7 @@ class QdrantStore:
 
     @_locked
     def prepare(self) -> None:
-        """Makes, once, the shard keys and payload indexes that the collection lacks for this store."""
+        """Creates, the first time it is called, the shard keys and payload indexes that the collection lacks."""
         with self._preparing:
             if self._prepared:
                 return
@@ -220,7 +220,7 @@ class QdrantStore:
             self._prepared = True
 
     def batches(self, points: Sequence[Point]) -> list[list[Point]]:
-        """Checked points in batches, each for one :meth:`send`."""
+        """Splits checked points into batches, each for one :meth:`send`."""
         return list(batches(points, self._stages, grpc=uses_grpc(self.client)))
 
     @property
@@ -264,7 +264,7 @@ class QdrantStore:
     def search(
         self, query: Query, *, top_k: int, filter: object | None = None, options: SearchOptions | None = None
     ) -> Hits:
-        """The best documents, highest MaxSim first; equal scores in the order of their ids, over all pages.
+        """Finds the best documents, highest MaxSim first; equal scores in the order of their ids, over all pages.
 
         In a collection with a first stage, MaxSim ranks the candidates that it finds, in the same request.
 
@@ -277,7 +277,7 @@ class QdrantStore:
         Raises:
             InputError: If ``top_k`` is below 1, or a lexical first stage gets no text.
             VectorError: If the query's vectors are malformed.
-            UnsupportedFilterError: If the filter is none that Qdrant can apply.
+            UnsupportedFilterError: If the filter is not one that Qdrant can apply.
             ModelMismatchError: If the name has become that of another model's collection, as when an alias is moved.
         """
         identity = self._require_bound()
@@ -303,7 +303,7 @@ class QdrantStore:
         filter: object | None = None,
         options: SearchOptions | None = None,
     ) -> list[Hits]:
-        """As :meth:`search` for each query, in one request.
+        """Does the same as :meth:`search` for each query, in one request.
 
         Raises:
             As :meth:`search`, before anything is asked.
@@ -344,7 +344,7 @@ class QdrantStore:
         filter: object | None = None,
         options: SearchOptions | None = None,
     ) -> Hits:
-        """The best passage of each of the best documents.
+        """Finds the best passage of each of the best documents.
 
         Args:
             query: The query.
@@ -380,7 +380,7 @@ class QdrantStore:
 
     @_locked
     def search_words(self, text: str, *, top_k: int, filter: object | None = None) -> Hits:
-        """The documents that share words with a text, highest BM25 first; token vectors have no part in it.
+        """Finds the documents that share words with a text, highest BM25 first; token vectors have no part in it.
 
         Args:
             text: The query.
@@ -390,7 +390,7 @@ class QdrantStore:
         Raises:
             UnsupportedModeError: If the collection has no lexical first stage.
             InputError: If ``top_k`` is below 1, or there is no text.
-            UnsupportedFilterError: If the filter is none that Qdrant can apply.
+            UnsupportedFilterError: If the filter is not one that Qdrant can apply.
         """
         self._require_bound()
         check_top_k(top_k)
@@ -414,7 +414,7 @@ class QdrantStore:
 
         Raises:
             InputError: If neither is given, or both.
-            UnsupportedFilterError: If the filter is none that Qdrant can apply.
+            UnsupportedFilterError: If the filter is not one that Qdrant can apply.
         """
         selected = self._selected(ids, filter)
         if selected is not None and self.exists():
@@ -434,8 +434,8 @@ class QdrantStore:
             filter: Which points instead.
 
         Raises:
-            InputError: If neither or both are given, or the values are not JSON-serialisable or use a key of ours.
-            UnsupportedFilterError: If the filter is none that Qdrant can apply.
+            InputError: If neither or both are given, or the values are not JSON-serialisable or use a reserved key.
+            UnsupportedFilterError: If the filter is not one that Qdrant can apply.
         """
         selected = self._selected(ids, filter)
         payload = json_copy(values, "update_payload")
@@ -457,10 +457,10 @@ class QdrantStore:
 
     @_locked
     def condition(self, filter: object | None) -> models.Filter | None:
-        """A filter as Qdrant's own. For parts of strings, values of the collection are read.
+        """Translates a filter into Qdrant's own. For substrings, values of the collection are read.
 
         Raises:
-            UnsupportedFilterError: If it is none that Qdrant can apply.
+            UnsupportedFilterError: If it is not one that Qdrant can apply.
         """
         return to_qdrant(filter, self._find_text)
 
@@ -470,15 +470,15 @@ class QdrantStore:
         return text_matches(self.client, self.collection, condition, **self.read_options)
 
     def qdrant_ids(self, ids: Sequence[str]) -> list[models.ExtendedPointId]:
-        """The ids that points have in Qdrant."""
+        """Returns the ids that points have in Qdrant."""
         return [native_id(i) if self._native_ids else qdrant_id(i) for i in ids]
 
     @_locked
     def count(self, *, filter: object | None = None) -> int:
-        """How many points there are, or pass the filter.
+        """Counts the points, or those that pass the filter.
 
         Raises:
-            UnsupportedFilterError: If the filter is none that Qdrant can apply.
+            UnsupportedFilterError: If the filter is not one that Qdrant can apply.
         """
         self._require_bound()
         condition = self.condition(filter)
@@ -488,12 +488,12 @@ class QdrantStore:
 
     @_locked
     def exists(self) -> bool:
-        """Whether the collection has been made."""
+        """Returns whether the collection has been created."""
         return self.client.collection_exists(self.collection)
 
     @_locked
     def get(self, ids: Sequence[str], *, with_vectors: bool = True) -> dict[str, Point]:
-        """The stored points by id, with or without their vectors; unknown ids are left out."""
+        """Reads stored points by id, with or without their vectors; unknown ids are left out."""
         self._require_bound()
         if not ids or not self.exists():
             return {}
@@ -505,7 +505,7 @@ class QdrantStore:
 
     @_locked
     def contains(self, ids: Sequence[str]) -> set[str]:
-        """Which of the ids are stored; neither vectors nor payloads are read."""
+        """Returns which of the ids are stored; neither vectors nor payloads are read."""
         self._require_bound()
         if not ids or not self.exists():
             return set()
@@ -514,7 +514,7 @@ class QdrantStore:
         return {wanted[_plain(record.id)] for record in records}
 
     def points(self, *, filter: object | None = None, batch: int = 256, with_vectors: bool = True) -> Iterator[Point]:
-        """All points, or those that pass the filter; a page of them is in memory at a time.
+        """Yields all points, or those that pass the filter; one page of them is in memory at a time.
 
         A page that fails for a reason that may pass is asked for again.
 
@@ -525,7 +525,7 @@ class QdrantStore:
 
         Raises:
             InputError: If ``batch`` is below 1.
-            UnsupportedFilterError: If the filter is none that Qdrant can apply.
+            UnsupportedFilterError: If the filter is not one that Qdrant can apply.
             GaveUpError: If a page fails each time.
             AccessError: If the server refuses the client.
         """
@@ -566,7 +566,7 @@ class QdrantStore:
 
     @_locked
     def _look(self) -> bool:
-        """Whether the collection is there. Each search looks: its name may be an alias, which moves."""
+        """Returns whether the collection exists. Each search looks again: its name may be an alias, which moves."""
         recorded = read_record(self.client, self.collection)
         if recorded is None:
             return False

@@ -17,7 +17,7 @@ _PAGE = 1000
 
 
 def text_matches(client: Client, collection: str, condition: Condition, **read_options: Any) -> models.HasIdCondition:
-    """The points of a collection whose text matches, as a condition on ids.
+    """Finds the points of a collection whose text matches, and returns them as a condition on ids.
 
     That key of all points that have it is read, but neither their vectors nor the rest of their payloads.
 

@@ -179,7 +179,7 @@ class WriteRun:
         return WriteResult(self.written, self.unchanged, tuple(self.failed), perf_counter() - self.begun)
 
     def _encode(self, group: Sequence[Document]) -> _Batch:
-        """The points of those documents that are good, and not there yet."""
+        """Encodes those documents that are valid and not stored yet, and returns their points."""
         latest = self._passages(group)
         try:
             there = self._stored_hashes(list(latest))
@@ -221,7 +221,7 @@ class WriteRun:
         return _Batch(points, {point.id: latest[point.id].digest for point in points}, windows)
 
     def _passages(self, group: Sequence[Document]) -> dict[str, Passage]:
-        """What the documents become, by id; of documents with one id, what the last becomes."""
+        """Splits documents into passages, by id; of documents with one id, only the last counts."""
         splitter = self.settings.model if self.settings.too_long == "split" else None
         by_document: dict[str, list[Passage]] = {}
         for place, document in enumerate(group):
@@ -291,7 +291,7 @@ class WriteRun:
         self.on_the_way.difference_update(hashes)
 
     def _whole(self, windows: dict[str, list[str]]) -> dict[str, list[str]]:
-        """Those documents of which no window failed: of the others the old windows are all that there is."""
+        """Returns those documents of which no window failed: of the others, the old windows must stay."""
         failed = {document.id for document in self.failed}
         return {document: found for document, found in windows.items() if failed.isdisjoint(found)}
 

@@ -47,7 +47,7 @@ class QdrantWriter:
 
     Raises:
         ModelMismatchError: If the collection holds another model's vectors.
-        CollectionLayoutError: If it exists and is none of ours.
+        CollectionLayoutError: If it exists and was not created by this package.
         InputError: If an argument cannot be used, or the pool is another model's.
         AccessError: If the server refuses the client.
         GaveUpError: If it does not answer.

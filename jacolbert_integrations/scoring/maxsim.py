@@ -55,7 +55,7 @@ class PackedDocuments:
         return self._size
 
     def score(self, queries: Sequence[TokenVectors]) -> Scores:
-        """MaxSim of each query with each document.
+        """Computes MaxSim of each query with each document.
 
         Args:
             queries: Matrices of shape (tokens, dimension).
@@ -75,7 +75,7 @@ def maxsim(
     *,
     device: str | torch.device = "cpu",
 ) -> Scores:
-    """MaxSim of each query with each document: ``sum over q of max over d of q . d``.
+    """Computes MaxSim of each query with each document: ``sum over q of max over d of q . d``.
 
     Where the same documents meet many queries, :class:`PackedDocuments` spares their layout.
 
@@ -155,7 +155,7 @@ def _bucket_tokens(device: torch.device) -> int:
 
 
 def _buckets(documents: list[TokenVectors], device: torch.device) -> Iterator[tuple[NDArray[np.intp], int]]:
-    """Rows of similar length, and the width that holds the longest of them."""
+    """Yields rows of similar length, and the width that holds the longest of them."""
     lengths = np.array([len(document) for document in documents], np.intp)
     order = np.argsort(lengths, kind="stable")
     budget = _bucket_tokens(device)
@@ -191,7 +191,7 @@ class _QueryBlock:
         self._ownership = torch.from_numpy(np.eye(len(queries))[owners])  # (query tokens, queries)
 
     def sums(self, maxima: list[torch.Tensor]) -> NDArray[np.float64]:
-        """(queries, documents), in float64: a query of many tokens sums many rounded values."""
+        """Computes the (queries, documents) sums in float64: a query of many tokens sums many rounded values."""
         summed: NDArray[np.float64] = (torch.cat(maxima).cpu().double() @ self._ownership).T.numpy()
         return summed
 

@@ -63,11 +63,11 @@ class Muvera:
         return self.repetitions * self._cells * self.projection
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON-serialisable values."""
+        """Returns the parameters as JSON-serialisable values."""
         return asdict(self)
 
     def encode_query(self, query: TokenVectors) -> NDArray[np.float32]:
-        """A query's encoding.
+        """Encodes a query.
 
         Args:
             query: (tokens, dimension).
@@ -156,7 +156,7 @@ class Muvera:
         return order, np.bincount(every.ravel(), minlength=self.repetitions * cells)
 
     def _sums(self, tokens: TokenVectors, order: NDArray[np.intp], counts: NDArray[np.intp]) -> NDArray[np.float32]:
-        """Each cell's sum of vectors, or the first vector of the nearest cell that has one: (counts, dimension)."""
+        """Computes each cell's sum of vectors, or the nearest filled cell's first vector: (counts, dimension)."""
         import torch
 
         starts = np.cumsum(counts) - counts
@@ -169,7 +169,7 @@ class Muvera:
         return sums
 
     def _nearest(self, counts: NDArray[np.intp]) -> NDArray[np.intp]:
-        """For each cell the nearest of its document and repetition that has a vector, of equally near ones the first.
+        """Finds for each cell the nearest of its document and repetition that has a vector; of equals the first.
 
         Each gets the number distance * cells + cell, of which the least is wanted. A Hamming distance is a sum over
         bits, so a pass for each bit finds it, where cells that differ in the bit alone tell each other.
@@ -186,7 +186,7 @@ class Muvera:
         return nearest.ravel()
 
     def _cells_of(self, products: NDArray[np.float32]) -> NDArray[np.uint16]:
-        """The cell of each vector, (repetitions, tokens), by its (hyperplanes, repetitions, tokens) inner products."""
+        """Computes each vector's cell, (repetitions, tokens), from its (hyperplanes, repetitions, tokens) products."""
         cells = np.zeros(products.shape[1:], np.uint16)
         for bits in products[::-1] > 0:
             cells <<= 1

@@ -29,7 +29,7 @@ def as_token_vectors(value: object, what: str = "the vectors", dimension: int | 
             raise TypeError(f"the type {array.dtype}")
         array = array.astype(np.float32, copy=False)
     except (ValueError, TypeError) as error:
-        raise VectorError(f"{what}: expected a matrix of numbers, a row a token, but got {error}.") from None
+        raise VectorError(f"{what}: expected a matrix of numbers, one row per token, but got {error}.") from None
     if array.ndim != 2 or 0 in array.shape:
         raise VectorError(f"{what}: expected the shape (tokens, dimension), none of them 0, but got {array.shape}.")
     if dimension is not None and array.shape[1] != dimension:
@@ -73,7 +73,7 @@ def check_points(points: Iterable[Point], dimension: int) -> list[Point]:
 
 
 def json_copy(payload: Payload, what: str) -> dict[str, Any]:
-    """The payload as any store would give it back, and nobody else's to change.
+    """Copies the payload as any store would give it back.
 
     Raises:
         InputError: If it is not JSON-serialisable.

@@ -55,5 +55,5 @@ def check_own_process(place: str, own_process: bool) -> None:
 
 
 def is_address(place: str) -> bool:
-    """Whether a place is a server's."""
+    """Returns whether a location is a server's address."""
     return place.startswith(("http://", "https://"))

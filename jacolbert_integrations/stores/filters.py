@@ -27,7 +27,7 @@ _DATE = re.compile(
 
 
 def as_predicate(filter: object) -> Predicate:
-    """A :class:`Filter`, or any callable that takes a payload, as a predicate on points.
+    """Turns a :class:`Filter`, or any callable that takes a payload, into a predicate on points.
 
     Raises:
         UnsupportedFilterError: If it is neither, or compares with a value that it cannot.
@@ -57,7 +57,7 @@ def check_filter(filter: Filter) -> None:
 
 
 def matches(filter: Filter, payload: Payload, point_id: str = "") -> bool:
-    """Whether a point of this payload and id passes a filter."""
+    """Returns whether a point of this payload and id passes a filter."""
     results = (_passes(condition, payload, point_id) for condition in filter.conditions)
     if filter.how == "and":
         return all(results)
@@ -67,7 +67,7 @@ def matches(filter: Filter, payload: Payload, point_id: str = "") -> bool:
 
 
 def holds(condition: Condition, stored: Any) -> bool:
-    """Whether a condition holds for what is stored under its key; None stands for nothing."""
+    """Returns whether a condition holds for the value under its key; None stands for a missing value."""
     elements = stored if isinstance(stored, list) else [] if stored is None else [stored]
     value = condition.value
     match condition.operator:
@@ -92,7 +92,7 @@ def holds(condition: Condition, stored: Any) -> bool:
 
 
 def value_at(payload: Payload, key: str) -> Any:
-    """What is stored under a key, or, if that is nothing, under a path of keys with dots between them.
+    """Returns the value under a key, or, if there is none, under a path of keys with dots between them.
 
     Only a dot means something in a key: there is no path through a list.
     """
@@ -105,7 +105,7 @@ def value_at(payload: Payload, key: str) -> Any:
 
 
 def as_date(value: object) -> datetime | None:
-    """A string in ISO 8601, a date with or without a time, as a point in time; None if it is none.
+    """Parses a string in ISO 8601, a date with or without a time, as a point in time; None if it is not one.
 
     Without a zone it is UTC, as Qdrant reads it.
     """

@@ -51,7 +51,7 @@ class MemoryStore:
         self.__dict__.update({**state, "_lock": threading.RLock()})
 
     def bind(self, identity: ModelIdentity) -> None:
-        """Names the model that reads and writes from now on.
+        """Tells the store which model reads and writes from now on.
 
         Raises:
             ModelMismatchError: If the store holds another model's vectors.
@@ -64,11 +64,11 @@ class MemoryStore:
             self._bound = True
 
     def identity(self) -> ModelIdentity | None:
-        """The model that the store was first bound to; None if it never was."""
+        """Returns the model that :meth:`bind` first named; None if it never did."""
         return self._identity
 
     def checked(self, points: Sequence[Point]) -> list[Point]:
-        """The points as :meth:`upsert` would keep them, the last of a repeated id.
+        """Checks points, and returns them as :meth:`upsert` would keep them, of a repeated id the last.
 
         Raises:
             InputError: As :meth:`upsert`.
@@ -91,7 +91,7 @@ class MemoryStore:
         return len(given)
 
     def search(self, query: Query, *, top_k: int, filter: object | None = None) -> list[Hit]:
-        """The best documents, highest MaxSim first; equal scores in the order of their ids.
+        """Finds the best documents, highest MaxSim first; equal scores in the order of their ids.
 
         Raises:
             InputError: If ``top_k`` is below 1.
@@ -137,7 +137,7 @@ class MemoryStore:
             self._packed = None
 
     def count(self, *, filter: object | None = None) -> int:
-        """How many points there are, or pass the filter."""
+        """Counts the points, or those that pass the filter."""
         self._require_bound()
         if filter is None:
             return len(self._points)
@@ -146,24 +146,24 @@ class MemoryStore:
             return sum(predicate(point) for point in self._points.values())
 
     def exists(self) -> bool:
-        """Whether the store has ever been written for a model."""
+        """Returns whether the store has ever been written for a model."""
         return self._identity is not None
 
     def get(self, ids: Sequence[str], *, with_vectors: bool = True) -> dict[str, Point]:
-        """The stored points by id, with or without their vectors; unknown ids are left out."""
+        """Returns stored points by id, with or without their vectors; unknown ids are left out."""
         self._require_bound()
         with self._lock:
             found = [self._points[i] for i in ids if i in self._points]
             return {p.id: _copy(p, with_vectors) for p in found}
 
     def contains(self, ids: Sequence[str]) -> set[str]:
-        """Which of the ids are stored."""
+        """Returns which of the ids are stored."""
         self._require_bound()
         with self._lock:
             return {i for i in ids if i in self._points}
 
     def points(self, *, filter: object | None = None, with_vectors: bool = True) -> Iterator[Point]:
-        """All points, or those that pass the filter, as they are now: later writes change nothing about them.
+        """Yields all points, or those that pass the filter, as they are now: later writes do not change them.
 
         Raises:
             UnsupportedFilterError: If the filter is neither a ``Filter`` nor a callable.
@@ -238,7 +238,7 @@ class MemoryStore:
 
 
 def _own(vectors: TokenVectors) -> TokenVectors:
-    """A copy that neither the caller nor whoever gets it back can change."""
+    """Copies a payload, so that neither the caller nor a reader can change what is stored."""
     copy = vectors.copy()
     copy.flags.writeable = False
     return copy

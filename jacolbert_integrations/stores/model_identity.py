@@ -39,7 +39,7 @@ def _shown(name: str, identity: ModelIdentity) -> str:
 
 
 def check_identity(recorded: ModelIdentity, given: ModelIdentity, where: str) -> None:
-    """As :func:`check_vectors`; another query-length rule changes no stored vector, and is pointed out.
+    """Does the same as :func:`check_vectors`, and warns of another query-length rule, which changes no vector.
 
     Raises:
         ModelMismatchError: If the two differ in anything that changes document vectors.

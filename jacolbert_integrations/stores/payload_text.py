@@ -21,7 +21,7 @@ _KEYS = (TEXT_KEY, "document", "page_content", "content")  # also those of faste
 
 
 def payload_text(payload: Payload) -> str:
-    """The text that a point was made from, where this package, LlamaIndex, LangChain or fastembed keeps it.
+    """Returns the text that a point was made from, where this package, LlamaIndex, LangChain or fastembed keeps it.
 
     Of a LlamaIndex node it is what LlamaIndex embeds: its text and the metadata that it does not exclude, in its own
     templates. Of a window of a node it is the window's part.
@@ -56,7 +56,7 @@ def _of_node(node: StoredNode, payload: Payload) -> str | None:
 
 
 def text_reader(text: str | TextReader | None) -> TextReader:
-    """A payload's key, or a function, as a function; None is :func:`payload_text`."""
+    """Turns a payload's key, or a function, into a function; None means :func:`payload_text`."""
     if text is None:
         return payload_text
     if callable(text):

@@ -38,7 +38,7 @@ class StoredNode:
 
     @classmethod
     def of(cls, payload: Payload) -> StoredNode | None:
-        """The node that a payload holds, if it holds one."""
+        """Builds the node that a payload holds, if it holds one."""
         try:
             values = json.loads(payload.get(NODE_KEY, ""))
         except (ValueError, TypeError):
@@ -46,7 +46,7 @@ class StoredNode:
         return cls(values, payload.get(TYPE_KEY)) if isinstance(values, dict) else None
 
     def embedded(self, content: str) -> str:
-        """What LlamaIndex embeds: a content, and the metadata that are not excluded, in the node's templates.
+        """Builds what LlamaIndex embeds: a content, and the metadata that is not excluded, in the node's templates.
 
         Raises:
             InputError: If the node is not as LlamaIndex writes it.

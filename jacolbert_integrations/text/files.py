@@ -15,7 +15,7 @@ ROW_SUFFIXES = (".jsonl", ".tsv")
 
 
 def read_documents(paths: Iterable[str | Path]) -> Iterator[Document]:
-    """The documents of files, in order; one line, or one text file, is in memory at a time.
+    """Reads the documents of files, in order; one line, or one text file, is in memory at a time.
 
     - ``.jsonl``: an object a line with ``"text"``, and ``"id"`` if it has one. The payload is what it has under
       ``"payload"``, or else all other keys.

@@ -16,7 +16,7 @@ SparseVector = Mapping[int, float]
 
 @dataclass(frozen=True)
 class LexicalEncoder:
-    """The words that MeCab finds, with BM25's weights but for the inverse document frequency.
+    """The words that MeCab finds, with BM25's weights without the inverse document frequency.
 
     That factor changes with every document, so the store puts it in when it searches (Qdrant: ``Modifier.IDF``). The
     inner product of a document's vector and a query's, each word times its factor, is then BM25.
@@ -42,7 +42,7 @@ class LexicalEncoder:
             raise InputError(f"k1 is {self.k1!r} and b {self.b!r}, but k1 must be 0 or more and b from 0 to 1.")
 
     def encode_document(self, text: str) -> SparseVector:
-        """A document's words; empty if it has none.
+        """Encodes a document as weighted words; empty if it has none.
 
         Raises:
             InputError: If the text holds lone surrogates.
@@ -52,7 +52,7 @@ class LexicalEncoder:
         return {word: count * (self.k1 + 1) / (count + length) for word, count in counts.items()}
 
     def encode_query(self, text: str) -> SparseVector:
-        """A query's words, each as often as it occurs; empty if it has none.
+        """Encodes a query as its words, each as often as it occurs; empty if it has none.
 
         Raises:
             InputError: If the text holds lone surrogates.
@@ -60,7 +60,7 @@ class LexicalEncoder:
         return {word: float(count) for word, count in self._count(text).items()}
 
     def words(self, text: str) -> list[str]:
-        """The words that are compared."""
+        """Returns the words that are compared."""
         return [word.lower() for word in self._splitter.split(text)]
 
     def _count(self, text: str) -> Counter[int]:

@@ -30,7 +30,7 @@ _JOINER = "\u200d"
 
 
 def quotations(text: str, start: int, end: int) -> Iterator[Span]:
-    """Sentences, but those between brackets, as in 「行く。すぐに。」, together. No bracket is open at a line's end."""
+    """Yields sentences, those between brackets, as in 「行く。すぐに。」, together; a line's end closes brackets."""
     begin, depth = start, 0
     for first, last in sentences(text, start, end):
         unit = text[first:last]
@@ -43,17 +43,17 @@ def quotations(text: str, start: int, end: int) -> Iterator[Span]:
 
 
 def sentences(text: str, start: int, end: int) -> Iterator[Span]:
-    """Sentences, with the brackets that close after them; and lines."""
+    """Yields sentences, with the brackets that close after them; and lines."""
     return _cut(_SENTENCE_END, text, start, end)
 
 
 def clauses(text: str, start: int, end: int) -> Iterator[Span]:
-    """What commas, brackets that close and white space separate."""
+    """Yields what commas, closing brackets and white space separate."""
     return _cut(_CLAUSE_END, text, start, end)
 
 
 def middle(text: str, start: int, end: int) -> int:
-    """A place near the middle that is not within a character that is written as several, such as か\u3099 or 👨‍👩‍👧."""
+    """Returns a position near the middle, not inside a character of several code points: か\u3099, 👨‍👩‍👧."""
     half = (start + end) // 2
     places = sorted(range(max(start + 1, half - 8), min(end, half + 9)), key=lambda place: abs(place - half))
     return next((place for place in places if not _is_inside(text, place)), half)

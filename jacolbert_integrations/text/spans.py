@@ -24,7 +24,7 @@ def locate_words(words: Iterable[str], text: str, normalize: bool) -> Iterator[t
 
 
 def _normalise_with_spans(text: str) -> tuple[str, list[tuple[int, int]]]:
-    """NFKC of ``text``, and for each of its characters the span of ``text`` that it comes from."""
+    """Computes NFKC of ``text``, and for each of its characters the span of ``text`` that it comes from."""
     pieces: list[str] = []
     spans: list[tuple[int, int]] = []
     start = 0

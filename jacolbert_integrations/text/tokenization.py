@@ -32,14 +32,14 @@ class TextTokenizer(Protocol):
     """Turns texts into token ids, without [CLS], markers or [SEP]."""
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
-        """Token ids of each text."""
+        """Computes the token ids of each text."""
         ...
 
 
 _FREE_TAGGERS: dict[str, list[fugashi.GenericTagger]] = {}
 """MeCabs that nobody uses at the moment, by their options.
 
-Each maps the dictionary, and does not let go of it when it is dropped, so that they are kept for whoever comes next. A
+Each maps the dictionary into memory and keeps it mapped when it is dropped, so they are kept for the next user. A
 list's pop and append are one step each to other threads."""
 
 
@@ -64,7 +64,7 @@ class WordSplitter:
         self.__init__(**state)  # type: ignore[misc]
 
     def split(self, text: str) -> list[str]:
-        """The words of ``text``, in order, without white space.
+        """Splits ``text`` into words, in order, without white space.
 
         Raises:
             InputError: If the text holds lone surrogates, which no UTF-8 text can.
@@ -160,7 +160,7 @@ class JapaneseTokenizer:
         return f"{type(self).__name__}({len(self.vocabulary)} tokens, do_lower_case={self.do_lower_case})"
 
     def encode(self, text: str) -> list[int]:
-        """Token ids of one text, without [CLS] and [SEP].
+        """Computes the token ids of one text, without [CLS] and [SEP].
 
         Raises:
             InputError: If the text holds lone surrogates.
@@ -168,7 +168,7 @@ class JapaneseTokenizer:
         return list(chain.from_iterable(map(self._pieces.__getitem__, self.words(text))))
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
-        """Token ids of each text, without [CLS] and [SEP].
+        """Computes the token ids of each text, without [CLS] and [SEP].
 
         Raises:
             InputError: If a text holds lone surrogates.
@@ -176,12 +176,12 @@ class JapaneseTokenizer:
         return [self.encode(text) for text in texts]
 
     def words(self, text: str) -> list[str]:
-        """The words that WordPiece gets to see."""
+        """Returns the words that WordPiece gets."""
         words = self.splitter.split(text)
         return [word.lower() for word in words] if self.do_lower_case else words
 
     def encode_with_spans(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
-        """Token ids, and for each the characters of ``text`` that it was read from.
+        """Computes token ids, and for each the characters of ``text`` that it was read from.
 
         Returns:
             The ids of :meth:`encode`, and as many ``(start, end)`` pairs. The pieces of a word
@@ -258,7 +258,7 @@ class JapaneseTokenizer:
 
     @staticmethod
     def supports(config: Mapping[str, Any]) -> bool:
-        """Whether the settings of a ``BertJapaneseTokenizer`` are ones that this class reproduces."""
+        """Returns whether this class reproduces the settings of a ``BertJapaneseTokenizer``."""
         mecab = config.get("mecab_kwargs") or {}
         return (
             config.get("word_tokenizer_type") == "mecab"

@@ -25,7 +25,7 @@ _UNITS: tuple[Units, ...] = (quotations, sentences, clauses)
 
 
 def check_too_long(too_long: str) -> None:
-    """Refuses what is none of the ways to treat long texts.
+    """Refuses an unknown way to treat long texts.
 
     Raises:
         InputError: If it is none.
@@ -35,7 +35,7 @@ def check_too_long(too_long: str) -> None:
 
 
 def window_id(document: str, start: int) -> str:
-    """The id of a window other than the first, which has its document's.
+    """Returns the id of a window other than the first, which has its document's id.
 
     Where it begins tells it from all others of its document, also from those that were cut before.
 
@@ -77,7 +77,7 @@ def windows(text: str, lengths: Lengths, limit: int, overlap: int = 0) -> list[S
     blank = [not text[start:end].strip() for start, end in units]
 
     def filled(first: int) -> int:
-        """Where a window ends that begins with a unit."""
+        """Returns where a window ends that begins with a unit."""
         last, total = first + 1, empty + counts[first]
         while last < len(units) and total + counts[last] <= limit:
             total += counts[last]
@@ -88,7 +88,7 @@ def windows(text: str, lengths: Lengths, limit: int, overlap: int = 0) -> list[S
         return last
 
     def repeated(first: int, last: int) -> int:
-        """Where the window after another begins: so many sentences back that it still gets to a new one."""
+        """Returns where the next window begins: ``overlap`` sentences back, if it then still reaches a new one."""
         new = next((unit for unit in range(last, len(units)) if not blank[unit]), len(units))
         again, missing = last, overlap
         while missing and again > first + 1:

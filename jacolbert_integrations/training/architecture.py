@@ -65,7 +65,7 @@ class Architecture:
 
 
 def build_untrained(texts: Iterable[str], architecture: Architecture) -> JaColBERT:
-    """An untrained model with a vocabulary of its own, learned from ``texts``.
+    """Builds an untrained model with a vocabulary of its own, learned from ``texts``.
 
     Raises:
         InputError: If the vocabulary's size leaves no room for words.
@@ -112,7 +112,7 @@ def from_backbone(
     seed: int = 42,
     device: str | None = None,
 ) -> JaColBERT:
-    """A pretrained encoder, such as ``tohoku-nlp/bert-base-japanese-v3``, with a new projection to be trained.
+    """Builds a model of a pretrained encoder, such as ``tohoku-nlp/bert-base-japanese-v3``, and a new projection.
 
     This is how JaColBERT v1 began. Until it is trained, its vectors mean nothing.
 

@@ -17,7 +17,7 @@ from .recipes import Recipe
 def trainer_arguments(
     output: Path, recipe: Recipe, options: RunOptions, measured: bool, device: torch.device
 ) -> tuple[MultiVectorEncoderTrainingArguments, int]:
-    """The trainer's arguments, and how many batches of a device make one of the recipe.
+    """Builds the trainer's arguments, and returns how many batches on a device make one batch of the recipe.
 
     Args:
         output: The run's folder.

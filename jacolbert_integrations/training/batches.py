@@ -106,7 +106,7 @@ def _positive(example: Example) -> tuple[str, str]:
 
 
 def split_ways(examples: Sequence[Example], ways: int) -> list[tuple[int, tuple[int, ...]]]:
-    """Tuples of ``ways`` passages: each positive with its negatives in turn, none twice.
+    """Splits examples into tuples of ``ways`` passages: each positive with its negatives, no negative twice.
 
     An example of 36 passages gives 35 triplets, and one of 64 gives two 32-way tuples.
 
@@ -139,7 +139,7 @@ def split_ways(examples: Sequence[Example], ways: int) -> list[tuple[int, tuple[
 
 
 def example_dataset(examples: Sequence[Example], ways: int, *, scores: bool) -> Dataset:
-    """Examples as a dataset for sentence-transformers' trainer.
+    """Builds a dataset for sentence-transformers' trainer from examples.
 
     Its rows are ``query``, ``document_1`` to ``document_<ways>`` and, if asked for, ``scores``. The
     texts are looked up as they are needed, so that a passage in many tuples is stored once.

@@ -110,7 +110,7 @@ class ModelFacts:
 
 
 def model_card(facts: ModelFacts) -> str:
-    """A model card: Markdown with the YAML front matter of the Hugging Face hub.
+    """Writes a model card: Markdown with the YAML front matter of the Hugging Face hub.
 
     Sections about which the facts say nothing are left out.
     """
@@ -132,7 +132,7 @@ def model_card(facts: ModelFacts) -> str:
 
 
 def recipe_choices(recipe: DataclassInstance) -> dict[str, object]:
-    """The fields of a recipe and their values, but for the sources; empty texts are left out."""
+    """Returns the fields of a recipe and their values, without the sources; empty texts are left out."""
     values = {f.name: getattr(recipe, f.name) for f in fields(recipe) if f.name != "sources"}
     return {name: value for name, value in values.items() if value != ""}
 
@@ -140,12 +140,12 @@ def recipe_choices(recipe: DataclassInstance) -> dict[str, object]:
 def package_versions(
     packages: Iterable[str] = ("jacolbert-integrations", "sentence-transformers", "transformers", "torch"),
 ) -> dict[str, str]:
-    """The versions that are installed here."""
+    """Returns the installed versions of packages."""
     return {package: version(package) for package in packages}
 
 
 def retrieval_table(measured: Mapping[str, RetrievalMetrics], note: str = "") -> MetricsTable:
-    """A line a question set: R@k and MRR@10.
+    """Formats one line per question set: R@k and MRR@10.
 
     Raises:
         InputError: If nothing was measured, or not all at the same depths.
@@ -216,7 +216,7 @@ def _cell(value: object) -> str:
 
 
 def _value(value: object) -> str:
-    """A recipe's value as it would be written there: no thousands' comma, and no rounding."""
+    """Formats a recipe's value as Python would, without thousands' comma and without rounding."""
     if isinstance(value, Mapping):
         return ", ".join(f"{name} {weight}" for name, weight in value.items())
     if isinstance(value, (list, tuple)):

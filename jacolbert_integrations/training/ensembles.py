@@ -13,7 +13,7 @@ from .records import Example
 
 
 def is_constant(example: Example) -> bool:
-    """Whether a teacher's scores tell no passage from another, so that they teach nothing.
+    """Returns whether a teacher's scores distinguish no passage from another, so that they teach nothing.
 
     Raises:
         TeacherError: If there are no scores.
@@ -22,7 +22,7 @@ def is_constant(example: Example) -> bool:
 
 
 def min_max(scores: Iterable[float]) -> tuple[float, ...]:
-    """One query's scores, brought to 0 for the lowest and (all but) 1 for the highest.
+    """Scales one query's scores: the lowest becomes 0, the highest (nearly) 1.
 
     ``(s - min) / (max - min + 1e-8)``, in float64, as JaColBERTv2.5's training code has it. Equal scores
     all become 0.
@@ -36,7 +36,7 @@ def min_max(scores: Iterable[float]) -> tuple[float, ...]:
 
 
 def ensemble_scores(*teachers: Iterable[float]) -> tuple[float, ...]:
-    """The mean of several teachers' :func:`min_max` scores for the passages of one query.
+    """Computes the mean of several teachers' :func:`min_max` scores for the passages of one query.
 
     Raises:
         InputError: If there is no teacher, they have different numbers of scores, or a score is no finite number.
@@ -73,7 +73,7 @@ def ensemble(*taught: Sequence[Example]) -> list[Example]:
 
 
 def scores_of(example: Example) -> tuple[float, ...]:
-    """An example's scores.
+    """Returns an example's scores.
 
     Raises:
         TeacherError: If it has none.

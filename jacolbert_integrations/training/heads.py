@@ -56,7 +56,7 @@ class ProjectionHeads(Dense):
         return (self.out_features, *map(int, self.heads))
 
     def forward(self, features: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-        """As in sentence-transformers."""
+        """Runs the forward pass as sentence-transformers does."""
         if not self.training:
             output: dict[str, Any] = super().forward(features, **kwargs)
             return output
@@ -96,7 +96,7 @@ def remove_heads(model: MultiVectorEncoder) -> None:
 
 
 def of_dimension(model: MultiVectorEncoder, dimension: int) -> MultiVectorEncoder:
-    """The model with one of its heads as its only projection; it shares all other weights.
+    """Builds a model with one of the heads as its only projection; it shares all other weights.
 
     Raises:
         InputError: If it has no head of that dimension.

@@ -96,7 +96,7 @@ class Journal(Generic[V]):
 
 
 def key_of(*parts: Any) -> str:
-    """A journal key for anything that JSON can hold: the same for equal values, in any process."""
+    """Computes a journal key for any JSON value: the same for equal values, in any process."""
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
 
 
@@ -105,7 +105,7 @@ def _line(entry: Any) -> bytes:
 
 
 def _difference(there: Any, here: Any) -> str:
-    """What the two headers disagree on, by the name of the setting."""
+    """Describes where the two headers disagree, by the name of the setting."""
     try:
         old, new = there["work"], here["work"]
         names = [name for name in [*old, *(n for n in new if n not in old)] if old.get(name) != new.get(name)]

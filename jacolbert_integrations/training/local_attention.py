@@ -18,7 +18,7 @@ _MIXED = 4.0
 
 
 def position_width(hidden_size: int, heads: int) -> int:
-    """How much of the hidden width :func:`attend_locally` keeps for positions: an even number."""
+    """Returns how much of the hidden width :func:`attend_locally` keeps for positions: an even number."""
     return 2 * (min(3 * hidden_size // 16, hidden_size // heads) // 2)
 
 

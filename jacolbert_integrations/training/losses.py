@@ -29,7 +29,7 @@ from .recipes import Normalization, Term
 
 
 def min_max(scores: Tensor) -> Tensor:
-    """Scores of each query from 0 to 1: ``(s - min) / (max - min + 1e-8)`` over the last axis.
+    """Scales the scores of each query to 0 to 1: ``(s - min) / (max - min + 1e-8)`` over the last axis.
 
     The epsilon is that of JaColBERTv2.5's training code, so that constant scores become 0.
     """
@@ -38,7 +38,7 @@ def min_max(scores: Tensor) -> Tensor:
 
 
 def min_max_maxsim(queries: Tensor, documents: Tensor, **masks: Any) -> Tensor:
-    """MaxSim of each query with its own n documents, from 0 to 1 (arXiv 2407.20750, section 3.4).
+    """Computes MaxSim of each query with its own n documents, scaled to 0 to 1 (arXiv 2407.20750, section 3.4).
 
     Args:
         queries: (queries, tokens, dim).
@@ -67,7 +67,7 @@ class MultiVectorSoftmaxLoss(nn.Module):
         self.scale = scale
 
     def forward(self, sentence_features: Iterable[dict[str, Tensor]], labels: Tensor | None = None) -> Tensor:  # noqa: ARG002 - as the trainer calls a loss
-        """The loss of features in columns: query, positive, negative, ..."""
+        """Computes the loss of features in columns: query, positive, negative, ..."""
         query, *documents = [dict(features) for features in sentence_features]
         output = self.model(query, task="query")
         vectors, mask = stack_padded_token_embeddings(
@@ -83,7 +83,7 @@ class Embedded(nn.Module):
     """Stands in for the model inside a loss, and hands on token vectors that have been computed already."""
 
     def forward(self, features: dict[str, Tensor], **_: Any) -> dict[str, Tensor]:
-        """The features as they are."""
+        """Returns the features unchanged."""
         return features
 
 
@@ -127,7 +127,7 @@ class LateInteractionLoss(nn.Module):
     def forward(
         self, sentence_features: Iterable[dict[str, Tensor]], labels: Tensor | None = None
     ) -> dict[str, Tensor]:
-        """The weighted loss of each term.
+        """Computes the weighted loss of each term.
 
         Args:
             sentence_features: A column of texts each: query, positive, further passages.
@@ -152,7 +152,7 @@ class LateInteractionLoss(nn.Module):
         return sums
 
     def get_config_dict(self) -> dict[str, Any]:
-        """What sentence-transformers writes on a model card."""
+        """Returns what sentence-transformers writes on a model card."""
         return {
             "terms": self.terms,
             "normalization": self.normalization,
@@ -192,7 +192,7 @@ class _NormalizedMarginMSE(nn.Module):
 
 
 def cached_in_batch_loss(model: MultiVectorEncoder, mini_batch_size: int, *, scale: float = 1.0) -> nn.Module:
-    """The ``in_batch`` loss of large batches in the memory of small ones (GradCache), by sentence-transformers."""
+    """Builds sentence-transformers' ``in_batch`` loss of large batches in the memory of small ones (GradCache)."""
     return CachedMultiVectorMultipleNegativesRankingLoss(model, scale=scale, mini_batch_size=mini_batch_size)
 
 

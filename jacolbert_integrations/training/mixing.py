@@ -13,7 +13,7 @@ V25_SHARE = 0.1
 
 
 def mix(new: Sequence[Example], old: Sequence[Example], *, share: float = V25_SHARE, seed: int = 42) -> list[Example]:
-    """All of the new examples, with some of the old ones, drawn at random, after them.
+    """Appends some of the old examples, drawn at random, to all of the new ones.
 
     Args:
         new: The smaller, better set.

@@ -77,7 +77,7 @@ class Source:
             raise InputError(f"sampling is {self.sampling!r}, but it must be 'random' or 'top'.")
 
     def highest(self, own: float | None) -> float:
-        """The highest score of a negative beside a positive that scores ``own``."""
+        """Returns the highest score of a negative for a positive that scores ``own``."""
         if own is None:
             return math.inf
         bounds = [math.inf]
@@ -94,7 +94,7 @@ class Source:
 
 
 def v1_sources(model: Ranker, bm25: Ranker) -> tuple[Source, Source]:
-    """JaColBERT v1's sources: 25 negatives from a model, and up to 10 from BM25."""
+    """Returns JaColBERT v1's sources: 25 negatives from a model, and up to 10 from BM25."""
     return Source(ranker=model, count=MODEL_COUNT), Source(ranker=bm25, count=BM25_COUNT)
 
 
@@ -228,7 +228,7 @@ def _mine(
 
 
 def _window(ranking: Ranking, window: tuple[int, int]) -> Iterator[tuple[int, float]]:
-    """Position and score of the passages at the ranks of the window."""
+    """Returns position and score of the passages at the ranks of the window."""
     first, last = window
     return zip(ranking.columns[first - 1 : last].tolist(), ranking.scores[first - 1 : last].tolist(), strict=True)
 
@@ -276,7 +276,7 @@ class _Queries:
             )
 
     def guard(self, row: int, column: int, same_document: bool) -> str | None:
-        """The guard that forbids a passage to a query; None if it may be a negative."""
+        """Returns the guard that forbids a passage to a query; None if it may be a negative."""
         if self.text_of[column] in self._positives[row]:
             return "same_text"
         if not same_document and self._corpus[column].article in self._documents[row]:
@@ -339,5 +339,5 @@ def _described(source: Source) -> list[object]:
 
 
 def _same(text: str) -> str:
-    """What texts are compared by: NFKC, without white space."""
+    """Normalises a text for comparison: NFKC, without white space."""
     return "".join(unicodedata.normalize("NFKC", text).split())

@@ -43,7 +43,7 @@ class TrainingResult:
 
 
 def run_card(facts: ModelFacts, start: str, result: TrainingResult) -> str:
-    """The model's card: what is said of it, and what the run itself knows.
+    """Writes the model's card: what the caller says of it, and what the run itself knows.
 
     Args:
         facts: Name, licence, data.

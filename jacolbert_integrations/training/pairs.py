@@ -49,14 +49,14 @@ def windows(questions: QuestionSet, characters: int) -> QuestionSet:
 
 
 def question_pairs(questions: QuestionSet) -> list[Example]:
-    """Each question with its passage."""
+    """Pairs each question with its passage."""
     passages = {passage.id: passage for passage in questions.passages}
     found = [(question, passages[question.passage_id]) for question in questions.questions]
     return [Example(q.text, (p.text,), query_id=q.id, passage_ids=(p.id,), group=p.article) for q, p in found]
 
 
 def read_passages(file: str | Path) -> QuestionSet:
-    """A file of passages, without questions: ``id``, tab and text a line, or JSON lines.
+    """Reads a file of passages, without questions: ``id``, tab and text in each line, or JSON lines.
 
     Raises:
         TrainingDataError: If lines cannot be used.
@@ -70,7 +70,7 @@ def read_passages(file: str | Path) -> QuestionSet:
 
 
 def inverse_cloze_pairs(questions: QuestionSet, count: int, *, cut: float, rng: random.Random) -> list[Example]:
-    """Sentences as queries for the passages that they are from (arXiv 1906.00300).
+    """Pairs sentences, as queries, with the passages that they are from (arXiv 1906.00300).
 
     Args:
         questions: Where the passages are.

@@ -55,7 +55,7 @@ class Ranker(Protocol):
         ...
 
     def rank(self, queries: Sequence[str], depth: int, own: Sequence[int | None]) -> list[Ranking]:
-        """The best ``depth`` passages of each query; among equal scores the earlier in the corpus.
+        """Ranks the best ``depth`` passages of each query; of equal scores, the earlier in the corpus comes first.
 
         Args:
             queries: The queries.
@@ -93,7 +93,7 @@ class BM25Ranker:
         return BM25(self.passages, k1=self._k1, b=self._b)
 
     def rank(self, queries: Sequence[str], depth: int, own: Sequence[int | None]) -> list[Ranking]:
-        """As :meth:`Ranker.rank`.
+        """Does the same as :meth:`Ranker.rank`.
 
         Raises:
             MissingExtraError: If the ``evaluation`` extra is not installed.
@@ -165,7 +165,7 @@ class DenseRanker:
         )
 
     def rank(self, queries: Sequence[str], depth: int, own: Sequence[int | None]) -> list[Ranking]:
-        """As :meth:`Ranker.rank`."""
+        """Does the same as :meth:`Ranker.rank`."""
         vectors = self.model.encode_query(
             list(queries), batch_size=self._batch_size, show_progress_bar=False, convert_to_tensor=True
         )
@@ -205,13 +205,13 @@ class LateInteractionRanker:
         return PackedDocuments(vectors, device=self.model.model.device)
 
     def rank(self, queries: Sequence[str], depth: int, own: Sequence[int | None]) -> list[Ranking]:
-        """As :meth:`Ranker.rank`."""
+        """Does the same as :meth:`Ranker.rank`."""
         scores = self._documents.score(self.model.encode_query(queries, show_progress_bar=False))
         return [_top(row, depth, column) for row, column in zip(scores, own, strict=True)]
 
 
 def late_interaction_fingerprint(model: JaColBERT) -> str:
-    """What decides a late-interaction model's scores: its weights, and the lengths that it reads to."""
+    """Computes a hash of what decides a late-interaction model's scores: its weights and its maximal lengths."""
     prompts = {name: prompt for name, prompt in model.model.prompts.items() if prompt}
     return (
         f"late-interaction {model.fingerprint} query_length={model.query_length} "
@@ -220,7 +220,7 @@ def late_interaction_fingerprint(model: JaColBERT) -> str:
 
 
 def check_corpus(passages: Sequence[str]) -> list[str]:
-    """The corpus as a list.
+    """Checks the corpus, and returns it as a list.
 
     Raises:
         InputError: If it is empty, or one string, or something in it is no text.
@@ -237,7 +237,7 @@ def check_corpus(passages: Sequence[str]) -> list[str]:
 
 
 def digest(rows: Iterable[Sequence[str]]) -> str:
-    """SHA-256 over texts, for a journal's header."""
+    """Computes the SHA-256 of texts, for a journal's header."""
     value = hashlib.sha256()
     for row in rows:
         value.update(json.dumps(row).encode() + b"\n")
@@ -245,7 +245,7 @@ def digest(rows: Iterable[Sequence[str]]) -> str:
 
 
 def _top(scores: Scores, depth: int, own: int | None, *, matching: bool = False) -> Ranking:
-    """The best of one row (passages,) of scores; with ``matching`` only those above 0."""
+    """Returns the best of one row (passages,) of scores; with ``matching`` only those above 0."""
     if not np.isfinite(scores).all():
         raise VectorError("the similarities of a query hold NaN or infinity: the model's weights are damaged.")
     candidates = np.flatnonzero(scores > 0) if matching else np.arange(len(scores))

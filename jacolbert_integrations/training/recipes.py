@@ -127,7 +127,7 @@ class Recipe:
         return bool(FROM_TEACHER & self.losses.keys())
 
     def change(self, **changes: Any) -> Recipe:
-        """The recipe with other values; the source of each then says so.
+        """Returns the recipe with other values, each with a source that says so.
 
         Raises:
             RecipeError: If there is no such field, or a value cannot be.
@@ -139,7 +139,7 @@ class Recipe:
         return replace(self, **changes, sources={**self.sources, **changed})
 
     def scaled(self, examples: int) -> tuple[Recipe, list[str]]:
-        """The recipe for as much data as there is.
+        """Scales the recipe down to as much data as there is.
 
         A run goes over its data ten times at most; with fewer steps the warm-up takes the same share
         of them. A batch takes no more than all examples.
@@ -177,7 +177,7 @@ class Recipe:
 
 
 def recipe(name: str) -> Recipe:
-    """A recipe by its name.
+    """Returns a recipe by its name.
 
     Raises:
         RecipeError: If there is none of that name.

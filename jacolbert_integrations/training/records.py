@@ -56,7 +56,7 @@ class Example:
         return len(self.passages)
 
     def take(self, indices: Sequence[int]) -> Example:
-        """The example with only some of its passages, in the order of ``indices``."""
+        """Returns the example with only some of its passages, in the order of ``indices``."""
         return replace(
             self,
             passages=tuple(self.passages[i] for i in indices),
@@ -65,5 +65,5 @@ class Example:
         )
 
     def triplets(self) -> Iterator[Example]:
-        """The positive with each negative in turn."""
+        """Yields the positive with each negative, one triplet at a time."""
         return (self.take((0, negative)) for negative in range(1, self.ways))

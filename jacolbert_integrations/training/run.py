@@ -122,7 +122,7 @@ def train(
 
 
 def _write(trainer: ColBERTTrainer, result: TrainingResult, output: Path, card: str) -> None:
-    """In the first process; the others wait for it, and fail where it does."""
+    """Writes in the first process; the others wait for it, and fail where it does."""
     failure: Exception | None = None
     if trainer.is_world_process_zero():
         try:
@@ -197,7 +197,7 @@ def _collator(model: JaColBERT, recipe: Recipe) -> MultiVectorEncoderDataCollato
 
 
 def _prompts(model: JaColBERT, recipe: Recipe) -> dict[str, str]:
-    """By column; the trainer would leave the model's own prompts out."""
+    """Returns the prompts by column; the trainer would leave out the model's own."""
     prompts = {"query": model.model.prompts.get("query"), "document": model.model.prompts.get("document")}
     names = ["document", *(f"document_{i + 1}" for i in range(recipe.ways))]  # a single one has no number
     columns = {"query": prompts["query"]} | dict.fromkeys(names, prompts["document"])
@@ -205,7 +205,7 @@ def _prompts(model: JaColBERT, recipe: Recipe) -> dict[str, str]:
 
 
 def _check(examples: Sequence[Example] | Dataset, recipe: Recipe, options: RunOptions, measure: Measure | None) -> None:
-    """What each may be, but not together."""
+    """Checks what each option may be, but not together with another."""
     if recipe.batches == "grouped" and (_is_dataset(examples) or recipe.ways != 1):
         raise RecipeError(
             "grouped batches are made of examples (not a dataset) with one passage each (ways=1), so that the other "
@@ -221,7 +221,7 @@ def _check(examples: Sequence[Example] | Dataset, recipe: Recipe, options: RunOp
 
 
 def _sampler(examples: Sequence[Example] | Dataset, recipe: Recipe, made: list[DefaultBatchSampler]) -> Any:
-    """What makes the sampler, and puts it where it can be told of epochs."""
+    """Returns a function that builds the sampler, and that keeps it where it can be told of epochs."""
 
     def make(dataset: Any, *, batch_size: int, seed: int = 0, **_: Any) -> DefaultBatchSampler:
         if recipe.batches == "grouped" and not _is_dataset(examples):
@@ -247,7 +247,7 @@ def _loss(model: JaColBERT, recipe: Recipe, options: RunOptions) -> nn.Module:
 
 
 def _keep_good_weights(trainer: ColBERTTrainer) -> None:
-    """The weights are those of the step before the bad batch: they are written, unless they are bad themselves."""
+    """Writes the weights of the step before the bad batch, unless they are bad themselves."""
     folder = Path(str(trainer.args.output_dir)) / f"diverged-{trainer.state.global_step}"
     if trainer.args.should_save and all(bool(torch.isfinite(tensor).all()) for tensor in trainer.model.parameters()):
         trainer.average_weights()

@@ -58,7 +58,7 @@ class Teacher(Protocol):
         ...
 
     def score(self, pairs: Sequence[Pair]) -> Sequence[float]:
-        """A score for each pair; the higher, the better the passage answers the query."""
+        """Scores each pair; the higher, the better the passage answers the query."""
         ...
 
 
@@ -105,7 +105,7 @@ class CrossEncoderTeacher:
         return f"cross-encoder {fingerprint(self.model.state_dict())} {self._activation} {json.dumps(settings)}"
 
     def score(self, pairs: Sequence[Pair]) -> list[float]:
-        """As :meth:`Teacher.score`."""
+        """Does the same as :meth:`Teacher.score`."""
         scores = self.model.predict(
             list(pairs),
             batch_size=self._batch_size,
@@ -133,7 +133,7 @@ class LateInteractionTeacher:
         return late_interaction_fingerprint(self.model)
 
     def score(self, pairs: Sequence[Pair]) -> list[float]:
-        """As :meth:`Teacher.score`; a text that comes again among the pairs is encoded once.
+        """Does the same as :meth:`Teacher.score`; a text that occurs in several pairs is encoded once.
 
         Warns:
             TruncationWarning: The first time that texts are longer than the model reads.
@@ -152,7 +152,7 @@ class LateInteractionTeacher:
 
     @contextmanager
     def _one_truncation_warning(self) -> Iterator[None]:
-        """Every batch has long passages: one warning of them says it all."""
+        """Suppresses all but one truncation warning: every batch has long passages."""
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             yield
@@ -185,7 +185,7 @@ class BM25Teacher:
         self.fingerprint = f"bm25 k1={k1} b={b} {digest([text] for text in texts)}"
 
     def score(self, pairs: Sequence[Pair]) -> list[float]:
-        """As :meth:`Teacher.score`.
+        """Does the same as :meth:`Teacher.score`.
 
         Raises:
             TeacherError: If a passage is not in the corpus.
@@ -242,7 +242,7 @@ class PrecomputedTeacher:
         return f"precomputed {digest((q, p, repr(score)) for (q, p), score in sorted(self._scores.items()))}"
 
     def score(self, pairs: Sequence[Pair]) -> list[float]:
-        """As :meth:`Teacher.score`.
+        """Does the same as :meth:`Teacher.score`.
 
         Raises:
             TeacherError: If a pair has no score.

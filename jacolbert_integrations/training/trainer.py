@@ -52,12 +52,12 @@ class ColBERTTrainer(MultiVectorEncoderTrainer):
             average()
 
     def add_model_card_callback(self, default_args_dict: dict[str, Any]) -> None:
-        """None: the card is ours to write, and sentence-transformers' would count the tokens of the data."""
+        """Does nothing: this package writes the card, without counting the tokens of the data."""
 
     def training_step(
         self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: torch.Tensor | int | None = None
     ) -> torch.Tensor:
-        """As in transformers.
+        """Runs a training step as transformers does.
 
         Raises:
             DivergedError: If the loss is infinite or not a number, in this process or in another of the run.
@@ -72,7 +72,7 @@ class ColBERTTrainer(MultiVectorEncoderTrainer):
         return loss
 
     def anywhere(self, fact: bool) -> bool:
-        """Whether it is so in any process of the run. All of them have to ask."""
+        """Returns whether something is so in any process of the run. All processes have to call it."""
         return bool(self.accelerator.gather(torch.tensor([int(fact)], device=self.args.device)).any())
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
@@ -171,7 +171,7 @@ def load_weights(model: MultiVectorEncoder, folder: Path) -> None:
 
 
 def last_checkpoint(folder: Path) -> Path | None:
-    """The newest checkpoint of a run that was written whole; None if there is none."""
+    """Returns the newest checkpoint of a run that was written whole; None if there is none."""
     found = []
     for checkpoint in folder.glob("checkpoint-*"):
         try:
@@ -221,5 +221,5 @@ class DevelopmentEvaluator(BaseEvaluator):
         epoch: float = -1,
         steps: int = -1,
     ) -> dict[str, float]:
-        """As sentence-transformers calls it."""
+        """Builds a sampler for sentence-transformers."""
         return dict(self.measure(JaColBERT(model)))

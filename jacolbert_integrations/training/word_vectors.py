@@ -23,7 +23,7 @@ _KANJI = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff々]")
 def rarity_weighted_vectors(
     tokenizer: JapaneseTokenizer, texts: Iterable[str], width: int, *, std: float = 1.0, seed: int = 42
 ) -> Tensor:
-    """Random word vectors, of which those of frequent words point the same way.
+    """Draws random word vectors, in which those of frequent words point the same way.
 
     A word that a document lacks is matched by MaxSim with the nearest word that it has. Between random
     vectors the nearest is far for every word, so that a missing particle costs as much as a missing
@@ -69,7 +69,7 @@ def rarity_weighted_vectors(
 
 
 def word_weights(tokenizer: JapaneseTokenizer, texts: Iterable[str]) -> Tensor:
-    """What each token should count in a match: (tokens,) float32 from 0, in every text, to 1, in hardly any."""
+    """Computes the weight of each token in a match: (tokens,) float32 from 0, in every text, to 1, in hardly any."""
     texts_with: Counter[int] = Counter()
     count = 0
     for text in texts:

@@ -48,7 +48,7 @@ class PassageEncoder:
         self._limit = model.document_maxlen if window_size is None else window_size
 
     def encode(self, nodes: Sequence[BaseNode]) -> list[Passage]:
-        """The nodes' passages; all that have to be computed are computed in one call.
+        """Returns the nodes' passages; all that have to be computed are computed in one call.
 
         Raises:
             InputError: If a node has no text.
@@ -86,7 +86,7 @@ class PassageEncoder:
         ]
 
     def _pieces(self, texts: Sequence[PassageText]) -> list[list[_Piece]]:
-        """Each text as it is, or, where it is too long to be read at once, in windows."""
+        """Returns each text whole, or, where it is too long to be read at once, in windows."""
         lengths = self._model.document_lengths([text.whole for text in texts])
         return [
             [_Piece(text.whole, (text.offset, text.offset + len(text.body)))]
@@ -109,7 +109,7 @@ class PassageEncoder:
         ]
 
     def _stored(self, nodes: Sequence[BaseNode | None]) -> list[TokenVectors | None]:
-        """Stored vectors of the nodes whose stored text is still theirs."""
+        """Returns stored vectors of the nodes whose stored text has not changed."""
         ids = list(dict.fromkeys(node.node_id for node in nodes if node is not None))
         if self._store is None or not ids:
             return [None for _ in nodes]
@@ -129,7 +129,7 @@ class PassageEncoder:
 def score_passages(
     model: JaColBERT, query: TokenVectors, passages: Sequence[Passage]
 ) -> list[tuple[float, Span | None]]:
-    """For each passage the MaxSim of its best window, and where that is; None where there is but one."""
+    """Scores each passage by the MaxSim of its best window, and says where that is; None if there is only one."""
     scores = model.score([query], [matrix for passage in passages for matrix in passage.vectors])[0]
     found: list[tuple[float, Span | None]] = []
     first = 0

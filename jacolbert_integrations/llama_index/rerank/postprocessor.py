@@ -155,7 +155,7 @@ class JaColBERTRerank(BaseNodePostprocessor):
 
     @classmethod
     def class_name(cls) -> str:
-        """As LlamaIndex names it."""
+        """Returns the name that LlamaIndex knows the class by."""
         return "JaColBERTRerank"
 
     @property
@@ -173,7 +173,7 @@ class JaColBERTRerank(BaseNodePostprocessor):
     def postprocess_nodes_batch(
         self, nodes: Sequence[list[NodeWithScore]], queries: Sequence[QueryType]
     ) -> list[list[NodeWithScore]]:
-        """As ``postprocess_nodes`` for each query and its nodes, all of them encoded together, and each text once.
+        """Does the same as ``postprocess_nodes`` for several queries: all are encoded together, and each text once.
 
         Args:
             nodes: A list of nodes for each query.
@@ -195,7 +195,7 @@ class JaColBERTRerank(BaseNodePostprocessor):
     async def apostprocess_nodes_batch(
         self, nodes: Sequence[list[NodeWithScore]], queries: Sequence[QueryType]
     ) -> list[list[NodeWithScore]]:
-        """As :meth:`postprocess_nodes_batch`, in a thread.
+        """Does the same as :meth:`postprocess_nodes_batch`, in a thread.
 
         Raises:
             InputError: As :meth:`postprocess_nodes_batch`.

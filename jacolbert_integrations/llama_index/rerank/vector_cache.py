@@ -69,7 +69,7 @@ class VectorCache:
         return self._nbytes
 
     def get(self, key: Hashable) -> Passage | None:
-        """The passage, which counts as used now; None if it is not kept."""
+        """Returns the passage, which then counts as just used; None if it is not in the cache."""
         with self._lock:
             if key not in self._passages:
                 return None

@@ -51,7 +51,7 @@ class RetrieverDescription:
             raise InputError(f"this is no description of a {name}, as to_dict makes them: {error}.") from None
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON-serialisable values."""
+        """Returns the description as JSON-serialisable values."""
         return {
             "model": self.model.to_dict(),
             **self.options,

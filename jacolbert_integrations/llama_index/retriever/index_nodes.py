@@ -12,7 +12,7 @@ _KEPT_IN_NODES = (BaseNode, str, int, float, list, dict, type(None))
 
 
 def without_objects(nodes: Sequence[BaseNode]) -> tuple[list[BaseNode], dict[str, Any]]:
-    """Nodes as they can be written, and, by their ``index_id``, the objects that cannot be written with them.
+    """Returns nodes that can be stored, and, by their ``index_id``, the objects that cannot be stored with them.
 
     LlamaIndex's ``VectorStoreIndex`` takes such nodes, too, and keeps their objects beside its store. Here the nodes
     that are given stay as they are.

@@ -78,7 +78,7 @@ class JaColBERTRetriever(CopyableRetriever):
 
     @classmethod
     def class_name(cls) -> str:
-        """As LlamaIndex names it."""
+        """Returns the name that LlamaIndex knows the class by."""
         return "JaColBERTRetriever"
 
     @classmethod
@@ -151,7 +151,7 @@ class JaColBERTRetriever(CopyableRetriever):
         model: JaColBERT | None = None,
         **kwargs: Any,
     ) -> JaColBERTRetriever:
-        """The retriever that :meth:`to_dict` described, over a store.
+        """Builds the retriever that :meth:`to_dict` described, over a store.
 
         Args:
             data: From :meth:`to_dict`.
@@ -176,7 +176,7 @@ class JaColBERTRetriever(CopyableRetriever):
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """What the retriever does, as JSON-serialisable values: no node, no connection and no key of one.
+        """Describes the retriever as JSON-serialisable values: no nodes, no connection and no API key.
 
         Raises:
             InputError: If it has filters that are the store's own, or objects: neither can be described.
@@ -256,7 +256,7 @@ class JaColBERTRetriever(CopyableRetriever):
     async def ainsert_nodes(
         self, nodes: Sequence[BaseNode], *, too_long: TooLong = "split", show_progress: bool | None = None
     ) -> None:
-        """As :meth:`insert_nodes`, in a thread.
+        """Does the same as :meth:`insert_nodes`, in a thread.
 
         Raises:
             InputError: As :meth:`insert_nodes`.
@@ -266,7 +266,7 @@ class JaColBERTRetriever(CopyableRetriever):
 
     @_dispatcher.span
     def retrieve_batch(self, queries: Iterable[QueryType]) -> list[list[NodeWithScore]]:
-        """As ``retrieve`` for each query: encoded together, and asked in one request where the store has that.
+        """Does the same as ``retrieve`` for several queries, encoded together and sent in one request where possible.
 
         Returns:
             The nodes of each query, in the order of the queries.
@@ -284,7 +284,7 @@ class JaColBERTRetriever(CopyableRetriever):
 
     @_dispatcher.span
     async def aretrieve_batch(self, queries: Iterable[QueryType]) -> list[list[NodeWithScore]]:
-        """As :meth:`retrieve_batch`, in a thread.
+        """Does the same as :meth:`retrieve_batch`, in a thread.
 
         Raises:
             InputError: If one of the queries has no text, or is none; then nothing is asked.
@@ -323,7 +323,7 @@ class JaColBERTRetriever(CopyableRetriever):
         return [self._store.search(query, top_k=top_k, filter=condition) for query in queries]
 
     def _best_per_node(self, query: Query, hits: Sequence[Hit], top_k: int, condition: object | None) -> Hits:
-        """Of each node the best of its windows; further hits are asked for until there are enough nodes."""
+        """Returns for each node the best of its windows; further hits are requested until there are enough nodes."""
 
         def search(asked: int) -> Sequence[Hit]:
             return hits if asked == top_k else self._store.search(query, top_k=asked, filter=condition)

@@ -132,7 +132,7 @@ class JaColBERTSentenceSplitter(MetadataAwareTextSplitter):
         revision: str | None = None,
         id_func: Callable[[int, Document], str] | None = None,
     ) -> JaColBERTSentenceSplitter:
-        """The constructor, by the name that LlamaIndex's own splitters have for it."""
+        """Builds the splitter; LlamaIndex's own splitters have this name for the constructor."""
         return cls(
             model,
             chunk_size=chunk_size,
@@ -153,7 +153,7 @@ class JaColBERTSentenceSplitter(MetadataAwareTextSplitter):
         revision: str | None = None,
         callback_manager: CallbackManager | None = None,
     ) -> JaColBERTSentenceSplitter:
-        """A splitter whose model somebody else loads as well, when it is first needed, so that it is loaded once.
+        """Builds a splitter that shares its model with another object: it is loaded once, when it is first needed.
 
         Args:
             load: Gives the model in this process.
@@ -167,11 +167,11 @@ class JaColBERTSentenceSplitter(MetadataAwareTextSplitter):
 
     @classmethod
     def class_name(cls) -> str:
-        """As LlamaIndex names it."""
+        """Returns the name that LlamaIndex knows the class by."""
         return "JaColBERTSentenceSplitter"
 
     def split_text(self, text: str) -> list[str]:
-        """The chunks of a text that has no metadata.
+        """Splits a text that has no metadata into chunks.
 
         Raises:
             InputError: If ``chunk_size`` is more than the model reads, or has no room for a single character.
@@ -179,7 +179,7 @@ class JaColBERTSentenceSplitter(MetadataAwareTextSplitter):
         return [text[start:end] for start, end in self._spans(text, str)]
 
     def split_text_metadata_aware(self, text: str, metadata_str: str) -> list[str]:
-        """The chunks of a text that is embedded below this metadata, by LlamaIndex's default template.
+        """Splits a text that is embedded after this metadata, by LlamaIndex's default template, into chunks.
 
         Raises:
             InputError: If the metadata leaves no room for text; and as for :meth:`split_text`.
@@ -226,7 +226,7 @@ class JaColBERTSentenceSplitter(MetadataAwareTextSplitter):
         return chunks
 
     def _embedded(self, node: BaseNode) -> Callable[[str], str]:
-        """What is embedded of a chunk of the node, given the chunk's text."""
+        """Returns what is embedded of a chunk of the node, given the chunk's text."""
         if not self.include_metadata:
             return str
         template = getattr(node, "text_template", DEFAULT_TEXT_NODE_TMPL)
@@ -252,7 +252,7 @@ class JaColBERTSentenceSplitter(MetadataAwareTextSplitter):
 
 
 def _below(metadata: str, template: str) -> Callable[[str], str]:
-    """What :meth:`TextNode.get_content` makes of a text, whatever the text."""
+    """Returns what :meth:`TextNode.get_content` returns for a text, whatever the text."""
     metadata = metadata.strip()
     if not metadata:
         return str

@@ -13,7 +13,7 @@ from .node_parser import JaColBERTSentenceSplitter
 
 
 def default_transformations(splitter: Callable[[], JaColBERTSentenceSplitter]) -> list[TransformComponent]:
-    """What ``Settings`` of LlamaIndex say, where a user has set its transformations or its node parser.
+    """Returns the transformations of LlamaIndex's ``Settings`` where a user has set them or the node parser.
 
     LlamaIndex's own default counts the tokens of another model, and its chunks end within Japanese sentences. It is
     passed over, also where LlamaIndex has already put it into ``Settings``, as it does when it first needs one: what

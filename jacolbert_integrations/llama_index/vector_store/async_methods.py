@@ -18,7 +18,7 @@ class ThreadedVectorStore(BasePydanticVectorStore):
     """A vector store whose async methods are the others, in a thread: LlamaIndex's own would block the event loop."""
 
     async def adelete(self, ref_doc_id: str, **delete_kwargs: Any) -> None:
-        """As :meth:`delete`, in a thread.
+        """Does the same as :meth:`delete`, in a thread.
 
         Raises:
             InputError: As :meth:`delete`.
@@ -28,7 +28,7 @@ class ThreadedVectorStore(BasePydanticVectorStore):
     async def adelete_nodes(
         self, node_ids: list[str] | None = None, filters: MetadataFilters | None = None, **delete_kwargs: Any
     ) -> None:
-        """As :meth:`delete_nodes`, in a thread.
+        """Does the same as :meth:`delete_nodes`, in a thread.
 
         Raises:
             InputError: As :meth:`delete_nodes`.
@@ -39,7 +39,7 @@ class ThreadedVectorStore(BasePydanticVectorStore):
     async def aget_nodes(
         self, node_ids: list[str] | None = None, filters: MetadataFilters | None = None
     ) -> list[BaseNode]:
-        """As :meth:`get_nodes`, in a thread.
+        """Does the same as :meth:`get_nodes`, in a thread.
 
         Raises:
             UnsupportedFilterError: As :meth:`get_nodes`.
@@ -47,11 +47,11 @@ class ThreadedVectorStore(BasePydanticVectorStore):
         return await asyncio.to_thread(self.get_nodes, node_ids, filters)
 
     async def aclear(self) -> None:
-        """As :meth:`clear`, in a thread."""
+        """Does the same as :meth:`clear`, in a thread."""
         await asyncio.to_thread(self.clear)
 
     async def aquery(self, query: VectorStoreQuery, **kwargs: Any) -> VectorStoreQueryResult:
-        """As :meth:`query`, in a thread.
+        """Does the same as :meth:`query`, in a thread.
 
         Raises:
             InputError: As :meth:`query`.

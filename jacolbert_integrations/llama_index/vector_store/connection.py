@@ -76,9 +76,9 @@ class Connection:
 
     @contextmanager
     def using(self, *, writing: bool = False) -> Iterator[MultiVectorStore]:
-        """The store, for what is done with it in one piece (:func:`~.stores.using_store`).
+        """Yields the store for several steps that belong together (:func:`~..stores.using_store`).
 
-        Should it be closed while this thread waits for its turn, it is opened again.
+        If it is closed while this thread waits for the lock, it is opened again.
 
         Raises:
             ModelMismatchError: If it was filled by another model.
@@ -87,7 +87,7 @@ class Connection:
         while True:
             store = self.store
             with using_store(store, writing=writing):
-                if store is self._store:  # and stays so: to close its client, others need the turn
+                if store is self._store:  # and stays so: closing its client needs the lock
                     yield store
                     return
 

@@ -31,7 +31,7 @@ class StoreSideEmbedding(BaseEmbedding):
 
     @classmethod
     def class_name(cls) -> str:
-        """As LlamaIndex names it."""
+        """Returns the name that LlamaIndex knows the class by."""
         return "StoreSideEmbedding"
 
     def _get_text_embedding(self, text: str) -> Embedding:  # noqa: ARG002 - as LlamaIndex calls it
@@ -46,7 +46,7 @@ class StoreSideEmbedding(BaseEmbedding):
     def get_agg_embedding_from_queries(
         self, queries: list[str], agg_fn: Callable[..., Embedding] | None = None
     ) -> Embedding:
-        """Of several texts that are one query: it knows them all, unless a function of your own joins them."""
+        """Joins several texts that are one query: the result keeps all, unless a function of your own joins them."""
         if agg_fn is not None:
             return super().get_agg_embedding_from_queries(queries, agg_fn)
         for query in queries:
@@ -56,7 +56,7 @@ class StoreSideEmbedding(BaseEmbedding):
     async def aget_agg_embedding_from_queries(
         self, queries: list[str], agg_fn: Callable[..., Embedding] | None = None
     ) -> Embedding:
-        """As :meth:`get_agg_embedding_from_queries`."""
+        """Does the same as :meth:`get_agg_embedding_from_queries`."""
         if agg_fn is not None:
             return await super().aget_agg_embedding_from_queries(queries, agg_fn)
         for query in queries:

@@ -28,7 +28,7 @@ class TextIndex(VectorStoreIndex):
     """
 
     def as_retriever(self, **kwargs: Any) -> TextIndexRetriever:
-        """The retriever.
+        """Returns a retriever over the index.
 
         Args:
             **kwargs: As for LlamaIndex's ``VectorIndexRetriever``, ``node_ids`` among them.

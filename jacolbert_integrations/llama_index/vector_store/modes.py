@@ -65,7 +65,7 @@ class ModeOptions:
             raise InputError(f"mmr_prefetch_factor is {self.mmr_prefetch_factor!r}, but it must be 1 or more.")
 
     def prefetch(self, top_k: int) -> int:
-        """Among how many to choose ``top_k``."""
+        """Returns how many candidates ``top_k`` nodes are chosen from."""
         if self.mmr_prefetch_k is not None:
             return max(self.mmr_prefetch_k, top_k)
         factor = _PREFETCH_FACTOR if self.mmr_prefetch_factor is None else self.mmr_prefetch_factor
@@ -105,18 +105,18 @@ class Search:
         return self.top_k if given is None else given
 
     def by_maxsim(self) -> Hits:
-        """The nodes of highest MaxSim, which is the score of each."""
+        """Finds the nodes of highest MaxSim, which is the score of each."""
         found = self._near(self.top_k)
         return Hits((_node_hit(hit, hit.score / self.texts) for hit in found), approximate=found.approximate)
 
     def by_words(self) -> Hits:
-        """The nodes of highest BM25, which is the score of each; in mode ``sparse``, ``sparse_top_k`` of them."""
+        """Finds the nodes of highest BM25, which is the score of each; in mode ``sparse``, ``sparse_top_k`` of them."""
         sparse = VectorStoreQueryMode(self.asked.mode) is VectorStoreQueryMode.SPARSE
         found = self._sharing_words(self._sparse_top_k if sparse else self.top_k)
         return Hits((_node_hit(hit, hit.score) for hit in found), approximate=found.approximate)
 
     def by_both(self) -> Hits:
-        """The nodes that either ranking has among its best, ranked by both.
+        """Finds the best nodes of both rankings, MaxSim and BM25, and ranks them by the fused score.
 
         With ``alpha``, all of them get both scores, and the weighted mean of the two decides (:func:`weighted`).
         Without, their ranks decide (:func:`reciprocal_ranks`).
@@ -140,7 +140,7 @@ class Search:
         return Hits((_node_hit(hits[i], scores[i]) for i in best), approximate=dense.approximate)
 
     def by_diversity(self) -> Hits:
-        """The nodes that MMR chooses among those of highest MaxSim; the score of each is what it was chosen for."""
+        """Chooses nodes by MMR among those of highest MaxSim; the score of each is the value that it was chosen for."""
         given = self.asked.mmr_threshold
         threshold = self.options.mmr_threshold if given is None else given
         threshold = _MMR_THRESHOLD if threshold is None else threshold
@@ -194,7 +194,7 @@ class Answer(NamedTuple):
 
 
 def answer(connection: Connection, asked: VectorStoreQuery, **options: Any) -> Answer:
-    """The nodes that LlamaIndex asks for.
+    """Finds the nodes that LlamaIndex asks for.
 
     Args:
         connection: Where they are, and what encodes the query.
@@ -233,7 +233,7 @@ def answer(connection: Connection, asked: VectorStoreQuery, **options: Any) -> A
 
 
 def query_filter(asked: VectorStoreQuery) -> object | None:
-    """Which nodes a query is about: those that pass its filters, of its documents, and among its nodes.
+    """Builds the filter of a query: its filters, its documents and its nodes.
 
     Empty lists of documents and nodes do not limit it: LlamaIndex passes them where it means all.
 
@@ -267,7 +267,7 @@ def _asks_for_all(asked: VectorStoreQuery) -> bool:
 
 
 def _passing(store: MultiVectorStore, filter: object, wanted: int) -> Hits:
-    """So many nodes that pass a filter, in the store's order."""
+    """Returns a number of nodes that pass a filter, in the store's order."""
     found: dict[str, Hit] = {}
     for point in store.points(filter=filter, with_vectors=False):
         payload = {key: value for key, value in point.payload.items() if key != SPAN_KEY}  # no window is its best

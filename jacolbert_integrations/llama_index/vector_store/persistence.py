@@ -65,7 +65,7 @@ def _put(saved: Path, disk: fsspec.AbstractFileSystem, folder: str) -> None:
 
 
 def read_description(persist_path: str, fs: fsspec.AbstractFileSystem | None, class_name: str) -> dict[str, Any]:
-    """The description that was written.
+    """Reads the description that :meth:`persist` wrote.
 
     Raises:
         StoreFileError: If there is none, or it is of something else.
@@ -84,7 +84,7 @@ def read_description(persist_path: str, fs: fsspec.AbstractFileSystem | None, cl
 
 
 def read_memory(persist_path: str, fs: fsspec.AbstractFileSystem | None) -> MemoryStore:
-    """What was in memory.
+    """Reads the points of a store that was in memory.
 
     Raises:
         StoreFileError: If it is not there, or cannot be read.
@@ -98,7 +98,7 @@ def read_memory(persist_path: str, fs: fsspec.AbstractFileSystem | None) -> Memo
 
 
 def holds_memory(persist_path: str, fs: fsspec.AbstractFileSystem | None) -> bool:
-    """Whether what was in memory was written, too."""
+    """Returns whether the points of a store in memory were written, too."""
     return bool(_disk(fs).exists(f"{_folder(persist_path)}/{_INDEX}"))
 
 

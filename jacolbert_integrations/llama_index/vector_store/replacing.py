@@ -18,7 +18,7 @@ _logger = logging.getLogger(__name__)
 
 
 def documents_of(nodes: Iterable[BaseNode]) -> list[str]:
-    """The ids of the documents that nodes are of, each once."""
+    """Returns the ids of the nodes' documents, each once."""
     return list(dict.fromkeys(map(document_of, nodes)))
 
 
@@ -70,7 +70,7 @@ def _put_back(
         documents = {point.payload[RESTORED_KEY] for point in points}
         new = of_nodes([node.node_id for node in nodes if document_of(node) in documents])
         half_written = Filter([new, Filter([WithIds(frozenset(point.id for point in points))], "not")])
-        # who has a turn hands in the store, and keeps the turn
+        # a caller that holds the lock passes the store, and keeps the lock
         with connection.using(writing=True) if store is None else nullcontext(store) as here:
             here.upsert(points)
             here.delete(filter=half_written)

@@ -91,10 +91,11 @@ class JaColBERTVectorStore(ThreadedVectorStore):
 
     Args:
         model: A loaded model, or what :meth:`JaColBERT.from_pretrained` takes; None is the bundled mini model.
-        store: A ready store of token vectors, instead of a place.
-        place: ``":memory:"``; a folder, in which Qdrant Edge runs in this process; or the address of a Qdrant server,
-            whose key is read from ``$QDRANT_API_KEY``. A folder is described by its absolute path.
-        collection: The collection's name at that place.
+        store: A ready store of token vectors, instead of a location.
+        place: The location of the nodes: ``":memory:"``; a folder, in which Qdrant Edge runs in this process; or the
+            address of a Qdrant server, whose key is read from ``$QDRANT_API_KEY``. A folder is described by its
+            absolute path.
+        collection: The collection's name at that location.
         first_stage: How a new collection finds candidates for MaxSim: some of ``"lexical"``, ``"bm25"``, ``"muvera"``,
             ``"mean"``. None takes what a collection has, and makes a new one without.
         grpc: Whether to talk gRPC with a server.
@@ -193,7 +194,7 @@ class JaColBERTVectorStore(ThreadedVectorStore):
 
     @classmethod
     def class_name(cls) -> str:
-        """As LlamaIndex names it."""
+        """Returns the name that LlamaIndex knows the class by."""
         return "JaColBERTVectorStore"
 
     @property
@@ -227,7 +228,7 @@ class JaColBERTVectorStore(ThreadedVectorStore):
         return StoreSideEmbedding()
 
     def as_index(self, storage_context: StorageContext | None = None, **kwargs: Any) -> TextIndex:
-        """An index over what is stored, to ask and to insert into.
+        """Builds an index over what is stored, to query and to insert into.
 
         Args:
             storage_context: Around this vector store, where the index is to know the documents of an earlier one
@@ -251,7 +252,7 @@ class JaColBERTVectorStore(ThreadedVectorStore):
         return TextIndex(**{"nodes": [], "storage_context": context, "embed_model": self.embed_model, **kwargs})
 
     def close(self) -> None:
-        """Lets go of the place, which can then be opened elsewhere. A store that was handed in is left alone.
+        """Releases the location, which can then be opened elsewhere. A store that was handed in is left alone.
 
         It waits for what is being written or searched, and closes the place for copies, too. Whoever comes later opens
         it again; who is in the middle of a request to a server gets a :class:`StoreError`.
@@ -273,8 +274,8 @@ class JaColBERTVectorStore(ThreadedVectorStore):
             The ids of the nodes.
 
         Raises:
-            InputError: If a node has no text or no id, an id comes twice, metadata cannot be JSON or have a key that is
-                ours, or there are ``add_kwargs``.
+            InputError: If a node has no text or no id, an id comes twice, metadata cannot be JSON or have a
+                reserved key, or there are ``add_kwargs``.
             VectorError: If the model makes vectors that the store does not take, such as NaN.
             StoreError: If the store cannot be written.
         """
@@ -287,7 +288,7 @@ class JaColBERTVectorStore(ThreadedVectorStore):
         return [node.node_id for node in given]
 
     async def async_add(self, nodes: Sequence[BaseNode], **kwargs: Any) -> list[str]:
-        """As :meth:`add`, in a thread.
+        """Does the same as :meth:`add`, in a thread.
 
         Raises:
             InputError: As :meth:`add`.
@@ -339,7 +340,7 @@ class JaColBERTVectorStore(ThreadedVectorStore):
             store.delete(filter=chosen)
 
     def get_nodes(self, node_ids: list[str] | None = None, filters: MetadataFilters | None = None) -> list[BaseNode]:
-        """The stored nodes: by id, those that pass filters, those of the ids that pass, or, with neither, all.
+        """Returns stored nodes: by id, those that pass filters, those of the ids that pass, or, with neither, all.
 
         Returns:
             The nodes in the order of the ids; unknown ids are left out. Without ids, in any order.
@@ -364,7 +365,7 @@ class JaColBERTVectorStore(ThreadedVectorStore):
         self._deleted.clear()
 
     def query(self, query: VectorStoreQuery, **kwargs: Any) -> VectorStoreQueryResult:
-        """The nodes that a query asks for, best first.
+        """Finds the nodes that a query asks for, best first.
 
         What the similarities are depends on the mode: MaxSim in ``default``, BM25 in ``text_search`` and ``sparse``,
         the fused score in ``hybrid``, what a node was chosen for in ``mmr``. The answer is a
@@ -406,7 +407,7 @@ class JaColBERTVectorStore(ThreadedVectorStore):
     def from_persist_path(
         cls, persist_path: str, fs: fsspec.AbstractFileSystem | None = None, **kwargs: Any
     ) -> JaColBERTVectorStore:
-        """The vector store that :meth:`persist` wrote.
+        """Opens the vector store that :meth:`persist` wrote.
 
         Args:
             persist_path: As it was given there.
@@ -431,7 +432,7 @@ class JaColBERTVectorStore(ThreadedVectorStore):
         fs: fsspec.AbstractFileSystem | None = None,
         **kwargs: Any,
     ) -> JaColBERTVectorStore:
-        """The vector store that ``StorageContext.persist(persist_dir)`` wrote.
+        """Opens the vector store that ``StorageContext.persist(persist_dir)`` wrote.
 
         Args:
             persist_dir: The folder.
@@ -505,7 +506,7 @@ def _place(place: str | None, store: MultiVectorStore | None, own_process: bool)
 
 
 def _absolute(place: str) -> str:
-    """The place, as whoever has another working directory finds it."""
+    """Makes the location independent of the working directory: a folder becomes an absolute path."""
     if place == MEMORY or is_address(place):
         return place
     return str(Path(os.path.expanduser(place)).absolute())  # noqa: PTH111 - Path's fails where there is no such user

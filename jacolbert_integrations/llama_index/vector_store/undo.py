@@ -57,7 +57,7 @@ class RecentlyDeleted:
             )
 
     def to_restore(self, documents: Iterable[str]) -> list[Point]:
-        """The points of some documents as they are to be put back, marked as such.
+        """Returns the points of some documents as they are to be put back, marked as such.
 
         Points without token vectors, as in a collection that is shared with dense ones, cannot be.
         """
@@ -66,13 +66,13 @@ class RecentlyDeleted:
         return [Point(p.id, p.vectors, {**p.payload, RESTORED_KEY: document}, _text(p.payload)) for document, p in kept]
 
     def count(self, documents: Iterable[str]) -> int:
-        """How many points of some documents are kept."""
+        """Counts the points of some documents that are kept."""
         with self._lock:
             return sum(len(self._points.get(name, ())) for name in documents)
 
     @contextmanager
     def adding(self, documents: Collection[str]) -> Iterator[None]:
-        """While new versions of documents are on their way: :meth:`forget` leaves the old ones."""
+        """Keeps the old versions of documents from :meth:`forget` while their new versions are being written."""
         with self._lock:
             self._being_added.update(documents)
         try:
@@ -82,7 +82,7 @@ class RecentlyDeleted:
                 self._being_added -= Counter(documents)
 
     def last_deletion(self) -> int:
-        """The number of the latest deletion, for :meth:`forget`."""
+        """Returns the number of the latest deletion, for :meth:`forget`."""
         with self._lock:
             return self._last_deletion
 

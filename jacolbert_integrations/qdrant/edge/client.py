@@ -76,7 +76,7 @@ class EdgeClient:
         self.close()
 
     def close(self) -> None:
-        """Writes everything to the disk, and lets go of the folder. A second call does nothing."""
+        """Writes everything to the disk, and releases the folder. A second call does nothing."""
         with self._lock:
             self._closed = True
             while self._open:
@@ -85,17 +85,17 @@ class EdgeClient:
     # Collections
 
     def collection_exists(self, collection_name: str, **_: Any) -> bool:
-        """Whether there is such a collection, or alias."""
+        """Returns whether there is such a collection, or alias."""
         return self._folder(self._resolved(collection_name)).is_dir()
 
     def get_collections(self, **_: Any) -> models.CollectionsResponse:
-        """The names of all collections."""
+        """Returns the names of all collections."""
         whole = (folder for folder in self.path.iterdir() if not folder.name.startswith(_UNFINISHED))
         names = sorted(folder.name for folder in whole if (folder / CONFIG).is_file())
         return models.CollectionsResponse(collections=[models.CollectionDescription(name=name) for name in names])
 
     def get_collection(self, collection_name: str, **_: Any) -> models.CollectionInfo:
-        """What a collection is made of."""
+        """Describes a collection as a server would."""
         return self._collection(collection_name).info()
 
     def create_collection(
@@ -189,7 +189,7 @@ class EdgeClient:
         return True
 
     def get_aliases(self, **_: Any) -> models.CollectionsAliasesResponse:
-        """All aliases."""
+        """Returns all aliases."""
         return models.CollectionsAliasesResponse(
             aliases=[
                 models.AliasDescription(alias_name=alias, collection_name=target)
@@ -238,7 +238,7 @@ class EdgeClient:
     def retrieve(
         self, collection_name: str, ids: Sequence[Any], with_payload: Any = True, with_vectors: Any = False, **_: Any
     ) -> list[models.Record]:
-        """Points by id; unknown ones are left out."""
+        """Reads points by id; unknown ids are left out."""
         collection = self._collection(collection_name)
         with engine(f"read {collection_name!r}"):
             found = collection.shard.retrieve(list(ids), with_payload, with_vectors)
@@ -254,7 +254,7 @@ class EdgeClient:
         with_vectors: Any = False,
         **_: Any,
     ) -> tuple[list[models.Record], Any]:
-        """A page of points in the order of their ids, and where the next begins."""
+        """Reads a page of points in the order of their ids, and returns with it the offset of the next page."""
         request = edge.ScrollRequest(
             offset=offset,
             limit=limit,
@@ -270,7 +270,7 @@ class EdgeClient:
     def count(
         self, collection_name: str, count_filter: models.Filter | None = None, exact: bool = True, **_: Any
     ) -> models.CountResult:
-        """How many points pass a filter."""
+        """Counts the points that pass a filter."""
         collection = self._collection(collection_name)
         with engine(f"count in {collection_name!r}"):
             count = collection.shard.count(edge.CountRequest(exact=exact, filter=to_edge(count_filter)))
@@ -291,7 +291,7 @@ class EdgeClient:
         score_threshold: float | None = None,
         **_: Any,
     ) -> QueryResponse:
-        """The nearest points, or the best of what prefetches found."""
+        """Finds the nearest points, or the best of the candidates of prefetches."""
         request = edge.QueryRequest(
             limit=limit,
             offset=offset,
@@ -311,7 +311,7 @@ class EdgeClient:
     def query_batch_points(
         self, collection_name: str, requests: Sequence[models.QueryRequest], **_: Any
     ) -> list[QueryResponse]:
-        """As :meth:`query_points` for each of the requests."""
+        """Does the same as :meth:`query_points` for each of the requests."""
         batch = [
             edge.QueryRequest(
                 limit=10 if request.limit is None else request.limit,
@@ -334,7 +334,7 @@ class EdgeClient:
     def query_points_groups(
         self, collection_name: str, group_by: str, limit: int = 10, group_size: int = 3, **arguments: Any
     ) -> models.GroupsResult:
-        """The best points of each of the best groups, found in rankings of growing length: Edge has no groups."""
+        """Finds the best points of each of the best groups in rankings of growing length: Edge has no groups."""
         wanted = limit * group_size
         while True:
             found = self.query_points(collection_name, limit=wanted, **arguments).points

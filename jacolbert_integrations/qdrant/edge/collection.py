@@ -48,7 +48,7 @@ class Collection:
             self.shard = edge.EdgeShard.load(str(folder / SHARD))
 
     def update(self, operation: Any) -> None:
-        """Writes.
+        """Writes to the shard.
 
         Raises:
             EngineError: If Edge refuses, or fails.
@@ -80,7 +80,7 @@ class Collection:
             self.unflushed = 0
 
     def info(self) -> models.CollectionInfo:
-        """What a server would say of it."""
+        """Describes the collection as a server would."""
         with engine(f"read {self.folder.name!r}"):
             info = self.shard.info()
         return models.CollectionInfo(
@@ -99,7 +99,7 @@ class Collection:
         )
 
     def close(self) -> None:
-        """Writes everything to the disk, and lets go of the folder."""
+        """Writes everything to the disk, and releases the folder."""
         with engine(f"close {self.folder.name!r}"):
             self.shard.close()
 
@@ -125,7 +125,7 @@ def engine(deed: str) -> Iterator[None]:
 
 
 def edge_config(record: Mapping[str, Any]) -> Any:
-    """What Edge has to know of a collection, from what its folder says of it."""
+    """Builds Edge's configuration of a collection from the record in its folder."""
     params = models.CollectionParams(**record["params"])
     hnsw = record.get("hnsw_config")
     optimizers = record.get("optimizers_config")
@@ -139,25 +139,25 @@ def edge_config(record: Mapping[str, Any]) -> Any:
 
 
 def floats_of(vector: Any) -> int:
-    """How many numbers a point's vectors have, sparse ones and texts left out."""
+    """Counts the numbers of a point's dense vectors; sparse vectors and texts do not count."""
     each = vector.values() if isinstance(vector, Mapping) else [vector]
     return sum(int(np.size(v)) for v in each if isinstance(v, np.ndarray | list))
 
 
 def plain_id(point_id: Any) -> int | str:
-    """An id as qdrant-client has it: Edge has UUIDs as objects."""
+    """Converts an id to qdrant-client's form: Edge has UUIDs as objects."""
     return point_id if isinstance(point_id, int) else str(point_id)
 
 
 def to_record(record: Any) -> models.Record:
-    """A point as it is read."""
+    """Converts a point that Edge read."""
     return models.Record.model_construct(
         id=plain_id(record.id), payload=record.payload, vector=from_edge_vector(record.vector)
     )
 
 
 def to_scored(point: Any) -> models.ScoredPoint:
-    """A point as it is found."""
+    """Converts a point that Edge found."""
     return models.ScoredPoint.model_construct(
         id=plain_id(point.id),
         version=point.version,

@@ -38,7 +38,7 @@ _UNKNOWN_TO_EDGE: dict[type[BaseModel], set[str]] = {
 
 
 def to_edge(value: Any) -> Any:
-    """A model of qdrant-client, with all that it holds, as Edge's.
+    """Converts a model of qdrant-client, with all that it holds, to Edge's.
 
     Lists and dictionaries are gone through; plain values stay.
 
@@ -157,7 +157,7 @@ _SPECIAL: dict[type[BaseModel], Callable[[Any], Any]] = {
 
 
 def to_edge_vector(vector: Any) -> Any:
-    """A vector, multivector or sparse vector, or several by name, as lists: Edge reads arrays at half the speed."""
+    """Converts a vector, or several by name, to lists, which Edge reads in half the time that arrays take."""
     if isinstance(vector, Mapping):
         return {name: to_edge_vector(each) for name, each in vector.items()}
     if isinstance(vector, models.SparseVector):
@@ -168,14 +168,14 @@ def to_edge_vector(vector: Any) -> Any:
 
 
 def _bm25(document: models.Document) -> Any:
-    """What a server does with a text by itself, and Edge on request."""
+    """Builds Edge's BM25 for a text, which a server applies by itself."""
     if document.model != BM25_MODEL or not isinstance(document.options, models.Bm25Config):
         raise InputError(f"Qdrant Edge makes vectors of texts by {BM25_MODEL} only, not by {document.model!r}.")
     return edge.Bm25(edge.Bm25Config(**{name: to_edge(field) for name, field in _fields(document.options).items()}))
 
 
 def to_edge_query(query: Any, using: str | None) -> Any:
-    """What a search or a prefetch asks for: nearest vectors, or a fusion.
+    """Converts the query of a search or a prefetch: nearest vectors, or a fusion.
 
     Raises:
         InputError: If Edge has no such query.
@@ -208,7 +208,7 @@ def to_edge_prefetch(prefetch: models.Prefetch | list[models.Prefetch] | None) -
 
 
 def from_edge_vector(vector: Any) -> Any:
-    """A vector that Edge returned, as qdrant-client has it."""
+    """Converts a vector that Edge returned to qdrant-client's form."""
     if isinstance(vector, dict):
         return {name: from_edge_vector(each) for name, each in vector.items()}
     if isinstance(vector, edge.SparseVector):

@@ -83,7 +83,7 @@ class EdgeProcess(EdgeClient):
             raise
 
     def close(self) -> None:
-        """Writes everything to the disk, lets go of the folder, and ends the process. A second call does nothing.
+        """Writes everything to the disk, releases the folder, and ends the process. A second call does nothing.
 
         Calls that other threads have begun are answered first.
 
@@ -107,7 +107,7 @@ class EdgeProcess(EdgeClient):
         self._end()
 
     def _ask(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """What a method of the other process's client returns, or raises."""
+        """Calls a method of the client in the other process, and returns its result or raises its error."""
         if os.getpid() != self._owner:
             raise EngineError(f"{self!r} belongs to the process that this one was forked off. Open one of its own.")
         with self._asking:
@@ -239,7 +239,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def serve() -> None:
-    """What the other process does: it answers for as long as somebody can ask."""
+    """Runs the engine in its own process, and answers requests until the parent has gone."""
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # sent to a whole group; who asks may have something left to ask
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)

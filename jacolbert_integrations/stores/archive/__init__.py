@@ -3,7 +3,7 @@
 It is a zip archive without compression, which any zip program opens::
 
     part-00000.safetensors    one matrix "vectors", (tokens, dimension): the points' vectors, one below the other
-    part-00000.jsonl          a line a point: id, tokens, payload, and text where there is one
+    part-00000.jsonl          one line per point: id, tokens, payload, and text where there is one
     part-00001.safetensors
     ...
     manifest.json             what made the vectors, and of each part the counts and SHA-256 checksums

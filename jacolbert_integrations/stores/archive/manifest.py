@@ -61,7 +61,7 @@ class Manifest:
         return sum(part.tokens for part in self.parts)
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON-serialisable values."""
+        """Returns the manifest as JSON-serialisable values."""
         return {
             "format": FORMAT,
             "version": VERSION,
@@ -82,10 +82,10 @@ class Manifest:
 
 
 def part_name(number: int) -> str:
-    """How the files of a part are called, but for their endings."""
+    """Returns the name of a part's files in the archive, without their endings."""
     return f"part-{number:05}"
 
 
 def sha256(content: bytes) -> str:
-    """The checksum of a file, in hexadecimal digits."""
+    """Computes the checksum of a file, in hexadecimal digits."""
     return hashlib.sha256(content).hexdigest()

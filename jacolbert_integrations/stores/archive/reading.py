@@ -28,7 +28,7 @@ _UNREADABLE = (
 
 
 def read_manifest(path: str | Path) -> Manifest:
-    """What an archive says that it holds; the parts are not read.
+    """Reads the manifest of an archive, and none of its points.
 
     Raises:
         StoreFileError: If there is no archive, or it is of another version or cut off.
@@ -75,7 +75,7 @@ class Archive:
         self._file.close()
 
     def parts(self) -> Iterator[list[Point]]:
-        """The points, a part at a time, each after its checksums, counts and shapes have been found right.
+        """Yields the points, one part of the archive at a time, after checking its checksums, counts and shapes.
 
         Raises:
             StoreFileError: At the first part that is not what was written; after the last, if an id comes twice.

@@ -36,7 +36,7 @@ class ImportResult:
 
 
 def payload_text(payload: Payload) -> str:
-    """The text that a payload keeps, where texts are usually kept; nothing if it keeps none."""
+    """Returns the text that a payload keeps under one of the usual keys; the empty string if it keeps none."""
     try:
         return texts.payload_text(payload)
     except InputError:

@@ -104,7 +104,7 @@ class ArchiveWriter:
 def new_archive(
     path: str | Path, model: ModelIdentity, *, dtype: StoredDtype = "float32", part_size: int = PART_SIZE
 ) -> Iterator[ArchiveWriter]:
-    """An archive that takes its name only once it is whole, on the disk, and has been read back.
+    """Creates an archive that takes its name only once it is whole, on the disk, and has been read back.
 
     Until then it is ``<path>.part``. Whatever goes wrong, that file is removed, and one that was at ``path`` stays as
     it was. After a kill it is left behind, for the next try to write over.

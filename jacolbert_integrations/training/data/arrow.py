@@ -31,7 +31,7 @@ def cached_table(
     features: Features,
     rows: Callable[[BadRows], Iterable[Mapping[str, Any]]],
 ) -> tuple[Dataset, BadRows]:
-    """A table in a folder of its own below ``cache_dir``, with the account of the rows that are not in it.
+    """Returns a table cached in its own folder below ``cache_dir``, with the account of the rows that are not in it.
 
     The folder's name holds a key of the sources' paths, sizes and times of change, so that a changed source
     makes a new one. Old ones stay until somebody deletes them. Processes may ask for a table at once, as those of
@@ -64,7 +64,7 @@ def cached_table(
 
 
 def without_empty_scores(table: Dataset) -> Dataset:
-    """The table without its column ``scores`` if that is empty, which one row tells: all have scores or none."""
+    """Removes the column ``scores`` if it is empty, which one row shows: either all rows have scores or none."""
     return table.remove_columns("scores") if table[0]["scores"] is None else table
 
 
@@ -77,7 +77,7 @@ def check_datasets() -> None:
 
 
 def in_batches(items: Iterable[T], size: int = _BATCH) -> Iterator[list[T]]:
-    """The items in lists of ``size``, the last one perhaps shorter."""
+    """Yields the items in lists of ``size``, the last one perhaps shorter."""
     rest = iter(items)
     while batch := list(islice(rest, size)):
         yield batch
@@ -85,7 +85,7 @@ def in_batches(items: Iterable[T], size: int = _BATCH) -> Iterator[list[T]]:
 
 @contextmanager
 def _new_directory(path: Path) -> Iterator[Path]:
-    """A directory that takes its name once it is whole, unless another process has put an equal one there by then."""
+    """Creates a directory that takes its name once it is whole, unless another process was first."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as around:
         unfinished = Path(around) / path.name

@@ -25,7 +25,7 @@ def text_dataset(
     skipped: BadRows | None = None,
     show_progress_bar: bool | None = None,
 ) -> Dataset:
-    """A collection of passages, or a set of queries, as a memory-mapped table of ids and texts.
+    """Reads a collection of passages, or a set of queries, as a memory-mapped table of ids and texts.
 
     The file is tab-separated, ``id``, ``text`` and perhaps ``title`` a line, as ColBERT takes it, a title being
     joined to its text as ColBERT does, ``title | text``. Or it is JSON lines or Parquet with the keys

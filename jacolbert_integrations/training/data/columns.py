@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def to_dataset(examples: Iterable[Example], *, ways: int | None = None) -> Dataset:
-    """Examples as a dataset in memory; :func:`file_dataset` is for files that are too large for that.
+    """Builds a dataset in memory from examples; :func:`file_dataset` is for files that are too large for that.
 
     Args:
         examples: The examples.
@@ -70,7 +70,7 @@ def file_dataset(
     skipped: BadRows | None = None,
     show_progress_bar: bool | None = None,
 ) -> Dataset:
-    """A file of examples as a memory-mapped dataset: memory stays flat whatever its size.
+    """Reads a file of examples as a memory-mapped dataset: memory stays flat whatever its size.
 
     Args:
         file: As in :func:`~jacolbert_integrations.training.data.examples.read_examples`.
@@ -112,7 +112,7 @@ def file_dataset(
 
 
 def from_dataset(dataset: Dataset, *, skipped: BadRows | None = None) -> Examples:
-    """The examples of a dataset with the columns of a training file.
+    """Returns the examples of a dataset with the columns of a training file.
 
     Args:
         dataset: Its columns are the keys of :func:`~jacolbert_integrations.training.data.examples.read_examples`,
@@ -130,7 +130,7 @@ def from_dataset(dataset: Dataset, *, skipped: BadRows | None = None) -> Example
 
 
 def dataset_rows(dataset: Dataset, bad: BadRows) -> Iterator[tuple[int, dict[str, Any]]]:
-    """A dataset's rows, each with its number from 1."""
+    """Yields a dataset's rows, each with its number from 1."""
     for batch in dataset.iter(batch_size=100):
         for values in zip(*batch.values(), strict=True):
             bad.rows += 1

@@ -106,7 +106,7 @@ def read_examples(
 def example_rows(
     file: str | Path, *, format: ExampleFormat | None, show_progress_bar: bool | None
 ) -> tuple[Rows, Parse]:
-    """What opens a file of examples, and what makes examples of its rows.
+    """Returns a function that opens a file of examples, and one that makes examples of its rows.
 
     Raises:
         InputError: If the suffix names no format.

@@ -50,7 +50,7 @@ class IdTuple:
                 raise InputError(f"the score of passage {index} is {score}. Scores must be finite numbers.")
 
     def cut(self, ways: int) -> IdTuple:
-        """The first ``ways`` passages.
+        """Returns the first ``ways`` passages.
 
         Raises:
             InputError: If there are fewer.
@@ -78,7 +78,7 @@ def check_scored(scored: bool, before: bool | None) -> bool:
 
 
 def parse_examples(row: Any) -> list[Example]:
-    """The examples of an object: one, or one for each positive where ``pos`` or ``positives`` is a list.
+    """Parses the examples of an object: one, or one for each positive where ``pos`` or ``positives`` is a list.
 
     The keys are those of this package, of sentence-transformers and of FlagEmbedding, exactly as
     :func:`~jacolbert_integrations.training.data.examples.read_examples` lists them. Other keys are left aside.
@@ -112,7 +112,7 @@ def parse_examples(row: Any) -> list[Example]:
 
 
 def parse_fields(row: Sequence[str]) -> list[Example]:
-    """The pair or triplet of a tab-separated line: query, positive and perhaps negative.
+    """Parses the pair or triplet of a tab-separated line: query, positive and perhaps negative.
 
     Raises:
         InputError: If there are fewer or more fields, or one is empty.
@@ -123,7 +123,7 @@ def parse_fields(row: Sequence[str]) -> list[Example]:
 
 
 def parse_ids(row: Any) -> IdTuple:
-    """An n-way tuple of ids, in ColBERT's layout or one of those with keys.
+    """Parses an n-way tuple of ids, in ColBERT's layout or one of those with keys.
 
     - ``[qid, [pid, score], …]`` with a teacher's scores, or ``[qid, pid, …]`` without. The positive is first:
       colbert-ai 0.2.22 cuts the list to ``nway`` passages and takes the first of them as positive for in-batch
@@ -151,7 +151,7 @@ def parse_ids(row: Any) -> IdTuple:
 
 
 def text_id(value: Any, name: str) -> str:
-    """An id as a string; numbers and strings are the same id.
+    """Returns an id as a string; a number and its string are the same id.
 
     Raises:
         InputError: If it is neither, or empty.
@@ -197,7 +197,7 @@ def _keyed_ids(fields: Mapping[str, Any]) -> IdTuple:
 
 
 def _passages(fields: Mapping[str, Any]) -> list[tuple[str, ...]]:
-    """The passages of each example of a row, positive first."""
+    """Returns the passages of each example of a row, positive first."""
     whole, positive, negative = (_only(fields, keys) for keys in (_PASSAGES, _POSITIVE, _NEGATIVE))
     numbered = _numbered(fields, "document")
     found = [key for key in (whole, positive, "document" if "document" in fields else None) if key is not None]
@@ -219,7 +219,7 @@ def _passages(fields: Mapping[str, Any]) -> list[tuple[str, ...]]:
 
 
 def _numbered(fields: Mapping[str, Any], name: str) -> tuple[str, ...]:
-    """The texts under name_1, name_2 and so on."""
+    """Returns the texts under name_1, name_2 and so on."""
     keys = [key for key in fields if key.startswith(f"{name}_") and key.removeprefix(f"{name}_").isdecimal()]
     expected = [f"{name}_{number}" for number in range(1, len(keys) + 1)]
     if missing := [key for key in expected if key not in fields]:

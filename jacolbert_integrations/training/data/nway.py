@@ -30,7 +30,7 @@ def nway_dataset(
     skipped: BadRows | None = None,
     show_progress_bar: bool | None = None,
 ) -> Dataset:
-    """A file of n-way tuples as a memory-mapped dataset to distil from, its texts looked up as rows are read.
+    """Reads a file of n-way tuples as a memory-mapped dataset to distil from; texts are looked up as rows are read.
 
     Memory stays flat whatever the number of tuples: they, the queries and the collection stay on disk, and rows can
     be read in any order. What does stay in memory is an index of the collection's ids (sentence-transformers'
@@ -80,7 +80,7 @@ def read_nway(
     skipped: BadRows | None = None,
     show_progress_bar: bool | None = None,
 ) -> Examples:
-    """The same tuples as records, each with all of its passages, its ids and its scores.
+    """Reads the same tuples as records, each with all of its passages, its ids and its scores.
 
     Args:
         file: The tuples.
@@ -151,7 +151,7 @@ def _tables(
     skipped: BadRows | None,
     show_progress_bar: bool | None,
 ) -> tuple[Dataset, dict[str, Any]]:
-    """The tuples as ids, and where :func:`resolve_ids` finds the texts that these stand for."""
+    """Returns the tuples as ids, and the tables in which :func:`resolve_ids` finds their texts."""
     from datasets import Features, Sequence, Value
 
     path = Path(file)

@@ -74,7 +74,7 @@ class BadRows:
         self.problems += other.problems[: _KEPT - len(self.problems)]
 
     def settle(self, source: str, skipped: BadRows | None) -> None:
-        """Closes the account of one source: bad rows stop the run, or go on to whoever allowed them.
+        """Closes the account of one source: bad rows stop the run, or are passed to the caller that allowed them.
 
         Raises:
             TrainingDataError: If there are bad rows and ``skipped`` is None, or no good row at all.
@@ -94,7 +94,7 @@ class BadRows:
 
 
 def row_format(file: Path) -> RowFormat:
-    """The format that a file's suffix names, a ``.gz`` after it left aside.
+    """Returns the format that a file's suffix names; a ``.gz`` after it is ignored.
 
     Raises:
         InputError: If it names none.
@@ -111,7 +111,7 @@ def row_format(file: Path) -> RowFormat:
 def read_rows(
     file: Path, bad: BadRows, *, format: RowFormat | None = None, show_progress_bar: bool | None = None
 ) -> Iterator[tuple[int, Any]]:
-    """The rows of a file, one at a time, each with its line.
+    """Yields the rows of a file, one at a time, each with its line number.
 
     Lines end with a line feed and nothing else: texts may hold U+2028 and its like. Blank lines are no rows.
 
@@ -148,7 +148,7 @@ def read_rows(
 def parse_rows(
     source: str, rows: Iterable[tuple[int, Any]], parse: Callable[[Any], T], bad: BadRows
 ) -> Iterator[tuple[int, T]]:
-    """What ``parse`` makes of each row; those that it raises :class:`InputError` for go into ``bad``."""
+    """Parses each row with ``parse``; those that it raises :class:`InputError` for go into ``bad``."""
     for line, row in rows:
         try:
             parsed = parse(row)
@@ -160,7 +160,7 @@ def parse_rows(
 
 @contextmanager
 def whole_file(file: Path) -> Iterator[IO[bytes]]:
-    """A new file that takes its name only once everything in it has been written; gzipped if it ends with .gz."""
+    """Writes a file that takes its name only once all of it has been written; gzipped if it ends with .gz."""
     file.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(prefix=f".{file.name}-", dir=file.parent, delete=False) as unfinished:
         path = Path(unfinished.name)

@@ -53,14 +53,14 @@ class WeightedSum:
         self.weight += weight
 
     def copy(self) -> WeightedSum:
-        """The same sum, to add to without changing this one."""
+        """Copies the sum, to add to the copy without changing this one."""
         other = WeightedSum()
         other._sums = {name: tensor.clone() for name, tensor in self._sums.items()}
         other.weight = self.weight
         return other
 
     def mean(self, dtype: torch.dtype) -> dict[str, Tensor]:
-        """The sum divided by the weights' sum, rounded to ``dtype``. Of equal models it is that model, bit by bit."""
+        """Divides the sum by the weights' sum, rounded to ``dtype``. Equal models give that model, bit by bit."""
         return {name: (tensor / self.weight).to(dtype) for name, tensor in self._sums.items()}
 
 
@@ -72,7 +72,7 @@ def average(
     dtype: torch.dtype = torch.float32,
     show_progress_bar: bool | None = None,
 ) -> MergeResult:
-    """The mean of checkpoints, uniform or weighted, computed in float64.
+    """Averages checkpoints, uniformly or by weights, computed in float64.
 
     The members are read one after the other, so that memory does not grow with their number.
 
@@ -114,7 +114,7 @@ def slerp(
     dtype: torch.dtype = torch.float32,
     show_progress_bar: bool | None = None,
 ) -> MergeResult:
-    """Spherical interpolation of two checkpoints, tensor by tensor (:func:`slerp_tensor`).
+    """Interpolates two checkpoints spherically, tensor by tensor (:func:`slerp_tensor`).
 
     Args:
         a: A directory or hub id of any layout; configuration and tokenizer files are taken from it.
@@ -140,7 +140,7 @@ def slerp(
 
 
 def slerp_tensor(a: Tensor, b: Tensor, t: float) -> Tensor:
-    """``sin((1-t)θ)/sin θ · a + sin(tθ)/sin θ · b``, with θ the angle between the two as flat vectors.
+    """Computes ``sin((1-t)θ)/sin θ · a + sin(tθ)/sin θ · b``, with θ the angle between the two as flat vectors.
 
     Where the vectors are nearly parallel or opposite (|cos θ| > 0.9995), or one is zero, it is linear:
     ``(1-t) · a + t · b``.

@@ -30,7 +30,7 @@ _SHOWN = 160
 
 
 def facts_of(model: JaColBERT, given: str) -> dict[str, Any]:
-    """Everything but the weights that a model's token vectors depend on, by the name that an error gives it.
+    """Collects everything but the weights that a model's token vectors depend on, by the name that an error gives it.
 
     Args:
         model: The model.
@@ -68,7 +68,7 @@ def facts_of(model: JaColBERT, given: str) -> dict[str, Any]:
 
 
 def _tokenizer_facts(tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
-    """Everything that decides ids. The padding token does not: padding is masked, in every layout."""
+    """Collects everything that decides token ids. The padding token does not: padding is masked, in every layout."""
     facts: dict[str, Any] = {
         "the tokenizer": type(tokenizer).__name__,
         "the tokenizer's model_max_length": tokenizer.model_max_length,
@@ -87,7 +87,7 @@ def _tokenizer_facts(tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
 
 
 def difference_of(first: Mapping[str, Any], other: Mapping[str, Any]) -> str | None:
-    """The first difference between the facts of two models, in words; None if there is none."""
+    """Describes the first difference between the facts of two models; None if there is none."""
     for name in [*first, *(name for name in other if name not in first)]:
         # transformers fills in the keys that it knows, so that one which only one of the two has decides nothing
         if name.startswith(_CONFIG) and not (name in first and name in other):

@@ -51,7 +51,7 @@ class Member:
     pooler: bool
 
     def load(self, device: str | None = "cpu") -> JaColBERT:
-        """The model, in float32."""
+        """Loads the model, in float32."""
         return JaColBERT.from_pretrained(self.path, device=device)
 
 
@@ -128,7 +128,7 @@ def read_members(
 
 
 def progress(items: Iterable[T], description: str, show: bool | None) -> Iterable[T]:
-    """A progress bar over members; None shows it after a second, on a terminal."""
+    """Shows a progress bar over members; None shows it after a second, on a terminal."""
     return tqdm(
         items,
         desc=description,
@@ -148,7 +148,7 @@ def _check_finite(source: Source, model: JaColBERT) -> None:
 
 
 def _check_writable(source: Source, model: JaColBERT) -> None:
-    """A trial of what comes last, where the member is not of the result's layout: an error after long work is late."""
+    """Tries to write a member of another layout than the result's before the long work, not after it."""
     checkpoint = inspect_checkpoint(source.path)
     if checkpoint.layout is Layout.STANFORD and not checkpoint.remote_code:
         return

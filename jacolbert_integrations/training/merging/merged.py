@@ -25,7 +25,7 @@ _DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 
 @dataclass(frozen=True, slots=True)
 class SoupStep:
-    """One member's turn in a greedy soup.
+    """One member's step in a greedy soup.
 
     Attributes:
         member: The member.
@@ -50,7 +50,7 @@ class MergeResult:
         members: Those whose weights are in it.
         weights: The share of each member, of sum 1; None for SLERP.
         t: Where between the two members it is, for SLERP.
-        steps: Each member's turn in a greedy soup, best member first.
+        steps: Each member's step in a greedy soup, best member first.
         fingerprint: SHA-256 of its weights.
     """
 

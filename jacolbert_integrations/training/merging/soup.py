@@ -25,7 +25,7 @@ def greedy_soup(
     device: str | None = None,
     show_progress_bar: bool | None = None,
 ) -> MergeResult:
-    """The uniform mean of the best checkpoint and of each further one that raises the metric.
+    """Averages the best checkpoint uniformly with each further one that raises the metric.
 
     The members are ranked by the metric of each alone. The best begins the soup; the others are added in turn,
     and each stays only if the metric of the mean rises above what it was. (The paper's recipe also keeps one that

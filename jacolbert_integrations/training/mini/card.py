@@ -20,7 +20,7 @@ def mini_card(
     minutes: float,
     note: str = "",
 ) -> str:
-    """The mini model's card, in Markdown.
+    """Writes the mini model's card, in Markdown.
 
     Args:
         plan: What it was trained by.

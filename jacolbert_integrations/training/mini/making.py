@@ -152,7 +152,7 @@ def _measure(development: QuestionSet, sample: int) -> Measure:
 
 
 def _measured(name: str, model: JaColBERT, questions: QuestionSet) -> dict[str, RetrievalMetrics]:
-    """The model, BM25, and both with their scores fused, on all questions of a set."""
+    """Measures the model, BM25, and both with their scores fused, on all questions of a set."""
     right = right_columns(questions, questions.questions)
     own = score_questions(model, questions, questions.questions)
     words = BM25([p.text for p in questions.passages]).score([q.text for q in questions.questions])
