@@ -20,6 +20,7 @@ from ..errors import InputError, TruncationWarning
 from ..query_length import QueryLength, check_query_length
 from ..scoring.maxsim import maxsim
 from ..scoring.vectors import check_top_k
+from ..text.cleaning import clean
 from ..types import Hit, ModelIdentity, Query, Scores, TokenVectors
 from .batching import token_batches
 from .loading import LoadOptions, load_model
@@ -389,6 +390,7 @@ class JaColBERT:
         self, texts: list[str], task: Task, batch_size: int | None, show_progress_bar: bool | None
     ) -> list[TokenVectors]:
         """Encodes with sentence-transformers' own method, for models whose inputs only its own module can make."""
+        texts = [clean(text) for text in texts]
         lengths = self._lengths(texts, task)
         self._warn_of_cuts(sum(length > self._limit(task) for length in lengths), len(texts), task)
         encode = self.model.encode_query if task == "query" else self.model.encode_document
@@ -406,7 +408,8 @@ class JaColBERT:
         prompted = [prompt + text if isinstance(text, str) else text for text in texts]
         if self._transformer is not None:
             return self._transformer.text_lengths(prompted, task)
-        return [len(ids) for ids in self.model.tokenizer(prompted, verbose=False)["input_ids"]]
+        readable = [clean(text) for text in prompted]
+        return [len(ids) for ids in self.model.tokenizer(readable, verbose=False)["input_ids"]]
 
     def _warn_of_cuts(self, cut: int, total: int, task: Task) -> None:
         if cut:

@@ -8,7 +8,6 @@ works as it is.
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -23,11 +22,12 @@ from transformers.utils import logging as transformers_logging
 from ..checkpoints.layouts import SETTINGS_KEY, ColBERTSettings, settings_from_dict
 from ..errors import CorruptCheckpointError, IncompleteCheckpointError, InputError
 from ..query_length import QueryLength, padded_query_length
+from ..text.cleaning import clean, pieces
 from ..text.tokenization import JapaneseTokenizer, TextTokenizer
 
 Task = Literal["query", "document"]
 
-_UNREADABLE = re.compile("[\x00\ud800-\udfff]")
+_COUNTED_TOGETHER = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +140,8 @@ class ColBERTTransformer(Transformer):
         limit = self.limit(task) if max_length is None else min(self.limit(task), max_length)
         room = max(limit - 2 - len(markers), 0)
         encoded = []
-        for tokens in self.text_tokenizer.encode_batch([_readable(text, i) for i, text in enumerate(texts)]):
+        readable = [_readable(text, i) for i, text in enumerate(texts)]
+        for tokens in self.text_tokenizer.encode_batch(readable, room + 1):  # one more says that the text is cut
             ids = [self._cls, *markers, *tokens[:room], self._sep]
             length = len(ids)
             if task == "query" and self.settings.query_expansion:
@@ -157,7 +158,11 @@ class ColBERTTransformer(Transformer):
         """
         markers = self.query_marker_ids if task == "query" else self.document_marker_ids
         readable = [_readable(text, i) for i, text in enumerate(texts)]
-        return [2 + len(markers) + len(tokens) for tokens in self.text_tokenizer.encode_batch(readable)]
+        lengths: list[int] = []
+        for start in range(0, len(readable), _COUNTED_TOGETHER):  # so that not all ids are in memory at once
+            ids = self.text_tokenizer.encode_batch(readable[start : start + _COUNTED_TOGETHER])
+            lengths += [2 + len(markers) + len(tokens) for tokens in ids]
+        return lengths
 
     def collate(self, batch: Sequence[Encoded], task: Task) -> dict[str, Any]:
         """Pads encoded texts into the features that the pipeline takes.
@@ -258,13 +263,31 @@ class HuggingFaceTokenizer:
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
         self.tokenizer = tokenizer
 
-    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
-        """Computes the token ids of each text, without control tokens."""
+    def encode_batch(self, texts: Sequence[str], limit: int | None = None) -> list[list[int]]:
+        """Computes the token ids of each text, without control tokens.
+
+        Args:
+            texts: The texts.
+            limit: How many ids are needed of each; those of a longer text may end there.
+        """
         if not texts:
             return []
+        if isinstance(self.tokenizer, BertJapaneseTokenizer):  # its words are MeCab's or the like
+            return [self._encode_pieces(text, limit) for text in texts]
+        return self._encode(texts)
+
+    def _encode(self, texts: Sequence[str]) -> list[list[int]]:
         ids: list[list[int]] = self.tokenizer(
             list(texts), add_special_tokens=False, split_special_tokens=True, truncation=False, verbose=False
         )["input_ids"]
+        return ids
+
+    def _encode_pieces(self, text: str, limit: int | None) -> list[int]:
+        ids: list[int] = []
+        for piece in pieces(text):
+            ids += self._encode([piece])[0]
+            if limit is not None and len(ids) >= limit:
+                break
         return ids
 
 
@@ -322,10 +345,7 @@ def _special_id(tokenizer: PreTrainedTokenizerBase, *names: str) -> int:
 def _readable(text: object, index: int) -> str:
     if not isinstance(text, str):
         raise InputError(f"text {index} is a {type(text).__name__} ({text!r:.60}), but a string is expected.")
-    if _UNREADABLE.search(text) is None:
-        return text
-    # by way of UTF-16, a pair of surrogates becomes the character that it stands for
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").replace("\x00", " ")
+    return clean(text)
 
 
 def _first_line(error: BaseException) -> str:

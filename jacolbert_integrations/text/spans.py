@@ -2,44 +2,69 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterable, Iterator
 
+from .cleaning import clean
+
+_SPACE = re.compile(r"\s*")
+_SLACK = 64
+"""How far from where it should be a word is looked for, should one before it have changed its length."""
+
 
 def locate_words(words: Iterable[str], text: str, normalize: bool) -> Iterator[tuple[str, int, int]]:
-    """Finds each word of the normalised text in the text itself."""
-    normalised, spans = _normalise_with_spans(text) if normalize else (text, [(i, i + 1) for i in range(len(text))])
+    """Finds each word of the cleaned and normalised text in the text itself, in time linear in its length."""
+    normalised, spans = _normalise_with_spans(text, normalize)
     # Words may be lower-cased. Where that changes a text's length, only the exact form can be found.
     lowered = normalised.lower()
     folds = len(lowered) == len(normalised)
-    at = 0
+    searched = lowered if folds else normalised
+    sure = at = 0  # where the last word that was found ends, and about where the next one begins
     for word in words:
-        found = lowered.find(word.lower(), at) if folds else normalised.find(word, at)
-        if found < 0 or not word:
+        at = _end_of_space(searched, at)
+        wanted = word.lower() if folds else word
+        found = searched.find(wanted, max(sure, at - _SLACK), at + len(wanted) + _SLACK) if wanted else -1
+        if found < 0:
             here = spans[at][0] if at < len(spans) else len(text)
             yield word, here, here
+            at = min(at + len(word), len(spans))
             continue
-        at = found + len(word)
+        sure = at = found + len(wanted)
         yield word, spans[found][0], spans[at - 1][1]
 
 
-def _normalise_with_spans(text: str) -> tuple[str, list[tuple[int, int]]]:
-    """Computes NFKC of ``text``, and for each of its characters the span of ``text`` that it comes from."""
+def _end_of_space(text: str, at: int) -> int:
+    match = _SPACE.match(text, at)
+    return at if match is None else match.end()
+
+
+def _normalise_with_spans(text: str, normalize: bool) -> tuple[str, list[tuple[int, int]]]:
+    """Cleans and normalises ``text``, and returns for each character of the result its span in ``text``."""
+
+    def form(part: str) -> str:
+        part = clean(part)
+        return unicodedata.normalize("NFKC", part) if normalize else part
+
     pieces: list[str] = []
     spans: list[tuple[int, int]] = []
     start = 0
     for end in range(1, len(text) + 1):
-        # A character that composes with the one before it belongs to the same cluster.
-        if end < len(text) and _may_compose(text[end]):
+        # A character that composes with the one before it belongs to the same cluster, as do a pair of surrogates.
+        if end < len(text) and _belongs(text[end - 1], text[end]):
             continue
-        piece = unicodedata.normalize("NFKC", text[start:end])
+        piece = form(text[start:end])
         pieces.append(piece)
         spans += [(i, i + 1) for i in range(start, end)] if len(piece) == end - start else [(start, end)] * len(piece)
         start = end
-    whole = unicodedata.normalize("NFKC", text)
+    whole = form(text)
     if whole != "".join(pieces):  # a composition that the clusters missed: the text as a whole is all we know
         spans = [(0, len(text))] * len(whole)
     return whole, spans
+
+
+def _belongs(before: str, character: str) -> bool:
+    return _may_compose(character) or ("\ud800" <= before <= "\udbff" and "\udc00" <= character <= "\udfff")
 
 
 def _may_compose(character: str) -> bool:

@@ -23,6 +23,7 @@ import unidic_lite
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from ..errors import CorruptCheckpointError, IncompleteCheckpointError, InputError
+from .cleaning import clean, pieces
 from .spans import locate_words
 
 _MAX_REMEMBERED_WORDS = 1 << 18
@@ -31,8 +32,13 @@ _MAX_REMEMBERED_WORDS = 1 << 18
 class TextTokenizer(Protocol):
     """Turns texts into token ids, without [CLS], markers or [SEP]."""
 
-    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
-        """Computes the token ids of each text."""
+    def encode_batch(self, texts: Sequence[str], limit: int | None = None) -> list[list[int]]:
+        """Computes the token ids of each text.
+
+        Args:
+            texts: The texts.
+            limit: How many ids of a text are needed; of a longer text, the rest may be left out.
+        """
         ...
 
 
@@ -46,7 +52,9 @@ list's pop and append are one step each to other threads."""
 class WordSplitter:
     """Splits Japanese text into words with MeCab and unidic-lite, after NFKC normalisation.
 
-    Safe in threads (no two use one MeCab at a time) and in worker processes (picklable, and rebuilt there).
+    Takes any string of any length: what is no text is replaced (:func:`~.cleaning.clean`), and a long text goes to
+    MeCab in pieces (:func:`~.cleaning.pieces`). Safe in threads (no two use one MeCab at a time) and in worker
+    processes (picklable, and rebuilt there).
 
     Args:
         normalize: Apply NFKC first, which folds full- and half-width forms.
@@ -56,6 +64,8 @@ class WordSplitter:
     def __init__(self, *, normalize: bool = True, mecab_option: str = "") -> None:
         self.normalize = normalize
         self.mecab_option = mecab_option
+        directory = unidic_lite.DICDIR
+        self._options = f'-d "{directory}" -r "{Path(directory, "mecabrc")}" -Owakati {mecab_option}'
 
     def __getstate__(self) -> dict[str, Any]:
         return {"normalize": self.normalize, "mecab_option": self.mecab_option}
@@ -64,35 +74,28 @@ class WordSplitter:
         self.__init__(**state)  # type: ignore[misc]
 
     def split(self, text: str) -> list[str]:
-        """Splits ``text`` into words, in order, without white space.
+        """Splits ``text`` into words, in order, without white space."""
+        return list(chain.from_iterable(self.split_pieces(text)))
 
-        Raises:
-            InputError: If the text holds lone surrogates, which no UTF-8 text can.
-        """
+    def split_pieces(self, text: str) -> Iterator[list[str]]:
+        """Yields the words of one piece of ``text`` after the other, each when it is asked for."""
+        text = clean(text)
         if self.normalize:
             text = unicodedata.normalize("NFKC", text)
-        try:
+        for piece in pieces(text):
             # MeCab's own separator is one space, and its words hold no space; str.split also cuts
             # at the few other characters (U+001C, U+0085 ...) that WordPiece regards as space.
             with self._mecab() as tagger:
-                words: str = tagger.parse(text)
-        except UnicodeEncodeError as error:
-            raise InputError(
-                f"the text holds a lone surrogate ({text[error.start]!r} at character {error.start}), "
-                "which is no valid Unicode text. Replace it first, for instance with "
-                "text.encode('utf-8', 'replace').decode()."
-            ) from None
-        return words.split()
+                words: str = tagger.parse(piece)
+            yield words.split()
 
     @contextmanager
     def _mecab(self) -> Iterator[fugashi.GenericTagger]:
-        directory = unidic_lite.DICDIR
-        options = f'-d "{directory}" -r "{Path(directory, "mecabrc")}" -Owakati {self.mecab_option}'
-        free = _FREE_TAGGERS.setdefault(options, [])
+        free = _FREE_TAGGERS.setdefault(self._options, [])
         try:
             tagger = free.pop()
         except IndexError:
-            tagger = fugashi.GenericTagger(options)
+            tagger = fugashi.GenericTagger(self._options)
         try:
             yield tagger
         finally:
@@ -159,25 +162,29 @@ class JapaneseTokenizer:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({len(self.vocabulary)} tokens, do_lower_case={self.do_lower_case})"
 
-    def encode(self, text: str) -> list[int]:
+    def encode(self, text: str, limit: int | None = None) -> list[int]:
         """Computes the token ids of one text, without [CLS] and [SEP].
 
-        Raises:
-            InputError: If the text holds lone surrogates.
+        Args:
+            text: Any string.
+            limit: How many ids are needed. Of a longer text, the rest may be left out, and is not tokenized.
         """
-        return list(chain.from_iterable(map(self._pieces.__getitem__, self.words(text))))
+        ids: list[int] = []
+        for words in self.splitter.split_pieces(text):
+            ids += chain.from_iterable(map(self._pieces.__getitem__, self._cased(words)))
+            if limit is not None and len(ids) >= limit:
+                break
+        return ids
 
-    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
-        """Computes the token ids of each text, without [CLS] and [SEP].
-
-        Raises:
-            InputError: If a text holds lone surrogates.
-        """
-        return [self.encode(text) for text in texts]
+    def encode_batch(self, texts: Sequence[str], limit: int | None = None) -> list[list[int]]:
+        """Computes the token ids of each text, without [CLS] and [SEP]; ``limit`` is as for :meth:`encode`."""
+        return [self.encode(text, limit) for text in texts]
 
     def words(self, text: str) -> list[str]:
         """Returns the words that WordPiece gets."""
-        words = self.splitter.split(text)
+        return self._cased(self.splitter.split(text))
+
+    def _cased(self, words: list[str]) -> list[str]:
         return [word.lower() for word in words] if self.do_lower_case else words
 
     def encode_with_spans(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:

@@ -21,6 +21,8 @@ TooLong: TypeAlias = Literal["refuse", "split", "cut"]
 Lengths: TypeAlias = Callable[[Sequence[str]], list[int]]
 """Tokens of each of some texts, control tokens included, such as ``JaColBERT.document_lengths``."""
 
+_REMEMBERED = 1 << 16
+
 _UNITS: tuple[Units, ...] = (quotations, sentences, clauses)
 
 
@@ -69,11 +71,13 @@ def windows(text: str, lengths: Lengths, limit: int, overlap: int = 0) -> list[S
     """
     if overlap < 0:
         raise InputError(f"overlap is {overlap}, but it must be 0 or more sentences.")
+    lengths = _remembered(lengths)
     empty = lengths([""])[0]
     if limit <= empty:
         raise InputError(f"a window of {limit} tokens has no room for text: {empty} of them are control tokens.")
-    units = list(_fitting(text, (0, len(text)), lengths, limit, 0))
-    counts = [count - empty for count in lengths([text[start:end] for start, end in units])]
+    fitting = list(_fitting(text, (0, len(text)), lengths, limit, 0))
+    units = [span for span, _ in fitting]
+    counts = [count - empty for _, count in fitting]
     blank = [not text[start:end].strip() for start, end in units]
 
     def filled(first: int) -> int:
@@ -107,7 +111,21 @@ def windows(text: str, lengths: Lengths, limit: int, overlap: int = 0) -> list[S
     return [(start, end) for start, end in found if text[start:end].strip()]
 
 
-def _fitting(text: str, span: Span, lengths: Lengths, limit: int, level: int) -> Iterator[Span]:
+def _remembered(lengths: Lengths) -> Lengths:
+    """Counts each text once: long documents repeat their headings, and the cells of their tables."""
+    known: dict[str, int] = {}
+
+    def counts(texts: Sequence[str]) -> list[int]:
+        if len(known) > _REMEMBERED:
+            known.clear()
+        missing = [text for text in dict.fromkeys(texts) if text not in known]
+        known.update(zip(missing, lengths(missing) if missing else [], strict=True))
+        return [known[text] for text in texts]
+
+    return counts
+
+
+def _fitting(text: str, span: Span, lengths: Lengths, limit: int, level: int) -> Iterator[tuple[Span, int]]:
     """Units of a text that are short enough: quotations and sentences where they are, clauses, or pieces of them."""
     if level == len(_UNITS):
         yield from _halves(text, span, lengths, limit)
@@ -115,15 +133,16 @@ def _fitting(text: str, span: Span, lengths: Lengths, limit: int, level: int) ->
     units = list(_UNITS[level](text, *span))
     for unit, count in zip(units, lengths([text[start:end] for start, end in units]), strict=True):
         if count <= limit:
-            yield unit
+            yield unit, count
         else:
             yield from _fitting(text, unit, lengths, limit, level + 1)
 
 
-def _halves(text: str, span: Span, lengths: Lengths, limit: int) -> Iterator[Span]:
+def _halves(text: str, span: Span, lengths: Lengths, limit: int) -> Iterator[tuple[Span, int]]:
     start, end = span
-    if lengths([text[start:end]])[0] <= limit:
-        yield span
+    count = lengths([text[start:end]])[0]
+    if count <= limit:
+        yield span, count
     elif end - start == 1:
         raise InputError(f"{text[start:end]!r} alone has more than the {limit} tokens of a window.")
     else:
