@@ -32,6 +32,7 @@ benchmarks: $(READY)
 	$(BIN)/python benchmarks/encoding.py
 	$(BIN)/python benchmarks/scoring.py
 	$(BIN)/python benchmarks/muvera.py
+	$(BIN)/python benchmarks/first_documents.py
 	$(BIN)/python benchmarks/writing.py
 	$(BIN)/python benchmarks/local_stores.py
 

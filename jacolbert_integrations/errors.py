@@ -34,6 +34,8 @@
 
     TruncationWarning                  texts were cut to the model's length        (a UserWarning)
     QueryLengthWarning                 a collection was made with another query-length rule
+    FilterWarning                      metadata that filters will not find as they are
+    StatisticsWarning                  a first stage was measured in documents unlike those that came later
 """
 
 from __future__ import annotations
@@ -194,3 +196,11 @@ class TruncationWarning(UserWarning):
 
 class QueryLengthWarning(UserWarning):
     """A collection was recorded under another query-length rule than the model's present one."""
+
+
+class StatisticsWarning(UserWarning):
+    """What a first stage measured in the first documents of a collection does not fit those that came later."""
+
+
+class FilterWarning(UserWarning):
+    """Metadata are kept as they are, but a filter will not find them as one might expect."""

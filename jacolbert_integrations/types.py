@@ -259,6 +259,21 @@ class MultiVectorStore(Protocol):
 
 
 @runtime_checkable
+class DenseSearch(Protocol):
+    """What a store can also be: one that can leave words out of how it finds candidates for MaxSim."""
+
+    def search_dense(self, query: Query, *, top_k: int, filter: object | None = None) -> list[Hit]:
+        """Finds the best documents, highest MaxSim first; whether they share words with the query plays no part.
+
+        Args:
+            query: The query.
+            top_k: How many to return at most; at least 1.
+            filter: A :class:`Filter`, or the host's own filter object.
+        """
+        ...
+
+
+@runtime_checkable
 class WordSearch(Protocol):
     """What a store can also be: one that ranks by words, without token vectors."""
 

@@ -12,6 +12,8 @@ from statistics import median
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
+from .terminal import harmless, say
+
 if TYPE_CHECKING:
     from ..encoding.encoder import JaColBERT
     from ..evaluation.metrics import RetrievalMetrics
@@ -53,9 +55,9 @@ def run(arguments: argparse.Namespace) -> None:
 
     model = JaColBERT.from_pretrained(arguments.model)
     corpus = load_jsquad()
-    print(f"Model:  {model.name} ({model.dimension} dimensions, query length rule {model.query_length!r})")
-    print(f"Corpus: {JSQUAD_SOURCE}")
-    print(f"        {len(corpus.passages):,} passages, {len(corpus.questions):,} questions\n")
+    say(f"Model:  {model.name} ({model.dimension} dimensions, query length rule {model.query_length!r})")
+    say(f"Corpus: {JSQUAD_SOURCE}")
+    say(f"        {len(corpus.passages):,} passages, {len(corpus.questions):,} questions\n")
     questions = random.Random(arguments.seed).sample(corpus.questions, len(corpus.questions))
     if arguments.path is not None:
         _demonstrate(model, corpus, questions, arguments, arguments.path)
@@ -92,7 +94,7 @@ def _opened(path: Path) -> tuple[QdrantStore, Callable[[], None]]:
     except MissingExtraError as error:
         from qdrant_client import QdrantClient
 
-        print(f"Qdrant runs as qdrant-client's imitation, which is several times slower. {error}\n")
+        say(f"Qdrant runs as qdrant-client's imitation, which is several times slower. {error}\n")
         client = QdrantClient(path=str(path))
         return QdrantStore(client, _COLLECTION), client.close
     store = EdgeStore(path, _COLLECTION)
@@ -104,7 +106,7 @@ def _index(retriever: JaColBERTRetriever, corpus: QuestionSet) -> None:
 
     ids = [passage.id for passage in corpus.passages]
     if retriever.store.contains(ids) == set(ids):
-        print("Indexing: the collection is there already\n")
+        say("Indexing: the collection is there already\n")
         return
     nodes = [
         TextNode(id_=passage.id, text=passage.text, metadata={"title": passage.article},
@@ -114,7 +116,7 @@ def _index(retriever: JaColBERTRetriever, corpus: QuestionSet) -> None:
     start = perf_counter()
     retriever.insert_nodes(nodes)
     seconds = perf_counter() - start
-    print(f"Indexing: {len(nodes):,} passages in {seconds:.1f} s ({len(nodes) / seconds:.0f} a second)\n")
+    say(f"Indexing: {len(nodes):,} passages in {seconds:.1f} s ({len(nodes) / seconds:.0f} a second)\n")
 
 
 def _answer(model: JaColBERT, retriever: JaColBERTRetriever, questions: list[Question]) -> None:
@@ -123,16 +125,16 @@ def _answer(model: JaColBERT, retriever: JaColBERTRetriever, questions: list[Que
 
     opening, closing = markers()
     for question in questions:
-        print(f"Q: {question.text}")
+        say(f"Q: {question.text}")
         for rank, hit in enumerate(retriever.retrieve(question.text)[:_SHOWN_HITS], 1):
-            text = hit.node.get_content()
+            text = harmless(hit.node.get_content())  # before our own colours are put into it
             matches = [m for m in find_matches(model, question.text, text) if _SUBSTANCE.search(text[m.start : m.end])]
             marked = highlight(text[:_SHOWN_CHARACTERS], matches, opening=opening, closing=closing)
             right = "*" if hit.node.node_id == question.passage_id else " "
             ellipsis = " ..." if len(text) > _SHOWN_CHARACTERS else ""
             print(f"  {rank}.{right}{hit.score:6.2f}  {marked.replace(chr(10), ' ')}{ellipsis}")
-        print()
-    print(_LEGEND)
+        say()
+    say(_LEGEND)
 
 
 def _measure(model: JaColBERT, corpus: QuestionSet, retriever: JaColBERTRetriever, questions: list[Question]) -> None:
@@ -152,10 +154,10 @@ def _measure(model: JaColBERT, corpus: QuestionSet, retriever: JaColBERTRetrieve
     try:
         rows["BM25 (MeCab words)"] = _bm25(corpus, questions)
     except MissingExtraError as error:
-        print(f"BM25 is left out. {error}\n")
-    print(f"{len(questions)} questions, chosen at random, over all {len(corpus.passages):,} passages:\n")
-    print(metrics_table(rows))
-    print(f"\nA query took {median(milliseconds):.0f} ms (median): encoding, exact MaxSim in Qdrant, and nodes.")
+        say(f"BM25 is left out. {error}\n")
+    say(f"{len(questions)} questions, chosen at random, over all {len(corpus.passages):,} passages:\n")
+    say(metrics_table(rows))
+    say(f"\nA query took {median(milliseconds):.0f} ms (median): encoding, exact MaxSim in Qdrant, and nodes.")
 
 
 def _bm25(corpus: QuestionSet, questions: list[Question]) -> RetrievalMetrics:

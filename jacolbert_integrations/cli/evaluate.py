@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 import random
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from ..query_length import QUERY_LENGTHS
+from .terminal import say, say_json
 
 if TYPE_CHECKING:
     from ..text.squad import Question, QuestionSet
@@ -49,16 +49,16 @@ def run(arguments: argparse.Namespace) -> None:
         scores |= {"BM25 (MeCab words)": bm25, "both, scores fused": with_bm25(scores[model.name], bm25)}
     except MissingExtraError as error:
         if not arguments.json:
-            print(f"BM25 is left out. {error}\n")
+            say(f"BM25 is left out. {error}\n")
     ranks = {name: ranks_of(each, right) for name, each in scores.items()}
     if len(ranks) > 1:  # what choosing between the two could reach at best
         ranks["the better of both, by an oracle"] = best_ranks(*list(ranks.values())[:2])
     rows = {name: retrieval_metrics(found) for name, found in ranks.items()}
     if arguments.json:
-        print(json.dumps({name: asdict(metrics) for name, metrics in rows.items()}, ensure_ascii=False, indent=2))
+        say_json({name: asdict(metrics) for name, metrics in rows.items()}, indent=2)
         return
-    print(f"{JSQUAD_SOURCE}\n{len(asked):,} questions over {len(corpus.passages):,} passages\n")
-    print(metrics_table(rows))
+    say(f"{JSQUAD_SOURCE}\n{len(asked):,} questions over {len(corpus.passages):,} passages\n")
+    say(metrics_table(rows))
 
 
 def _asked(corpus: QuestionSet, sample: int | None) -> list[Question]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from .place import add_place, opened
+from .terminal import say
 
 
 def add_command(commands: Any) -> None:
@@ -62,7 +63,7 @@ def _export_collection(arguments: argparse.Namespace) -> None:
     with opened(arguments.at, grpc=arguments.grpc, must_exist=True) as client:
         manifest = export_points(QdrantStore(client, arguments.collection), arguments.output, dtype=arguments.dtype)
     size = arguments.output.stat().st_size / 2**20
-    print(
+    say(
         f"{manifest.points:,} points with {manifest.tokens:,} vectors are in {arguments.output} ({manifest.dtype}, "
         f"{size:,.1f} MiB), made by {manifest.model.name}"
     )
@@ -82,17 +83,17 @@ def _export_checkpoint(arguments: argparse.Namespace) -> None:
         card=_card(arguments.model, arguments.card),
         overwrite=arguments.overwrite,
     )
-    print(f"{model.name} is in {path} ({arguments.layout} layout, {arguments.dtype})")
+    say(f"{model.name} is in {path} ({arguments.layout} layout, {arguments.dtype})")
     if not (path / "README.md").is_file():
-        print("It has no card (README.md): data, licence, recipe, metrics and how to reproduce it.")
+        say("It has no card (README.md): data, licence, recipe, metrics and how to reproduce it.")
     if model.query_length not in (None, "fixed") and arguments.layout != "stanford":
-        print(
+        say(
             f"Its query-length rule here is {model.query_length!r}; that library pads and cuts queries at one length, "
             "as the rule 'fixed' does."
         )
     if arguments.push_to is not None:
         address = push_to_hub(path, arguments.push_to, private=arguments.private or None, create_pr=arguments.create_pr)
-        print(f"Uploaded: {address}")
+        say(f"Uploaded: {address}")
 
 
 def _card(model: str | None, card: Path | None) -> str | None:

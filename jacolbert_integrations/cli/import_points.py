@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from .place import add_collection, add_new_collection, add_place, opened, store_in
+from .terminal import say
 
 
 def add_command(commands: Any) -> None:
@@ -31,4 +32,4 @@ def run(arguments: argparse.Namespace) -> None:
     with opened(arguments.at, grpc=arguments.grpc) as client:
         store = store_in(client, arguments.collection, arguments)
         result = import_points(arguments.file, store)
-        print(f"{arguments.collection} in {arguments.at}: {result}, made by {result.manifest.model.name}")
+        say(f"{arguments.collection} in {arguments.at}: {result}, made by {result.manifest.model.name}")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from .place import add_collection, add_new_collection, add_place, opened, store_in
+from .terminal import say
 
 
 def add_command(commands: Any) -> None:
@@ -52,6 +53,6 @@ def run(arguments: argparse.Namespace) -> None:
         store = store_in(client, arguments.collection, arguments)
         writer = QdrantWriter(store, model, batch=arguments.batch, too_long=arguments.too_long, pool=encoders)
         result = writer.write(read_documents(arguments.files))
-        print(f"{arguments.collection} in {arguments.at}: {result}")
-        print(f"It holds {store.count():,} points now.")
+        say(f"{arguments.collection} in {arguments.at}: {result}")
+        say(f"It holds {store.count():,} points now.")
     failures(result.failed)

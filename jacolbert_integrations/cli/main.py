@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 import warnings
 from collections.abc import Sequence
@@ -10,6 +11,7 @@ from collections.abc import Sequence
 from .. import __version__
 from ..errors import JaColBERTError, TruncationWarning
 from . import demo, evaluate, export, import_points, index, merge, negatives, reindex, search, stats, teach, train
+from .terminal import HarmlessFormatter, say
 
 
 def parser() -> argparse.ArgumentParser:
@@ -51,18 +53,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         with warnings.catch_warnings():
             warnings.simplefilter("always", TruncationWarning)
             warnings.showwarning = _note
+            if logging.lastResort is not None:  # what prints log messages where no handler is set up
+                logging.lastResort.setFormatter(HarmlessFormatter())
             arguments.run(arguments)
     except JaColBERTError as error:
-        print(f"jacolbert {arguments.command}: {error}", file=sys.stderr)
+        say(f"jacolbert {arguments.command}: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
+        say("stopped", file=sys.stderr)
         return 130
     return 0
 
 
 def _note(message: Warning | str, *_: object, **__: object) -> None:
-    print(f"note: {message}", file=sys.stderr)
+    say(f"note: {message}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,8 @@ import random
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .terminal import say
+
 if TYPE_CHECKING:
     from ..encoding.encoder import JaColBERT
     from ..training.merging.merged import MergeResult
@@ -53,10 +55,8 @@ def run(arguments: argparse.Namespace) -> None:
         result = slerp(first, second, output, t=0.5 if arguments.t is None else arguments.t)
     else:
         result = average(members, output, weights=arguments.weights)
-    print(_table(result))
-    print(
-        f"\n{output}: {result.method} of {len(result.members)}, fingerprint {result.fingerprint[:_SHOWN_FINGERPRINT]}"
-    )
+    say(_table(result))
+    say(f"\n{output}: {result.method} of {len(result.members)}, fingerprint {result.fingerprint[:_SHOWN_FINGERPRINT]}")
 
 
 def _check_options(arguments: argparse.Namespace) -> None:
@@ -94,7 +94,7 @@ def _greedy(arguments: argparse.Namespace) -> MergeResult:
         metrics = evaluate_model(model, development, asked)
         return metrics.mrr_at_10 if metric == "mrr@10" else metrics.recall[1]
 
-    print(f"{len(asked):,} questions over {len(development.passages):,} passages, measured by {metric}\n")
+    say(f"{len(asked):,} questions over {len(development.passages):,} passages, measured by {metric}\n")
     return greedy_soup(arguments.members, arguments.output, evaluate=measure, metric=metric)
 
 

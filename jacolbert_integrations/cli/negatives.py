@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .terminal import say
+
 if TYPE_CHECKING:
     from ..text.squad import Passage
     from ..training.negatives import MinedNegatives, Source
@@ -76,8 +78,8 @@ def run(arguments: argparse.Namespace) -> None:
         seed=arguments.seed,
     )
     write_examples(arguments.output, mined.examples)
-    print(report(mined, len(corpus)))
-    print(f"written to {arguments.output}")
+    say(report(mined, len(corpus)))
+    say(f"written to {arguments.output}")
 
 
 def check_output(file: Path) -> None:

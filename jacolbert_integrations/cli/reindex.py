@@ -6,6 +6,7 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from .place import add_new_collection, add_place, opened, store_in
+from .terminal import say
 
 if TYPE_CHECKING:
     from ..encoding.encoder import JaColBERT
@@ -46,7 +47,7 @@ def run(arguments: argparse.Namespace) -> None:
     model = JaColBERT.from_pretrained(arguments.model, pooling=arguments.pooling)
     with opened(arguments.at, grpc=arguments.grpc, must_exist=True) as client:
         result = _add(client, model, arguments) if arguments.beside else _anew(client, model, arguments)
-        print(result)
+        say(result)
     failures(result.failed)
 
 

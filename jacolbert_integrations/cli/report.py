@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ..evaluation.metrics import RetrievalMetrics
+from .terminal import say
 
 if TYPE_CHECKING:
     from ..qdrant import FailedDocument
@@ -31,7 +32,7 @@ def failures(failed: Sequence[FailedDocument]) -> None:
     from ..errors import WriteError
 
     for document in failed[:_SHOWN_FAILURES]:
-        print(f"not written: {document.id!r}: {document.reason}", file=sys.stderr)
+        say(f"not written: {document.id!r}: {document.reason}", file=sys.stderr)
     if failed:
         raise WriteError(f"{len(failed):,} documents were not written; mend them, and run the same command again.")
 

@@ -7,6 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from .place import add_collection, add_place, model_of, opened
+from .terminal import harmless, say, say_json
 
 if TYPE_CHECKING:
     from ..encoding.encoder import JaColBERT
@@ -48,7 +49,7 @@ def run(arguments: argparse.Namespace) -> None:
             if arguments.json:
                 found = [{"id": h.id, "score": h.score, "payload": h.payload} for h in hits]
                 answer = {"question": query.text, "approximate": hits.approximate, "hits": found}
-                print(json.dumps(answer, ensure_ascii=False))
+                say_json(answer)
             else:
                 _show(model, query.text, hits)
 
@@ -60,17 +61,19 @@ def _show(model: JaColBERT, question: str, hits: Hits) -> None:
     from .report import markers
 
     opening, closing = markers()
-    print(f"Q: {question}")
+    say(f"Q: {question}")
     for rank, hit in enumerate(hits, 1):
         try:
             text = payload_text(hit.payload)
         except InputError:
             text = json.dumps(hit.payload, ensure_ascii=False)
+        text = harmless(text)  # before our own colours are put into it
         shown = highlight(
             text[:_SHOWN_CHARACTERS], find_matches(model, question, text), opening=opening, closing=closing
         )
         ellipsis = " ..." if len(text) > _SHOWN_CHARACTERS else ""
-        print(f"  {rank}. {hit.score:6.2f}  {hit.id}\n      {' '.join(shown.split())}{ellipsis}")
+        say(f"  {rank}. {hit.score:6.2f}  {' '.join(hit.id.splitlines())}")
+        print(f"      {' '.join(shown.split())}{ellipsis}")
     if not hits:
-        print("  nothing found")
-    print()
+        say("  nothing found")
+    say()

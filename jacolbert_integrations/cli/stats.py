@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .place import add_place, opened
+from .terminal import say, say_json
 
 if TYPE_CHECKING:
     from ..qdrant.clients import Client
@@ -54,10 +54,10 @@ def run(arguments: argparse.Namespace) -> None:
 
                 rows[name]["bytes_on_disk"] = bytes_on_disk(folder)
     if arguments.json:
-        print(json.dumps(rows, ensure_ascii=False, indent=2))
+        say_json(rows, indent=2)
         return
     if not rows:
-        print(f"There are no collections in {arguments.at}.")
+        say(f"There are no collections in {arguments.at}.")
     for name, row in rows.items():
         show(name, row)
 
@@ -102,16 +102,16 @@ def describe(client: Client, collection: str, aliases: list[str]) -> dict[str, A
 def show(name: str, row: Mapping[str, Any]) -> None:
     """Prints a collection for people."""
     size = f", {row['bytes_on_disk'] / 2**20:,.1f} MiB on disk" if "bytes_on_disk" in row else ""
-    print(f"{name}: {row['points']:,} points{size}")
+    say(f"{name}: {row['points']:,} points{size}")
     if row["model"] is None:
-        print("  not made by this package\n")
+        say("  not made by this package\n")
         return
     mean = "" if row["vectors_a_point"] is None else f", {row['vectors_a_point']:.0f} vectors a point"
     stages = ", ".join(stage["kind"] for stage in row["first_stage"]) or "none, every search is exact"
     datatype = row["datatype"] or "float32"
-    print(f"  model        {row['model']} ({row['fingerprint'][:12]}), query length rule {row['query_length']}")
-    print(f"  vectors      {row['dimension']} dimensions as {datatype}{mean}, pooling {row['pooling']}")
-    print(f"  first stage  {stages}")
+    say(f"  model        {row['model']} ({row['fingerprint'][:12]}), query length rule {row['query_length']}")
+    say(f"  vectors      {row['dimension']} dimensions as {datatype}{mean}, pooling {row['pooling']}")
+    say(f"  first stage  {stages}")
     if row["aliases"]:
-        print(f"  aliases      {', '.join(row['aliases'])}")
-    print()
+        say(f"  aliases      {', '.join(row['aliases'])}")
+    say()

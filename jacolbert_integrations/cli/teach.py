@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .negatives import check_output
+from .terminal import say
 
 if TYPE_CHECKING:
     from ..training.records import Example
@@ -59,9 +60,9 @@ def run(arguments: argparse.Namespace) -> None:
         file = _journal(arguments.output, specification[0], teacher)
         taught.append(teach(examples, teacher, file=file, batch_size=arguments.batch_size))
         constant = sum(map(is_constant, taught[-1]))
-        print(f"{teacher.name}: {len(examples):,} queries scored, {constant:,} with all passages alike")
+        say(f"{teacher.name}: {len(examples):,} queries scored, {constant:,} with all passages alike")
     write_examples(arguments.output, ensemble(*taught) if len(taught) > 1 or arguments.normalize else taught[0])
-    print(f"written to {arguments.output}")
+    say(f"written to {arguments.output}")
 
 
 def make_teacher(specification: list[str], examples: list[Example], *, sigmoid: bool = False) -> Teacher:

@@ -11,6 +11,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .terminal import say
+
 if TYPE_CHECKING:
     from datasets import Dataset
 
@@ -81,7 +83,7 @@ def run(arguments: argparse.Namespace) -> None:
 
     chosen = recipe(arguments.recipe).change(**dict(parse(text) for text in arguments.set))
     if arguments.show:
-        print(shown(chosen))
+        say(shown(chosen))
         return
     given = [name for name in ("squad", "examples", "tuples", "passages") if getattr(arguments, name) is not None]
     if len(given) != 1:
@@ -105,7 +107,7 @@ def run(arguments: argparse.Namespace) -> None:
     )
     model = _model(arguments, chosen)
     measure = None if arguments.dev is None else _measure(arguments.dev, arguments.dev_sample)
-    print(f"{len(examples):,} examples, recipe {chosen.name}, starting from {model.name}")
+    say(f"{len(examples):,} examples, recipe {chosen.name}, starting from {model.name}")
     facts = ModelFacts(
         name=arguments.output.name if arguments.name is None else arguments.name,
         licence=arguments.licence,
@@ -121,7 +123,7 @@ def run(arguments: argparse.Namespace) -> None:
         facts=facts,
         resume=arguments.resume,
     )
-    print(report(result))
+    say(report(result))
 
 
 def shown(recipe: Recipe) -> str:

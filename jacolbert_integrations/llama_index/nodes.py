@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -11,7 +12,7 @@ from llama_index.core.schema import Document as LlamaDocument
 from llama_index.core.vector_stores.types import FilterCondition, FilterOperator, MetadataFilter, MetadataFilters
 from llama_index.core.vector_stores.utils import metadata_dict_to_node, node_to_metadata_dict
 
-from ..errors import InputError, StoreFileError
+from ..errors import FilterWarning, InputError, StoreFileError
 from ..stores.payload_text import NODE_KEY
 from ..stores.stored_nodes import TYPE_KEY
 from ..types import Condition, Document, Filter, Operator, Payload
@@ -47,6 +48,10 @@ OUR_KEYS = "_jacolbert_"
 def node_text(node: BaseNode) -> str:
     """Returns what is embedded of a node: its text, and the metadata that it does not exclude."""
     return node.get_content(metadata_mode=MetadataMode.EMBED)
+
+
+_SHADOWED = ("doc_id", "document_id", "ref_doc_id")
+_told_of: set[str] = set()
 
 
 def only_nodes(nodes: Iterable[BaseNode]) -> list[BaseNode]:
@@ -88,9 +93,21 @@ def to_payload(node: BaseNode) -> dict[str, Any]:
     ``doc_id``, ``document_id`` and ``ref_doc_id`` filters find the id of the node's document, whatever its own
     metadata has there.
 
+    Warns:
+        FilterWarning: Once for each of these three keys, if metadata have it with another value.
+
     Raises:
         InputError: If its metadata hold something that cannot be written as JSON, or have a key that is ours.
     """
+    for key in _SHADOWED:
+        if key in node.metadata and node.metadata[key] != node.ref_doc_id and key not in _told_of:
+            _told_of.add(key)
+            warnings.warn(
+                f"metadata have the key {key!r}, under which LlamaIndex's filters find the id of a node's document, "
+                "not your value. Rename it if you want to filter by it.",
+                FilterWarning,
+                stacklevel=2,
+            )
     if ours := [key for key in node.metadata if str(key).startswith(OUR_KEYS)]:
         raise InputError(f"the node {node.node_id!r} has the metadata key {ours[0]!r}, which is for us. Rename it.")
     try:

@@ -12,9 +12,9 @@ from qdrant_client import QdrantClient, models
 from tqdm import tqdm
 
 from ..errors import CollectionLayoutError, InputError, JaColBERTError
-from ..scoring.vectors import check_points
 from ..stores.model_identity import check_identity
 from ..stores.payload_text import TextReader, text_reader
+from ..stores.payloads import check_points
 from ..types import Point
 from .clients import ask, uses_grpc
 from .points import VECTOR_NAME, batches, check_size, from_payload, to_vectors

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection
+from itertools import product
 from typing import Any, TypeAlias
 
 from qdrant_client import models
 
 from ..errors import UnsupportedFilterError
-from ..stores.filters import TEXT_OPERATORS, as_date, check_filter
+from ..stores.filters import BRACKETS, TEXT_OPERATORS, as_date, check_filter
 from ..types import Condition, Filter, WithIds
 from .points import native_id, qdrant_id
 
@@ -75,11 +76,24 @@ def payload_paths(key: str) -> list[str]:
     Raises:
         UnsupportedFilterError: If it holds a quotation mark, or nothing between two dots.
     """
-    parts = key.split(".")
-    if '"' in key or not all(parts):
+    steps = key.split(".")
+    if '"' in key or not all(steps):
         raise UnsupportedFilterError(f"the key {key!r} cannot be filtered by: Qdrant has no path for it.")
-    ways = [[*parts[:depth], ".".join(parts[depth:])] for depth in range(len(parts))]
-    return [".".join(part if _WORD.fullmatch(part) else f'"{part}"' for part in way) for way in ways]
+    paths: list[str] = []
+    for depth in range(len(steps)):
+        ways = [_steps(step) for step in [*steps[:depth], ".".join(steps[depth:])]]
+        paths += [".".join(way) for way in product(*ways)]
+    return paths
+
+
+def _steps(step: str) -> list[str]:
+    """Returns what a step of a path may mean: a key by this name, or what brackets select of a list."""
+    bracketed = BRACKETS.fullmatch(step)
+    return [_quoted(step), *([] if bracketed is None else [f"{_quoted(bracketed['name'])}[{bracketed['index']}]"])]
+
+
+def _quoted(name: str) -> str:
+    return name if _WORD.fullmatch(name) else f'"{name}"'
 
 
 def is_empty(path: str) -> models.IsEmptyCondition:

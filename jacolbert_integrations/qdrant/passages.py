@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from ..errors import InputError
 from ..stores.payload_text import NODE_KEY
+from ..stores.payloads import check_id, json_copy
 from ..text.windows import DOCUMENT_KEY, SPAN_KEY, Span, window_id, windows
 from ..types import Document
 
@@ -57,8 +58,7 @@ def passages(document: Document, *, text_key: str | None, splitter: LengthCounte
     Raises:
         InputError: If the document has no id or no text, or a payload that cannot be kept.
     """
-    if not isinstance(document.id, str) or not document.id:
-        raise InputError(f"the id {document.id!r} is no non-empty string.")
+    check_id(document.id, "it")
     if not isinstance(document.text, str) or not document.text.strip():
         raise InputError("it has no text, so there is nothing to find it by.")
     if splitter is None:
@@ -92,9 +92,7 @@ def _passage(
                 "text_key='another key', or text_key=None to keep no text."
             )
         payload[text_key] = text
-    try:
-        content = json.dumps([text, payload], sort_keys=True, allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"its payload is not JSON-serialisable: {error}.") from None
+    payload = json_copy(payload, "it")
+    content = json.dumps([text, payload], sort_keys=True)
     digest = hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()[:32]
     return Passage(passage_id, text, payload, digest, document)

@@ -48,8 +48,8 @@ def qdrant_id(point_id: str) -> str:
 
 def native_id(point_id: str) -> int | str:
     """Does the same as :func:`qdrant_id`, but keeps whole numbers: Qdrant's own ids in collections made elsewhere."""
-    if point_id.isdecimal() and point_id == str(int(point_id)):
-        return int(point_id)
+    if point_id.isdecimal() and len(point_id) <= 20 and point_id == str(number := int(point_id)) and number < 1 << 64:
+        return number
     return qdrant_id(point_id)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
@@ -12,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from qdrant_client import models
 
-from ..errors import CollectionLayoutError, InputError, StoreFileError, UnsupportedModeError
+from ..errors import CollectionLayoutError, InputError, StatisticsWarning, StoreFileError, UnsupportedModeError
 from ..scoring.muvera import Muvera
+from ..text.cleaning import clean
 from ..text.lexical import LexicalEncoder, SparseVector
 from ..text.tokenization import WordSplitter
 from ..types import Point, Query, TokenVectors
@@ -26,6 +28,12 @@ Value: TypeAlias = models.SparseVector | models.Document | list[float]
 BM25_MODEL = "qdrant/bm25"
 """The name of Qdrant's own BM25, where it computes vectors by itself."""
 
+_PRIOR_DOCUMENTS = 100
+_PRIOR_WORDS = 300.0
+
+_FEW_VECTORS = 100
+"""Of so few token vectors, the mean is mostly that of control tokens, which no other document's mean is like."""
+
 _QDRANT_WORDS = 0.44  # of its Japanese tokenizer for each of MeCab's, over JSQuAD's passages (46.2 to 105.0)
 
 
@@ -34,7 +42,7 @@ class _ByWords:
     """What finds candidates by the words that they share with the query.
 
     Attributes:
-        average_words: Words of an average document. None counts those that are written first.
+        average_words: Words of an average document. None counts those that are written first, together with a prior.
         k1: How soon more of the same word stops counting.
         b: How much long documents are held back.
         options: For :class:`qdrant_client.models.SparseVectorParams`.
@@ -46,7 +54,11 @@ class _ByWords:
     options: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
     def measured(self, points: Sequence[Point]) -> Self:
-        """Returns the stage with the average length of these documents, if none was given.
+        """Returns the stage with the average length of these documents and of a prior, if none was given.
+
+        A collection keeps the average for good, and may begin with a single short note. So these documents count
+        together with 100 of 300 words, as long as passages get: an average that is too high costs nothing, but one
+        that is too low costs much (``benchmarks/first_documents.py``).
 
         Raises:
             InputError: If there are none.
@@ -59,7 +71,7 @@ class _ByWords:
             )
         splitter = WordSplitter()
         words = sum(len(splitter.split(point.text)) for point in points)
-        return replace(self, average_words=max(words / len(points), 1.0))
+        return replace(self, average_words=(_PRIOR_DOCUMENTS * _PRIOR_WORDS + words) / (_PRIOR_DOCUMENTS + len(points)))
 
     def sparse_params(self) -> models.SparseVectorParams:
         """Builds Qdrant's parameters of the sparse vector."""
@@ -71,7 +83,7 @@ class Lexical(_ByWords):
     """Candidates by the words that they share with the query: BM25 over MeCab words, its IDF kept by Qdrant.
 
     Attributes:
-        average_words: Words of an average document. None counts those that are written first.
+        average_words: Words of an average document. None counts those that are written first, together with a prior.
         k1: How soon more of the same word stops counting.
         b: How much long documents are held back.
         options: For :class:`qdrant_client.models.SparseVectorParams`.
@@ -135,7 +147,7 @@ class QdrantBM25(_ByWords):
             tokenizer=models.TokenizerType.MULTILINGUAL,
             language="japanese",
         )
-        return models.Document(text=unicodedata.normalize("NFKC", text), model=BM25_MODEL, options=config)
+        return models.Document(text=unicodedata.normalize("NFKC", clean(text)), model=BM25_MODEL, options=config)
 
 
 @dataclass(frozen=True)
@@ -205,7 +217,16 @@ class FixedDimensional:
             return self
         if not points:
             raise InputError("FixedDimensional needs a center, or documents to take the mean of when it is made.")
-        mean = _mean(np.concatenate([point.vectors for point in points]))
+        vectors = np.concatenate([point.vectors for point in points])
+        if len(vectors) < _FEW_VECTORS:
+            warnings.warn(
+                f"the center of the first stage 'muvera' is the mean of only {len(vectors)} token vectors, those of "
+                "the first documents, and stays so for all that come later. Write a passage or more of ordinary length "
+                "first, give a center, or copy the collection with reindex once it has grown.",
+                StatisticsWarning,
+                stacklevel=4,
+            )
+        mean = _mean(vectors)
         return replace(self, center=tuple(round(value, 5) for value in mean.tolist()))
 
     def vector_params(self, dimension: int) -> models.VectorParams:

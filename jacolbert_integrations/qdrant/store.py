@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial, wraps
 from threading import Lock
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -12,12 +13,14 @@ from qdrant_client import QdrantClient, models
 from tqdm import tqdm
 
 from ..errors import InputError, StoreNotBoundError
-from ..scoring.vectors import check_points, check_top_k, json_copy
+from ..scoring.vectors import check_top_k
 from ..stores.model_identity import check_identity, check_vectors
+from ..stores.payloads import check_points, json_copy
 from ..text.windows import DOCUMENT_KEY
 from ..types import Condition, Hit, Hits, ModelIdentity, Point, Query
 from .clients import Client, ask, client_lock, is_in_process, uses_grpc
 from .cluster import create_indexes, create_shard_keys
+from .drift import LengthDrift
 from .filters import is_empty, to_qdrant
 from .points import (
     HASH_KEY,
@@ -33,8 +36,8 @@ from .points import (
 )
 from .retrying import REJECTED, Retries
 from .schema import create_collection, read_record
-from .search import SearchOptions, checked_search
-from .stages import FirstStage, check_recorded, check_stages, check_text, encode_words
+from .search import Search, SearchOptions, checked_search
+from .stages import ByWords, FirstStage, check_recorded, check_stages, check_text, encode_words
 from .text_match import text_matches
 
 _FIRST_PAGE = 16
@@ -110,6 +113,7 @@ class QdrantStore:
         self._identity: ModelIdentity | None = None
         self._native_ids = False
         self._prepared = False
+        self._drift = LengthDrift()
         self._preparing = Lock()  # a writer encodes and sends in two threads
 
     def __repr__(self) -> str:
@@ -256,6 +260,7 @@ class QdrantStore:
             hashes=hashes,
             native_ids=self._native_ids,
         )
+        self._drift.notice(points, self._stages, self.collection)
         sent = list(structs)  # the first stages encode: that is nothing to wait for
         with client_lock(self.client):
             self.client.upsert(self.collection, sent, wait=wait, ordering=ordering, **self.write_options)
@@ -266,7 +271,8 @@ class QdrantStore:
     ) -> Hits:
         """Finds the best documents, highest MaxSim first; equal scores in the order of their ids, over all pages.
 
-        In a collection with a first stage, MaxSim ranks the candidates that it finds, in the same request.
+        In a collection with a first stage, MaxSim ranks the candidates that it finds, in the same request. Where it
+        finds too few, all documents are scored (:attr:`.SearchOptions.exact_limit`), and the answer is exact.
 
         Args:
             query: The query. A lexical first stage needs its text.
@@ -286,9 +292,14 @@ class QdrantStore:
         search = checked_search(query, top_k, self.condition(filter), options, self._stages, identity.dimension)
         if not exists:
             return Hits()
+        return self._best(search)
+
+    def _best(self, search: Search) -> Hits:
         limit = search.wanted + 1
         while True:
             found = self.client.query_points(self.collection, **search.arguments(limit), **self.read_options).points
+            if self._to_be_exact([search], [len(found)]):
+                return self._best(search.exact)
             # Those of equal score at the cut are in no order: take in all of them, and put them in ours.
             if len(found) < limit or found[-1].score != found[search.wanted - 1].score:
                 return Hits(_hits(found)[search.options.offset : search.wanted], approximate=bool(search.stages))
@@ -315,6 +326,35 @@ class QdrantStore:
         searches = [checked_search(q, top_k, condition, options, self._stages, identity.dimension) for q in queries]
         if not searches or not exists:
             return [Hits() for _ in searches]
+        answers = self._ask_together(searches)
+        further = self._to_be_exact(searches, [len(found) for found in answers])
+        if further:  # once more, for all of them together
+            for i in further:
+                searches[i] = searches[i].exact
+            for i, found in zip(further, self._ask_together([searches[i] for i in further]), strict=True):
+                answers[i] = found
+        results = []
+        for search, found in zip(searches, answers, strict=True):
+            if len(found) > search.wanted and found[-1].score == found[search.wanted - 1].score:
+                results.append(self._best(search))
+            else:
+                hits = _hits(found)[search.options.offset : search.wanted]
+                results.append(Hits(hits, approximate=bool(search.stages)))
+        return results
+
+    def _to_be_exact(self, searches: Sequence[Search], found: Sequence[int]) -> list[int]:
+        """Returns which searches of one filter found too few candidates, where so few documents can all be scored."""
+        short = [
+            i
+            for i, search in enumerate(searches)
+            if search.stages and found[i] < search.wanted and search.options.exact_limit
+        ]
+        if not short:
+            return []
+        counted = self.client.count(self.collection, searches[0].condition, exact=True, **self.write_options)
+        return [i for i in short if found[i] < counted.count <= searches[i].options.exact_limit]
+
+    def _ask_together(self, searches: Sequence[Search]) -> list[list[models.ScoredPoint]]:
         requests = []
         for search in searches:
             arguments = search.arguments(search.wanted + 1)
@@ -323,16 +363,7 @@ class QdrantStore:
             arguments["query"] = arguments["query"].tolist()
             requests.append(models.QueryRequest(**arguments, with_payload=True, shard_key=self.shard_key))
         consistency = {name: value for name, value in self.read_options.items() if name == "consistency"}
-        answers = self.client.query_batch_points(self.collection, requests, **consistency)
-        results = []
-        for search, answer in zip(searches, answers, strict=True):
-            found = answer.points
-            if len(found) > search.wanted and found[-1].score == found[search.wanted - 1].score:
-                results.append(self.search(search.query, top_k=top_k, filter=filter, options=options))
-            else:
-                hits = _hits(found)[search.options.offset : search.wanted]
-                results.append(Hits(hits, approximate=bool(search.stages)))
-        return results
+        return [answer.points for answer in self.client.query_batch_points(self.collection, requests, **consistency)]
 
     @_locked
     def search_groups(
@@ -367,16 +398,42 @@ class QdrantStore:
         search = checked_search(query, top_k, self.condition(filter), options, self._stages, identity.dimension)
         if not exists:
             return Hits()
-        arguments = search.arguments(search.wanted)
-        found = self.client.query_points_groups(
-            self.collection, group_by=group_by, group_size=1, **arguments, **self.read_options
-        )
-        best = Hits(_hits([group.hits[0] for group in found.groups]), approximate=bool(search.stages))
+        best = self._best_of_groups(search, group_by)
+        if self._to_be_exact([search], [len(best)]):
+            best = self._best_of_groups(search.exact, group_by)
         if group_by != DOCUMENT_KEY:
             return best
         whole = models.Filter(must=[is_empty(DOCUMENT_KEY), *([] if search.condition is None else [search.condition])])
         best += self.search(query, top_k=top_k, filter=whole, options=options)
         return Hits(sorted(best, key=_rank)[:top_k], approximate=best.approximate)
+
+    def _best_of_groups(self, search: Search, group_by: str) -> Hits:
+        found = self.client.query_points_groups(
+            self.collection, group_by=group_by, group_size=1, **search.arguments(search.wanted), **self.read_options
+        )
+        return Hits(_hits([group.hits[0] for group in found.groups]), approximate=bool(search.stages))
+
+    @_locked
+    def search_dense(self, query: Query, *, top_k: int, filter: object | None = None) -> Hits:
+        """Finds the best documents, highest MaxSim first; whether they share words with the query plays no part.
+
+        Candidates are found by first stages other than by words. In a collection without such, all documents are
+        scored, if they are no more than the store's :attr:`.SearchOptions.exact_limit`; of more, only those that share
+        words with the query, and the answer is approximate.
+
+        Raises:
+            As :meth:`search`.
+        """
+        self._require_bound()
+        if not self._look():
+            return self.search(query, top_k=top_k, filter=filter)
+        names = [stage.name for stage in self._stages if not isinstance(stage, ByWords)]
+        options = self.search_options
+        if names:
+            options = replace(options, stages=names if options.stages is None else options.stages)
+        elif self._stages and self.count(filter=filter) <= options.exact_limit:
+            options = replace(options, exact=True)
+        return self.search(query, top_k=top_k, filter=filter, options=options)
 
     @_locked
     def search_words(self, text: str, *, top_k: int, filter: object | None = None) -> Hits:

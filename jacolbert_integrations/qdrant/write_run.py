@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from qdrant_client import models
 from tqdm import tqdm
 
-from ..errors import AccessError, EngineError, GaveUpError, JaColBERTError, WriteError
+from ..errors import AccessError, EngineError, GaveUpError, InputError, JaColBERTError, WriteError
 from ..text.windows import TooLong
 from ..types import Document, Filter, Point
 from .clients import client_lock, is_in_process
@@ -225,6 +225,11 @@ class WriteRun:
         splitter = self.settings.model if self.settings.too_long == "split" else None
         by_document: dict[str, list[Passage]] = {}
         for place, document in enumerate(group):
+            if not isinstance(document, Document):
+                raise InputError(
+                    f"a writer writes jacolbert_integrations.types.Document(id, text, payload), but got a "
+                    f"{type(document).__name__}: {document!r:.60}."
+                )
             try:
                 found = passages(document, text_key=self.settings.text_key, splitter=splitter)
                 by_document[document.id] = found

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable
-from typing import Any
-
 import numpy as np
 
 from ..errors import InputError, VectorError
-from ..types import Payload, Point, TokenVectors
+from ..types import TokenVectors
 
 
 def as_token_vectors(value: object, what: str = "the vectors", dimension: int | None = None) -> TokenVectors:
@@ -52,37 +48,6 @@ def check_values(array: TokenVectors, what: str) -> None:
     nonzero = array.any(axis=1)
     if not nonzero.all():
         raise VectorError(f"{what}: row {int(np.argmin(nonzero))} is all zero, so it can match nothing.")
-
-
-def check_points(points: Iterable[Point], dimension: int) -> list[Point]:
-    """Checks a whole batch of points before any of it is written; the last of a repeated id wins.
-
-    Raises:
-        InputError: If an id is no non-empty string, or a payload is not JSON-serialisable.
-        VectorError: If vectors have a wrong shape or content.
-    """
-    checked: dict[str, Point] = {}
-    for position, point in enumerate(points):
-        if not isinstance(point.id, str) or not point.id:
-            raise InputError(f"point {position} has the id {point.id!r}, but an id is a non-empty string.")
-        what = f"point {point.id!r}"
-        vectors = as_token_vectors(point.vectors, what, dimension)
-        check_values(vectors, what)
-        checked[point.id] = Point(point.id, vectors, json_copy(point.payload, what), point.text)
-    return list(checked.values())
-
-
-def json_copy(payload: Payload, what: str) -> dict[str, Any]:
-    """Copies the payload as any store would give it back.
-
-    Raises:
-        InputError: If it is not JSON-serialisable.
-    """
-    try:
-        copy: dict[str, Any] = json.loads(json.dumps(dict(payload), ensure_ascii=False, allow_nan=False))
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{what} has a payload that is not JSON-serialisable: {error}.") from None
-    return copy
 
 
 def check_top_k(top_k: int) -> None:

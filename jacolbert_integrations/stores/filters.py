@@ -2,24 +2,29 @@
 
 This is the reference that every store's own translation must agree with. The meaning is Qdrant's:
 a condition on a stored list holds if it holds for one of its elements; a missing key passes no
-condition but ``!=``, ``not in`` and ``is_empty``.
+condition but ``!=``, ``not in`` and ``is_empty``, and passes ``not`` of all others. (Some other stores leave out points
+without the key in these cases, too. Add ``not is_empty`` to have it so.)
 """
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
-from typing import Any
+from typing import Any, get_args
 
 from ..errors import UnsupportedFilterError
-from ..types import Condition, Filter, Payload, Point, WithIds
+from ..types import Condition, Filter, Operator, Payload, Point, WithIds
 
 Predicate = Callable[[Point], bool]
 
 TEXT_OPERATORS = frozenset({"text_match", "text_match_insensitive"})
 _LIST_OPERATORS = frozenset({"in", "not in", "any", "all"})
 _ORDER_OPERATORS = frozenset({">", ">=", "<", "<="})
+
+BRACKETS = re.compile(r"(?P<name>[^\[\]]+)\[(?P<index>\d{0,9})\]")
+"""A step of a path into a list: all of its members, ``items[]``, or one, ``items[0]``."""
 
 _DATE = re.compile(
     r"(\d{4}-\d{2}-\d{2})(?:[T ](\d{2}:\d{2})(?::(\d{2})(?:\.(\d{1,6}))?)?(Z|[+-]\d{2}:\d{2})?)?", re.ASCII
@@ -94,14 +99,36 @@ def holds(condition: Condition, stored: Any) -> bool:
 def value_at(payload: Payload, key: str) -> Any:
     """Returns the value under a key, or, if there is none, under a path of keys with dots between them.
 
-    Only a dot means something in a key: there is no path through a list.
+    As in Qdrant's paths, ``items[].n`` are the values under ``n`` of all members of a list, and ``items[0].n`` of the
+    first. Without brackets there is no path through a list.
     """
     stored = payload.get(key)
-    if "." not in key or not (stored is None or stored == []):
+    if not (stored is None or stored == []):
         return stored
-    first, rest = key.split(".", 1)
+    first, dot, rest = key.partition(".")
+    if not dot:
+        found = _members(payload, first)
+        return stored if found is None else found
     inner = payload.get(first)
-    return value_at(inner, rest) if isinstance(inner, Mapping) else None
+    nested = value_at(inner, rest) if isinstance(inner, Mapping) else None
+    members = _members(payload, first) if nested is None or nested == [] else None
+    if members is None:
+        return nested
+    values = (value_at(member, rest) for member in members if isinstance(member, Mapping))
+    return [one for value in values if value is not None for one in (value if isinstance(value, list) else [value])]
+
+
+def _members(payload: Payload, name: str) -> list[Any] | None:
+    """Returns what a name with brackets selects of the list under it; None if it has no brackets."""
+    bracketed = BRACKETS.fullmatch(name)
+    if bracketed is None:
+        return None
+    members = payload.get(bracketed["name"])
+    if not isinstance(members, list):
+        return []
+    if bracketed["index"]:
+        members = members[int(bracketed["index"]) :][:1]
+    return [member for member in members if member is not None]
 
 
 def as_date(value: object) -> datetime | None:
@@ -131,6 +158,12 @@ def _passes(condition: Condition | WithIds | Filter, payload: Payload, point_id:
 
 def _check_condition(condition: Condition) -> None:
     key, operator, value = condition.key, condition.operator, condition.value
+    if not isinstance(key, str) or operator not in get_args(Operator):
+        raise UnsupportedFilterError(
+            f"{key!r} {operator!r}: a condition has a payload key and an operator: {', '.join(get_args(Operator))}."
+        )
+    for item in value if isinstance(value, list | tuple | set | frozenset) else [value]:
+        _check_value(f"{key} {operator}", item)
     if operator == "is_empty":
         return
     if operator in TEXT_OPERATORS:
@@ -144,6 +177,16 @@ def _check_condition(condition: Condition) -> None:
         expected = None if _is_scalar(value) else "a string, a number or a boolean"
     if expected is not None:
         raise UnsupportedFilterError(f"{key} {operator} {value!r}: the value must be {expected}.")
+
+
+def _check_value(what: str, value: object) -> None:
+    """Refuses what no payload holds, so that no engine need be asked."""
+    if _is_number(value) and isinstance(value, int) and not -(1 << 63) <= value < 1 << 63:
+        raise UnsupportedFilterError(f"{what}: the value is beyond 64 bits, and so is nothing that is stored.")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise UnsupportedFilterError(f"{what} {value!r}: the value must be a finite number.")
+    if isinstance(value, str) and any("\ud800" <= character <= "\udfff" for character in value):
+        raise UnsupportedFilterError(f"{what} {value!r:.60}: the value holds a lone surrogate, which is no valid text.")
 
 
 def _equal(left: Any, right: Any) -> bool:

@@ -16,10 +16,11 @@ from safetensors.numpy import load_file, save_file
 
 from ..errors import InputError, StoreFileError, StoreNotBoundError
 from ..scoring.maxsim import PackedDocuments, maxsim
-from ..scoring.vectors import as_token_vectors, check_points, check_top_k
+from ..scoring.vectors import as_token_vectors, check_top_k
 from ..types import Hit, ModelIdentity, Point, Query, TokenVectors
 from .filters import as_predicate
 from .model_identity import check_identity, identity_from_dict
+from .payloads import check_points
 
 _FORMAT = "jacolbert-memory-store"
 _VERSION = 1

@@ -17,6 +17,7 @@ from jacolbert_integrations.qdrant import FirstStage, FixedDimensional, Lexical,
 from jacolbert_integrations.qdrant.clients import Client
 from jacolbert_integrations.scoring.muvera import Muvera
 from jacolbert_integrations.text.squad import QuestionSet, read_squad
+from jacolbert_integrations.text.tokenization import WordSplitter
 from jacolbert_integrations.types import Hits
 
 from ..conftest import JAQUAD_EXCERPT
@@ -119,7 +120,8 @@ def test_lexical_candidates_are_bm25s(client: Client) -> None:
     questions: QuestionSet = read_squad([JAQUAD_EXCERPT])
     passages = questions.passages[:80]
     given = [Point(p.id, vectors(i, 3), {}, p.text) for i, p in enumerate(passages)]
-    store = opened(client, Lexical())
+    average = sum(len(WordSplitter().split(p.text)) for p in passages) / len(passages)
+    store = opened(client, Lexical(average_words=average))
     store.upsert(given)
     bm25 = BM25([p.text for p in passages])
     for question in questions.questions[:10]:
@@ -136,7 +138,7 @@ def test_the_collection_records_its_first_stages(client: Client) -> None:
     store = opened(client, [Lexical(k1=0.9), FixedDimensional(repetitions=4)])
     store.upsert(texts(12))
     record = (client.get_collection("c").config.metadata or {})["jacolbert"]["first_stage"]
-    average = sum(len(Lexical().measured([p])._encoder.words(p.text)) for p in texts(12)) / 12
+    average = (100 * 300 + sum(len(WordSplitter().split(p.text)) for p in texts(12))) / 112
     center = np.concatenate([p.vectors for p in texts(12)]).mean(axis=0).astype(float).round(5).tolist()
     assert record == [
         {"kind": "lexical", "average_words": average, "k1": 0.9, "b": 0.75},
@@ -249,3 +251,97 @@ def test_nodes_bring_their_text(client: Client, mini: JaColBERT) -> None:
     retriever.insert_nodes([TextNode(text="富士山は日本で一番高い山である。"), TextNode(text="琵琶湖は日本最大の湖。")])
     assert retriever.retrieve("日本最大の湖は何か")[0].node.get_content() == "琵琶湖は日本最大の湖。"
     assert store.search(Query(mini.encode_query(["山"])[0], "山"), top_k=2).approximate
+
+
+APART = Query(vectors(999, 4), "ペット")  # a word that no document has
+
+
+def test_without_shared_words_all_documents_are_scored(client: Client) -> None:
+    given = texts(40)
+    store = opened(client, Lexical())
+    store.upsert(given)
+    expected = exact(given).search(APART, top_k=5)
+    hits = store.search(APART, top_k=5)
+    assert [hit.id for hit in hits] == [hit.id for hit in expected]
+    assert not hits.approximate
+    assert store.search(APART, top_k=5, options=SearchOptions(exact_limit=0)) == []
+    assert store.search(APART, top_k=5, options=SearchOptions(exact_limit=39)) == []
+    assert store.search_words("ペット", top_k=5) == []  # words alone stay words alone
+
+
+def test_where_few_share_a_word_the_rest_is_scored(client: Client) -> None:
+    given = [*texts(20), Point("rare", vectors(500, 3), {"n": 99}, "珍しい話")]
+    store = opened(client, Lexical())
+    store.upsert(given)
+    query = Query(QUERY.vectors, "珍しい")
+    few = store.search(query, top_k=1)
+    assert [hit.id for hit in few] == ["rare"]
+    assert few.approximate  # as many as asked for: others may be better
+    hits = store.search(query, top_k=4)
+    assert [hit.id for hit in hits] == [hit.id for hit in exact(given).search(query, top_k=4)]
+    assert not hits.approximate
+    page = store.search(query, top_k=2, options=SearchOptions(offset=2))
+    assert [hit.id for hit in page] == [hit.id for hit in hits][2:]
+    condition = Filter([Condition("n", "<", 3)])
+    inside = store.search(query, top_k=3, filter=condition)
+    assert [hit.id for hit in inside] == [hit.id for hit in exact(given).search(query, top_k=3, filter=condition)]
+    least = hits[1].score
+    above = store.search(query, top_k=4, options=SearchOptions(score_threshold=least - 1e-4))
+    assert [hit.id for hit in above] == [hit.id for hit in hits[:2]]
+
+
+def test_a_batch_looks_further_in_one_more_request(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = texts(40)
+    store = opened(client, Lexical())
+    store.upsert(given)
+    asked: list[str] = []
+    for name in ("query_points", "query_batch_points", "count"):
+        real = getattr(client, name)
+
+        def noted(*args: Any, _real: Any = real, _name: str = name, **options: Any) -> Any:
+            asked.append(_name)
+            return _real(*args, **options)
+
+        monkeypatch.setattr(client, name, noted)
+    queries = [APART, QUERY, Query(vectors(7, 3), "ねこ"), APART]
+    answers = store.search_batch(queries, top_k=3)
+    assert asked == ["query_batch_points", "count", "query_batch_points"]
+    assert [[hit.id for hit in hits] for hits in answers] == [
+        [hit.id for hit in store.search(query, top_k=3)] for query in queries
+    ]
+    assert [isinstance(hits, Hits) and hits.approximate for hits in answers] == [False, True, False, False]
+
+
+def test_groups_look_further_too(client: Client) -> None:
+    given = texts(24)
+    store = opened(client, Lexical())
+    store.upsert(given)
+    found = store.search_groups(APART, group_by="article", top_k=3)
+    assert len(found) == 3
+    assert [hit.id for hit in found][:1] == [hit.id for hit in exact(given).search(APART, top_k=1)]
+
+
+def test_dense_searches_leave_words_out(client: Client) -> None:
+    given = [*texts(20), Point("apart", QUERY.vectors, {}, "別の話")]
+    words = Query(QUERY.vectors, "猫")
+    expected = [hit.id for hit in exact(given).search(words, top_k=3)]
+    assert expected[0] == "apart"
+    store = opened(client, Lexical())
+    store.upsert(given)
+    assert "apart" not in [hit.id for hit in store.search(words, top_k=3)]
+    found = store.search_dense(words, top_k=3)
+    assert ([hit.id for hit in found], found.approximate) == (expected, False)
+    bounded = QdrantStore(client, "c", search_options=SearchOptions(exact_limit=5))
+    bounded.bind(IDENTITY)
+    assert bounded.search_dense(words, top_k=3).approximate
+    both = QdrantStore(client, "both", first_stage=[Lexical(), MeanPooled()], vector_options=FLOAT32)
+    both.bind(IDENTITY)
+    both.upsert(given)
+    found = both.search_dense(words, top_k=3)
+    assert ([hit.id for hit in found], found.approximate) == (expected, True)
+
+
+@pytest.mark.parametrize("value", [-1, 1.5, True])
+def test_bad_exact_limits(value: Any) -> None:
+    with pytest.raises(InputError, match="exact_limit"):
+        SearchOptions(exact_limit=value)

@@ -71,7 +71,7 @@ def content(store: MultiVectorStore) -> dict[str, tuple[bytes, Any]]:
 
 
 STRANGE: dict[str, Any] = {
-    "text": "改行\n\u2028と\x85\0", "深い": {"入れ子": [1, None, 1.5, True, 10**20]}, "half": "\ud83d", "tiny": 5e-324,
+    "text": "改行\n\u2028と\x85\0", "深い": {"入れ子": [1, None, 1.5, True, 2**63 - 1]}, "tiny": 5e-324,
 }  # fmt: skip
 
 
@@ -96,7 +96,7 @@ def test_from_store_to_store_and_back(client: QdrantClient, tmp_path: Path) -> N
 
 
 def test_what_json_lines_and_ids_can_hold(tmp_path: Path) -> None:
-    given = [Point(point_id, vectors(i), STRANGE) for i, point_id in enumerate([*IDS, "\n", "\u2028", "\udc00"])]
+    given = [Point(point_id, vectors(i), STRANGE) for i, point_id in enumerate([*IDS, "\n", "\u2028"])]
     store, last = filled(given), MemoryStore()
     export_points(store, tmp_path / "a.zip", part_size=PART)
     import_points(tmp_path / "a.zip", last)
@@ -209,8 +209,7 @@ def test_a_lexical_first_stage_gets_its_text_from_the_payload(client: QdrantClie
         import_points(tmp_path / "a", store)
     assert not store.exists()
     import_points(tmp_path / "a", store, text=lambda payload: payload_text(payload) or payload["body"])
-    hits = store.search(replace(QUERY, text="塔"), top_k=3)
-    assert [hit.id for hit in hits] == ["untold"]
+    assert [hit.id for hit in store.search_words("塔", top_k=3)] == ["untold"]
 
 
 def test_text_that_is_in_the_archive_comes_first(client: QdrantClient, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from llama_index.core.vector_stores.types import VectorStoreQuery, VectorStoreQu
 from ...errors import InputError, UnsupportedModeError
 from ...scoring.vectors import check_top_k
 from ...text.windows import SPAN_KEY
-from ...types import Filter, Hit, Hits, MultiVectorStore, Query, WithIds, WordSearch
+from ...types import DenseSearch, Filter, Hit, Hits, MultiVectorStore, Query, WithIds, WordSearch
 from ..best_per_node import best_per_node, node_id_of
 from ..fusion import reciprocal_ranks, weighted
 from ..provenance import ScoreKind
@@ -118,13 +118,14 @@ class Search:
     def by_both(self) -> Hits:
         """Finds the best nodes of both rankings, MaxSim and BM25, and ranks them by the fused score.
 
+        MaxSim's best are found without words, where the store can (:class:`~jacolbert_integrations.types.DenseSearch`).
         With ``alpha``, all of them get both scores, and the weighted mean of the two decides (:func:`weighted`).
         Without, their ranks decide (:func:`reciprocal_ranks`).
         """
         asked = self.asked
         wanted = self.top_k if asked.hybrid_top_k is None else asked.hybrid_top_k
         words = self._sharing_words(self._sparse_top_k)
-        dense = self._near(self.top_k)
+        dense = self._near_without_words(self.top_k)
         hits = {_node_id(hit): hit for hit in [*words, *dense]}
         if not hits:
             return Hits(approximate=dense.approximate)
@@ -155,6 +156,12 @@ class Search:
 
     def _near(self, wanted: int) -> Hits:
         return best_per_node(lambda top_k: self.store.search(self.query, top_k=top_k, filter=self.filter), wanted)
+
+    def _near_without_words(self, wanted: int) -> Hits:
+        store = self.store
+        if not isinstance(store, DenseSearch):
+            return self._near(wanted)
+        return best_per_node(lambda top_k: store.search_dense(self.query, top_k=top_k, filter=self.filter), wanted)
 
     def _sharing_words(self, wanted: int) -> Hits:
         store = self._words_store()

@@ -67,6 +67,7 @@ from jacolbert_integrations import (
 )
 from jacolbert_integrations.errors import (
     EngineError,
+    FilterWarning,
     InputError,
     ModelMismatchError,
     StoreError,
@@ -325,6 +326,7 @@ def test_windows_of_a_long_node_are_one_node(mini: JaColBERT) -> None:
 
 
 @pytest.mark.parametrize("key", ["doc_id", "document_id", "ref_doc_id", "_node_content", "_node_type", "text", "id"])
+@pytest.mark.filterwarnings("ignore:metadata have the key:jacolbert_integrations.errors.FilterWarning")
 def test_metadata_named_as_llama_index_names_its_own(store: JaColBERTVectorStore, key: str) -> None:
     document = Document(id_="doc", text="猫は寝る。", metadata={key: "値"})
     index = VectorStoreIndex.from_documents(
@@ -337,12 +339,28 @@ def test_metadata_named_as_llama_index_names_its_own(store: JaColBERTVectorStore
     assert store.get_nodes() == []
 
 
+@pytest.mark.parametrize("key", ["doc_id", "document_id", "ref_doc_id"])
+def test_metadata_that_no_filter_finds_are_pointed_out_once(
+    memory: JaColBERTVectorStore, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jacolbert_integrations.llama_index.nodes._told_of", set())
+    with pytest.warns(FilterWarning, match=f"the key '{key}', under which LlamaIndex's filters find the id"):
+        memory.add([TextNode(text="猫", metadata={key: "社内-1"})])
+    memory.add([TextNode(text="犬", metadata={key: "社内-2"})])
+
+
+def test_metadata_that_no_store_keeps_is_refused(store: JaColBERTVectorStore) -> None:
+    with pytest.raises(InputError, match=r"point 'b' has a payload .*'long'.*beyond 64 bits"):
+        store.add([TextNode(id_="a", text="猫"), TextNode(id_="b", text="犬", metadata={"long": 2**70})])
+    assert store.get_nodes() == []
+
+
 def test_metadata_of_unusual_types(store: JaColBERTVectorStore) -> None:
     kept: dict[str, Any] = {
         "none": None,
         "nested": {"a": {"b": [1, {"c": 2}]}},
         "dicts": [{"a": 1}],
-        "long": 2**70,
+        "long": 2**63 - 1,
         "empty": "",
         "nul": "a\0b",
         "true": True,

@@ -464,3 +464,22 @@ def test_another_store_s_answer_has_nothing_to_say(memory: JaColBERTVectorStore)
     plain = VectorStoreQueryResult(nodes=nodes()[:1], similarities=[0.5], ids=["tokyo"])
     assert isinstance(retriever, TextIndexRetriever)
     assert [type(node) for node in retriever._convert_nodes_to_scored_nodes(plain)] == [NodeWithScore]
+
+
+@pytest.mark.parametrize("mode", ["default", "mmr", "hybrid"])
+@pytest.mark.parametrize("question", ["ペット", "ねこ", "cat"])
+def test_a_question_that_shares_no_word_is_answered(
+    lexical: JaColBERTVectorStore, memory: JaColBERTVectorStore, mode: str, question: str
+) -> None:
+    for store in (lexical, memory):
+        store.add([TextNode(id_=name, text=text) for name, text in TEXTS.items()])
+    alpha = 0.7 if mode == "hybrid" else None
+    asked = VectorStoreQuery(query_str=question, similarity_top_k=2, mode=VectorStoreQueryMode(mode), alpha=alpha)
+    plain = VectorStoreQuery(
+        query_str=question,
+        similarity_top_k=2,
+        mode=VectorStoreQueryMode.MMR if mode == "mmr" else VectorStoreQueryMode.DEFAULT,
+    )
+    found = lexical.query(asked)
+    assert found.ids == memory.query(plain).ids
+    assert not any(provenance.approximate for provenance in found.provenances)  # type: ignore[attr-defined]
