@@ -29,7 +29,7 @@
     │   ├── DivergedError              the loss is no longer a number
     │   ├── SaveError                  a checkpoint could not be written
     │   └── MergeError                 checkpoints that cannot be merged             (a ValueError)
-    ├── WorkerError                    a process of a pool has died
+    ├── WorkerError                    a process of a pool has died, or was forked where it must not be
     └── MissingExtraError              an optional dependency is not installed     (an ImportError)
 
     TruncationWarning                  texts were cut to the model's length        (a UserWarning)
@@ -170,7 +170,7 @@ class MergeError(TrainingError, ValueError):
 
 
 class WorkerError(JaColBERTError):
-    """A process of a pool died before its work was done."""
+    """A process of a pool died before its work was done, or a process was forked off where torch would hang."""
 
 
 class MissingExtraError(JaColBERTError, ImportError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -16,7 +17,7 @@ from tqdm import tqdm
 from ..checkpoints.hub import resolve_checkpoint
 from ..checkpoints.layouts import Checkpoint, inspect_checkpoint
 from ..checkpoints.weights import checkpoint_fingerprint, model_fingerprint
-from ..errors import InputError, TruncationWarning
+from ..errors import InputError, TruncationWarning, WorkerError
 from ..query_length import QueryLength, check_query_length
 from ..scoring.maxsim import maxsim
 from ..scoring.vectors import check_top_k
@@ -30,6 +31,28 @@ from .transformer import ColBERTTransformer, Task
 
 _CPU_BATCH_TOKENS = 1024
 _GPU_BATCH_TOKENS = 32768
+
+
+_computed_in: int | None = None
+"""The process that has computed on several threads, which a fork of it does not have."""
+
+
+def _check_not_forked() -> None:
+    """Refuses to compute where torch would hang.
+
+    Raises:
+        WorkerError: If this process was forked off one that has computed on several threads.
+    """
+    global _computed_in
+    if torch.get_num_threads() == 1:
+        return
+    if _computed_in not in (None, os.getpid()):
+        raise WorkerError(
+            "this process was forked off one in which a model had already computed on several threads, and torch would "
+            "wait for ever for threads that did not come along. Load and use models after the fork (for gunicorn, "
+            "without --preload), or call torch.set_num_threads(1) in this process first."
+        )
+    _computed_in = os.getpid()
 
 
 class JaColBERT:
@@ -376,6 +399,7 @@ class JaColBERT:
 
     def _forward(self, features: dict[str, Any], task: Task) -> Iterator[TokenVectors]:
         device = self.model.device
+        _check_not_forked()
         features = {name: v.to(device) if isinstance(v, torch.Tensor) else v for name, v in features.items()}
         outputs = self.model(features, task=task)
         embeddings = outputs["token_embeddings"].float()

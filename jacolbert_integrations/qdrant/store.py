@@ -12,8 +12,9 @@ import numpy as np
 from qdrant_client import QdrantClient, models
 from tqdm import tqdm
 
-from ..errors import InputError, StoreNotBoundError
+from ..errors import EngineError, InputError, StoreNotBoundError
 from ..scoring.vectors import check_top_k
+from ..stores.addresses import check_collection_name
 from ..stores.model_identity import check_identity, check_vectors
 from ..stores.payloads import check_points, json_copy
 from ..text.windows import DOCUMENT_KEY
@@ -100,7 +101,7 @@ class QdrantStore:
         **collection_options: Any,
     ) -> None:
         self.client = client
-        self.collection = collection
+        self.collection = check_collection_name(collection)
         self.search_options = SearchOptions() if search_options is None else search_options
         self.vector_options = dict(vector_options or {})
         self.shard_key = shard_key
@@ -205,7 +206,7 @@ class QdrantStore:
                 self.client, self.collection, identity, stages, self.vector_options, **self.collection_options
             )
             self._stages = stages
-        except REJECTED:
+        except (*REJECTED, EngineError):
             if not self.exists():
                 raise
             self.bind(identity)  # another process was first: then it must be of the same model

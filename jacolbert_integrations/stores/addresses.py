@@ -13,6 +13,9 @@ from ..errors import InputError
 
 _LIKE_AN_ADDRESS = re.compile(r"\s*(?:[a-z][a-z0-9+.-]+://|[\w.-]+:\d+(?:[/?#;]|$))", re.IGNORECASE)
 
+_NOT_IN_NAMES = re.compile('[<>:"/\\\\|?*\x00-\x1f\x7f-\x9f\ud800-\udfff]')
+_NAME_BYTES = 255
+
 MEMORY = ":memory:"
 """The place of a :class:`~jacolbert_integrations.stores.memory.MemoryStore`."""
 
@@ -57,3 +60,19 @@ def check_own_process(place: str, own_process: bool) -> None:
 def is_address(place: str) -> bool:
     """Returns whether a location is a server's address."""
     return place.startswith(("http://", "https://"))
+
+
+def check_collection_name(name: object) -> str:
+    r"""Refuses what is not the name of a collection in every Qdrant, in a folder and on a server alike.
+
+    Raises:
+        InputError: If it is not a string of 1 to 255 bytes, consists of dots and blanks, or holds a control character,
+            a lone surrogate, or one of ``< > : " / \ | ? *``.
+    """
+    good = isinstance(name, str) and bool(name.strip(" .")) and not _NOT_IN_NAMES.search(name)
+    if not good or len(str(name).encode("utf-8", "surrogatepass")) > _NAME_BYTES:
+        raise InputError(
+            f"{name!r:.300} is no name of a collection: that has 1 to {_NAME_BYTES} bytes, and none of "
+            '< > : " / \\ | ? * or control characters.'
+        )
+    return str(name)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import shutil
 import threading
+import time
 import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,12 +17,15 @@ from qdrant_client import models
 from qdrant_client.http.models import QueryResponse
 
 from ...errors import EngineError, InputError
+from ...stores.addresses import check_collection_name
+from .aliases import FILE, Aliases
 from .collection import (
     BYTES_A_FLOAT,
     CONFIG,
     SHARD,
     Collection,
     bytes_on_disk,
+    check_space,
     edge_config,
     engine,
     floats_of,
@@ -32,9 +38,8 @@ from .models import edge, to_edge, to_edge_prefetch, to_edge_query, to_edge_vect
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-_ALIASES = "aliases.json"
 _UNFINISHED = ".unfinished-"
-_FORBIDDEN = set('<>:"/\\|?*\0')  # in a collection's name, as in Qdrant
+_LEFT_OVER = 3600  # seconds after which nobody is still writing what is unfinished
 
 _CONFIG_OPTIONS = ("hnsw_config", "optimizers_config", "on_disk_payload")
 
@@ -65,6 +70,9 @@ class EdgeClient:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise EngineError(f"the folder {self.path} cannot be made: {error}.") from None
+        self._aliases = Aliases(self.path, _UNFINISHED)
+        self._owner = os.getpid()
+        self._remove_left_over()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self.path)!r})"
@@ -77,6 +85,9 @@ class EdgeClient:
 
     def close(self) -> None:
         """Writes everything to the disk, and releases the folder. A second call does nothing."""
+        if os.getpid() != self._owner:  # the engine is the other process's; its threads did not come along
+            self._closed = True
+            return
         with self._lock:
             self._closed = True
             while self._open:
@@ -132,6 +143,7 @@ class EdgeClient:
             "metadata": dict(metadata or {}),
         }  # fmt: skip
         folder = self._folder(collection_name)
+        check_space(self.path)
         unfinished = self.path / f"{_UNFINISHED}{uuid.uuid4().hex[:12]}"
         try:
             with engine(f"make the collection {collection_name!r}"):
@@ -144,20 +156,29 @@ class EdgeClient:
         return True
 
     def delete_collection(self, collection_name: str, **_: Any) -> bool:
-        """Removes a collection with all that it holds, and its aliases."""
-        with self._lock:
-            name = self._resolved(collection_name)
-            folder = self._folder(name)
+        """Removes a collection with all that it holds, and its aliases.
+
+        Raises:
+            EngineError: If the name is an alias, or the collection cannot be removed.
+        """
+        with self._lock, self._aliases.changing() as aliases:
+            if collection_name in aliases:
+                raise EngineError(
+                    f"{collection_name!r} is an alias of {aliases[collection_name]!r}. Delete the collection by its "
+                    "own name, or the alias as an alias."
+                )
+            folder = self._folder(collection_name)
             if not folder.is_dir():
                 return False
-            opened = self._open.pop(name, None)
+            opened = self._open.pop(collection_name, None)
             if opened is not None:
                 opened.close()
             doomed = self.path / f"{_UNFINISHED}{uuid.uuid4().hex[:12]}"
-            with engine(f"delete the collection {name!r}"):
+            with engine(f"delete the collection {collection_name!r}"):
                 folder.rename(doomed)
                 shutil.rmtree(doomed)
-            self._write_aliases({alias: target for alias, target in self._aliases().items() if target != name})
+            for alias in [alias for alias, target in aliases.items() if target == collection_name]:
+                del aliases[alias]
         return True
 
     def update_collection_aliases(
@@ -172,28 +193,33 @@ class EdgeClient:
         Raises:
             EngineError: If an alias would name no collection.
         """
-        with self._lock:
-            aliases = self._aliases()
+        with self._lock, self._aliases.changing() as aliases:
             for operation in change_aliases_operations:
                 if isinstance(operation, models.CreateAliasOperation):
-                    target = operation.create_alias.collection_name
-                    if not self._folder(target).is_dir():
-                        raise EngineError(f"there is no collection {target!r} to give an alias to.")
-                    aliases[operation.create_alias.alias_name] = target
+                    created = operation.create_alias
+                    if not self._folder(created.collection_name).is_dir():
+                        raise EngineError(f"there is no collection {created.collection_name!r} to give an alias to.")
+                    aliases[self._free_for_alias(created.alias_name)] = created.collection_name
                 elif isinstance(operation, models.DeleteAliasOperation):
                     aliases.pop(operation.delete_alias.alias_name, None)
                 else:
                     change = operation.rename_alias
-                    aliases[change.new_alias_name] = aliases.pop(change.old_alias_name)
-            self._write_aliases(aliases)
+                    if change.old_alias_name not in aliases:
+                        raise EngineError(f"there is no alias {change.old_alias_name!r} to rename.")
+                    aliases[self._free_for_alias(change.new_alias_name)] = aliases.pop(change.old_alias_name)
         return True
+
+    def _free_for_alias(self, name: str) -> str:
+        if self._folder(name).is_dir():
+            raise EngineError(f"there is a collection {name!r}, which an alias of that name would hide.")
+        return name
 
     def get_aliases(self, **_: Any) -> models.CollectionsAliasesResponse:
         """Returns all aliases."""
         return models.CollectionsAliasesResponse(
             aliases=[
                 models.AliasDescription(alias_name=alias, collection_name=target)
-                for alias, target in sorted(self._aliases().items())
+                for alias, target in sorted(self._aliases.read().items())
             ]
         )
 
@@ -205,7 +231,7 @@ class EdgeClient:
     def optimize(self, collection_name: str) -> None:
         """Builds what makes searches fast over what was written: a server does this by itself."""
         collection = self._collection(collection_name)
-        collection.check_space(bytes_on_disk(collection.folder / SHARD / "segments") // BYTES_A_FLOAT)
+        check_space(collection.folder, bytes_on_disk(collection.folder / SHARD / "segments") // BYTES_A_FLOAT)
         with engine(f"optimize {collection_name!r}"):
             collection.shard.optimize()
             collection.shard.flush()  # lets go of the segments that were replaced, and of the log of what they hold
@@ -217,8 +243,7 @@ class EdgeClient:
         found = [edge.Point(point.id, to_edge_vector(point.vector), point.payload) for point in points]
         collection = self._collection(collection_name)
         floats = sum(floats_of(point.vector) for point in points)
-        collection.check_space(floats)
-        collection.update(edge.UpdateOperation.upsert_points(found))
+        collection.update(edge.UpdateOperation.upsert_points(found), floats)
         collection.flush_after(floats)
 
     def set_payload(self, collection_name: str, payload: Mapping[str, Any], points: Any, **_: Any) -> None:
@@ -377,26 +402,22 @@ class EdgeClient:
             return self._open[name]
 
     def _folder(self, name: str) -> Path:
-        if not isinstance(name, str) or not name.strip(" .") or len(name.encode()) > 255 or set(name) & _FORBIDDEN:
-            raise InputError(
-                f"{name!r} is no name of a collection: that has 1 to 255 bytes, and none of {''.join(_FORBIDDEN)!r}."
-            )
+        check_collection_name(name)
+        if name.startswith((".", FILE)):
+            raise InputError(f"{name!r} is a name of this folder's own files. Choose another for the collection.")
         return self.path / name
 
     def _resolved(self, name: str) -> str:
-        return self._aliases().get(name, name)
+        self._check_owner()
+        return self._aliases.read().get(name, name)
 
-    def _aliases(self) -> dict[str, str]:
-        try:
-            aliases: dict[str, str] = json.loads((self.path / _ALIASES).read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            return {}
-        except (OSError, ValueError) as error:
-            raise EngineError(f"{self.path / _ALIASES} cannot be read: {error}.") from None
-        return aliases
+    def _check_owner(self) -> None:
+        if os.getpid() != self._owner:
+            raise EngineError(f"{self!r} belongs to the process that this one was forked off. Open one of its own.")
 
-    def _write_aliases(self, aliases: Mapping[str, str]) -> None:
-        unfinished = self.path / f"{_ALIASES}.new"
-        with engine("write the aliases"):
-            unfinished.write_text(json.dumps(aliases, ensure_ascii=False), encoding="utf-8")
-            unfinished.replace(self.path / _ALIASES)
+    def _remove_left_over(self) -> None:
+        """Removes what killed processes left unfinished; what is young may still be written by another process."""
+        for path in self.path.glob(f"{_UNFINISHED}*"):
+            with contextlib.suppress(OSError):
+                if time.time() - path.stat().st_mtime > _LEFT_OVER:
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()

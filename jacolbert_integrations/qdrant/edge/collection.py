@@ -40,36 +40,23 @@ class Collection:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.unflushed = 0
-        try:
-            self.record: dict[str, Any] = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise EngineError(f"{folder / CONFIG} cannot be read: {error}.") from None
+        self.record = _record(folder / CONFIG)
         with engine(f"open {folder}"):
             self.shard = edge.EdgeShard.load(str(folder / SHARD))
 
-    def update(self, operation: Any) -> None:
-        """Writes to the shard.
+    def update(self, operation: Any, floats: int = 0) -> None:
+        """Writes to the shard, if the disk has room.
+
+        Args:
+            operation: Edge's.
+            floats: How many numbers it brings.
 
         Raises:
-            EngineError: If Edge refuses, or fails.
+            EngineError: If there is too little space, or Edge refuses, or fails.
         """
+        check_space(self.folder, floats)
         with engine(f"write to {self.folder.name!r}"):
             self.shard.update(operation)
-
-    def check_space(self, floats: int) -> None:
-        """Refuses a write for which the disk may be too full.
-
-        Edge maps its files, and where one cannot grow, the operating system ends the whole process.
-
-        Raises:
-            EngineError: If there is too little space.
-        """
-        free = shutil.disk_usage(self.folder).free
-        if free < _SPARE_BYTES + BYTES_A_FLOAT * floats:
-            raise EngineError(
-                f"{self.folder} has {free / 2**20:.0f} MiB left on its disk, and Qdrant Edge wants "
-                f"{_SPARE_BYTES / 2**20:.0f} MiB to spare. Make room, and write again."
-            )
 
     def flush_after(self, floats: int) -> None:
         """Empties the write-ahead log now and then, which else has everything that was ever written."""
@@ -102,6 +89,37 @@ class Collection:
         """Writes everything to the disk, and releases the folder."""
         with engine(f"close {self.folder.name!r}"):
             self.shard.close()
+
+
+def check_space(folder: Path, floats: int = 0) -> None:
+    """Refuses a write for which the disk may be too full.
+
+    Edge maps its files, and where one cannot grow, the operating system ends the whole process. Even a change of a
+    payload, or a deletion, needs a new page of the log.
+
+    Raises:
+        EngineError: If there is too little space.
+    """
+    free = shutil.disk_usage(folder).free
+    if free < _SPARE_BYTES + BYTES_A_FLOAT * floats:
+        raise EngineError(
+            f"{folder} has {free / 2**20:.0f} MiB left on its disk, and Qdrant Edge wants "
+            f"{_SPARE_BYTES / 2**20:.0f} MiB to spare. Make room, and write again."
+        )
+
+
+def _record(file: Path) -> dict[str, Any]:
+    """Reads what a collection is made of, and checks it before the engine sees its files."""
+    try:
+        record = json.loads(file.read_text(encoding="utf-8"))
+        params = models.CollectionParams(**record["params"])
+        if not isinstance(record["metadata"], dict) or (params.vectors is None and params.sparse_vectors is None):
+            raise ValueError("it names no vectors")
+        edge_config(record)
+    except (OSError, ValueError, TypeError, KeyError, RecursionError, JaColBERTError) as error:
+        reason = " ".join(str(error).split())
+        raise EngineError(f"{file} cannot be read, or is damaged: {type(error).__name__}: {reason:.200}.") from None
+    return dict(record)
 
 
 @contextmanager

@@ -189,7 +189,7 @@ def test_several_collections_and_aliases(tmp_path: Path) -> None:
     with EdgeClient(tmp_path) as client:
         assert [c.name for c in client.get_collections().collections] == ["二"]
         assert client.get_aliases().aliases == []
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["aliases.json", "二"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == [".aliases.lock", "aliases.json", "二"]
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "a\\b", "a:b", "x" * 256, " "])
