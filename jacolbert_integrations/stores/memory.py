@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import threading
-import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
 
-from ..errors import InputError, StoreFileError, StoreNotBoundError
+from ..errors import InputError, StoreNotBoundError
 from ..scoring.maxsim import PackedDocuments, maxsim
 from ..scoring.vectors import as_token_vectors, check_top_k
 from ..types import Hit, ModelIdentity, Point, Query, TokenVectors
 from .filters import as_predicate
-from .model_identity import check_identity, identity_from_dict
+from .memory_files import read_memory, write_memory
+from .model_identity import check_identity
 from .payloads import check_points
-
-_FORMAT = "jacolbert-memory-store"
-_VERSION = 1
-_INDEX = "store.json"
 
 
 class MemoryStore:
@@ -176,60 +169,32 @@ class MemoryStore:
         return (_copy(p, with_vectors) for p in now)
 
     def save(self, path: str | Path) -> None:
-        """Writes the store to a folder: one safetensors file and one JSON file.
+        """Writes the store to a folder: one safetensors file and one JSON file, each with its checksum.
 
         A crash at any moment leaves the folder's earlier contents readable: the JSON file names
-        the vectors' file and is replaced last, in one step.
+        the vectors' file and is replaced last, in one step. One process or thread at a time saves to a folder.
 
         Args:
             path: The folder; it is made if need be.
+
+        Raises:
+            StoreFileError: If it cannot be written, such as to a full disk; what was there before stays.
         """
-        folder = Path(path)
         with self._lock:
             identity = self._require_bound()
             points = list(self._points.values())
-        vectors_file = f"vectors-{uuid.uuid4().hex[:12]}.safetensors"
-        record = {
-            "format": _FORMAT,
-            "version": _VERSION,
-            "model": identity.to_dict(),
-            "vectors": vectors_file,
-            "points": [{"id": p.id, "tokens": len(p.vectors), "payload": dict(p.payload)} for p in points],
-        }
-        text = json.dumps(record, ensure_ascii=False, allow_nan=False)
-        folder.mkdir(parents=True, exist_ok=True)
-        empty = np.empty((0, identity.dimension), np.float32)
-        save_file({"vectors": np.concatenate([empty, *(p.vectors for p in points)])}, folder / vectors_file)
-        unfinished = folder / f"{_INDEX}.new"
-        unfinished.write_text(text, encoding="utf-8")
-        unfinished.replace(folder / _INDEX)
-        for old in folder.glob("vectors-*.safetensors"):
-            if old.name != vectors_file:
-                old.unlink(missing_ok=True)
+        write_memory(Path(path), identity, points)
 
     @classmethod
     def open(cls, path: str | Path) -> MemoryStore:
         """Reads a store that :meth:`save` wrote. Bind it to its model before use.
 
         Raises:
-            StoreFileError: If something is missing, truncated or does not fit together.
+            StoreFileError: If something is missing, damaged or does not fit together.
         """
-        folder = Path(path)
-        record = _read_index(folder)
         store = cls()
-        store._identity = identity_from_dict(record["model"], str(folder))
-        try:
-            vectors = load_file(folder / record["vectors"])["vectors"]
-        except (SafetensorError, OSError, KeyError) as error:
-            raise StoreFileError(f"{folder / record['vectors']} cannot be read: {error}.") from None
-        ends = np.cumsum([0, *(point["tokens"] for point in record["points"])])
-        if vectors.shape != (ends[-1], store._identity.dimension):
-            raise StoreFileError(
-                f"{folder}: {_INDEX} describes {ends[-1]} vectors of {store._identity.dimension} dimensions, but "
-                f"{record['vectors']} holds {vectors.shape}. The two are not of the same save."
-            )
-        for point, start, end in zip(record["points"], ends[:-1], ends[1:], strict=True):
-            store._points[point["id"]] = Point(point["id"], vectors[start:end], point["payload"])
+        store._identity, points = read_memory(Path(path))
+        store._points = {point.id: point for point in points}
         return store
 
     def _require_bound(self) -> ModelIdentity:
@@ -243,23 +208,6 @@ def _own(vectors: TokenVectors) -> TokenVectors:
     copy = vectors.copy()
     copy.flags.writeable = False
     return copy
-
-
-def _read_index(folder: Path) -> dict[str, Any]:
-    file = folder / _INDEX
-    if not file.is_file():
-        raise StoreFileError(f"{folder} holds no saved store: there is no {_INDEX}.")
-    try:
-        record = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise StoreFileError(f"{file} is no valid JSON ({error}).") from None
-    if not isinstance(record, dict) or record.get("format") != _FORMAT:
-        raise StoreFileError(f"{file} is none of a {_FORMAT}.")
-    if record.get("version") != _VERSION:
-        raise StoreFileError(f"{file} has the version {record.get('version')!r}; this release reads {_VERSION}.")
-    if missing := {"model", "vectors", "points"} - record.keys():
-        raise StoreFileError(f"{file} lacks {', '.join(sorted(missing))}.")
-    return record
 
 
 def _copy(point: Point, with_vectors: bool) -> Point:
