@@ -7,6 +7,7 @@ opened, so that a caller with a string needs to know nothing of the library behi
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from .errors import InputError
 from .stores.addresses import MEMORY, check_own_process, check_place
@@ -14,7 +15,7 @@ from .types import MultiVectorStore
 
 
 def open_store(
-    place: str,
+    place: str | Path,
     collection: str,
     first_stage: Sequence[str] | None = None,
     *,
@@ -39,7 +40,7 @@ def open_store(
         MissingExtraError: If it is a folder, and Qdrant Edge is not installed.
         EngineError: If the folder cannot be used.
     """
-    check_place(place)
+    place = check_place(place)
     check_own_process(place, own_process)
     if place == MEMORY:
         if first_stage:

@@ -46,7 +46,16 @@ def resolve_checkpoint(
     """
     if name_or_path is None:
         return BUNDLED_MODEL, BUNDLED_NAME
-    path = Path(name_or_path).expanduser()
+    if not isinstance(name_or_path, str | Path) or not str(name_or_path).strip():
+        raise CheckpointNotFoundError(
+            f"{name_or_path!r} names no checkpoint. Give a directory, a hub id such as 'answerdotai/JaColBERTv2.5', or "
+            "None for the bundled model."
+        )
+    try:
+        path = Path(name_or_path).expanduser()
+        path.is_dir()
+    except (OSError, RuntimeError) as error:  # too long a name, or no home
+        raise CheckpointNotFoundError(f"{str(name_or_path)[:200]!r} cannot be looked up: {error!s:.120}.") from None
     if path.is_dir():
         return path, local_name(path)
     name = str(name_or_path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -24,6 +24,7 @@ from ..scoring.vectors import check_top_k
 from ..text.cleaning import clean
 from ..types import Hit, ModelIdentity, Query, Scores, TokenVectors
 from .batching import token_batches
+from .devices import check_device
 from .loading import LoadOptions, load_model
 from .pooling import NO_POOLING, Pooling, as_pooling, is_pooling, pipeline_pooling
 from .saving import save_stanford
@@ -136,6 +137,8 @@ class JaColBERT:
         """
         rule = None if query_length is None else check_query_length(query_length)
         pooling = as_pooling(pooling)
+        if device is not None:
+            check_device(device)
         path, name = resolve_checkpoint(
             name_or_path, revision=revision, token=token, cache_dir=cache_dir, local_files_only=local_files_only
         )
@@ -321,6 +324,11 @@ class JaColBERT:
         """
         if top_k is not None:
             check_top_k(top_k)
+        if not isinstance(query, str) or isinstance(documents, str) or not isinstance(documents, Sequence):
+            raise InputError(
+                f"rank takes a query and a list of texts, but got a {type(query).__name__} and a "
+                f"{type(documents).__name__}."
+            )
         if not len(documents):
             return []
         scores = self.score([query], documents)[0]
@@ -368,6 +376,8 @@ class JaColBERT:
     ) -> list[TokenVectors]:
         if isinstance(texts, str):
             raise InputError(f"expected a list of texts, but got one string; write [{texts!r:.40}].")
+        if not isinstance(texts, Iterable):
+            raise InputError(f"expected a list of texts, but got a {type(texts).__name__}.")
         if batch_size is not None and batch_size < 1:
             raise InputError(f"batch_size is {batch_size}, but it must be at least 1, or None.")
         texts = list(texts)

@@ -168,11 +168,14 @@ def _load_sentence_transformers(checkpoint: Checkpoint, options: LoadOptions, dt
 
 
 def _check_backbone(model: MultiVectorEncoder, path: Path) -> None:
-    """Looks again at what sentence-transformers has loaded, without the values, for weights that were missing."""
+    """Loads again what sentence-transformers has loaded, to be told of weights that were missing.
+
+    Not onto torch's device "meta", although the values are of no use: for that, transformers wants accelerate.
+    """
     first = model[0]
     if isinstance(first, STTransformer) and first.backend == "torch":
         backbone = first.auto_model
-        load_strictly(type(backbone), str(path), config=backbone.config, device_map="meta")
+        load_strictly(type(backbone), str(path), config=backbone.config)
 
 
 def _with_own_queries(model: MultiVectorEncoder, checkpoint: Checkpoint, options: LoadOptions) -> MultiVectorEncoder:

@@ -22,6 +22,7 @@ from tqdm import tqdm
 
 from ..errors import InputError, WorkerError
 from ..types import TokenVectors
+from .devices import check_device
 from .encoder import JaColBERT
 from .transformer import Task
 
@@ -278,12 +279,4 @@ def _checked(devices: Sequence[str]) -> list[str]:
         raise InputError(
             f"devices is {devices!r}, but it must be a list such as ['cuda:0', 'cuda:1'] or ['cpu', 'cpu']."
         )
-    for name in devices:
-        try:
-            device = torch.device(name)
-        except (RuntimeError, TypeError) as error:
-            raise InputError(f"{name!r} is no device of torch: {str(error).splitlines()[0]}") from None
-        gpus = torch.cuda.device_count()
-        if device.type == "cuda" and (device.index or 0) >= gpus:
-            raise InputError(f"there is no device {name!r} here: torch sees {gpus} GPUs.")
-    return [str(name) for name in devices]
+    return [check_device(name) for name in devices]

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from sentence_transformers import MultiVectorEncoder
 from sentence_transformers.base.modules import Dense, Normalize
@@ -21,7 +22,7 @@ from torch import Tensor, nn
 from transformers import AddedToken, PreTrainedModel, PreTrainedTokenizerBase
 
 from ..checkpoints.layouts import ColBERTSettings
-from ..errors import InputError
+from ..errors import InputError, SaveError
 from ..text.tokenization import JapaneseTokenizer
 from .transformer import ColBERTTransformer, HuggingFaceTokenizer
 
@@ -251,20 +252,35 @@ def write_tokenizer(folder: Path, tokenizer: PreTrainedTokenizerBase, *, markers
 
 
 class whole_directory:
-    """A new directory that takes its name only once everything in it has been written."""
+    """A new directory that takes its name only once everything in it has been written.
+
+    Raises:
+        SaveError: If the disk does not take it: it is full or read-only, or the name is none.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def __enter__(self) -> Path:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._folder = Path(tempfile.mkdtemp(prefix=f".{self._path.name}-", dir=self._path.parent))
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._folder = Path(tempfile.mkdtemp(prefix=f".{self._path.name}-", dir=self._path.parent))
+        except (OSError, ValueError) as error:
+            raise self._not_written(error) from error
         return self._folder
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, *_: object) -> None:
         if kind is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
+            if isinstance(error, OSError | SafetensorError):
+                raise self._not_written(error) from error
             return
+        try:
+            self._take_name()
+        except OSError as failure:
+            raise self._not_written(failure) from failure
+
+    def _take_name(self) -> None:
         self._folder.chmod(0o755)
         if self._path.exists():
             old = self._folder.with_name(f"{self._folder.name}-old")
@@ -273,6 +289,9 @@ class whole_directory:
             shutil.rmtree(old)
         else:
             self._folder.rename(self._path)
+
+    def _not_written(self, error: BaseException) -> SaveError:
+        return SaveError(f"{str(self._path)!r:.200} could not be written: {error}. What was there before is as it was.")
 
 
 def _write_json(file: Path, value: Mapping[str, Any]) -> None:

@@ -8,7 +8,7 @@ from threading import Lock, RLock
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from ..errors import StoreError
+from ..errors import InputError, StoreError
 from ..types import MultiVectorStore
 
 _SAYING_CLOSED = (
@@ -18,6 +18,20 @@ _SAYING_CLOSED = (
 )
 _locks: WeakKeyDictionary[Any, AbstractContextManager[Any]] = WeakKeyDictionary()
 _looking = Lock()
+
+
+def check_store(store: object) -> MultiVectorStore:
+    """Refuses what is not a store of token vectors, such as a client or a path.
+
+    Raises:
+        InputError: If it is not.
+    """
+    if not isinstance(store, MultiVectorStore):
+        raise InputError(
+            f"store is a {type(store).__name__}, but it must be a store of token vectors, such as MemoryStore(), "
+            "EdgeStore(path) or QdrantStore(client, name)."
+        )
+    return store
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from qdrant_client import models
 
 from ..errors import InputError
 from ..scoring.vectors import as_token_vectors, check_top_k
+from ..stores.payloads import check_query
 from ..types import Query, TokenVectors
 from .filters import to_qdrant
 from .points import VECTOR_NAME
@@ -135,7 +136,7 @@ def checked_search(
         UnsupportedFilterError: If the filter is not one that Qdrant can apply.
     """
     check_top_k(top_k)
-    vectors = as_token_vectors(query.vectors, "the query", dimension)
+    vectors = as_token_vectors(check_query(query).vectors, "the query", dimension)
     chosen = () if options.exact else _chosen(stages, options.stages)
     return Search(Query(vectors, query.text), top_k, to_qdrant(filter), options, chosen)
 

@@ -16,7 +16,7 @@ from ..errors import EngineError, InputError, StoreNotBoundError
 from ..scoring.vectors import check_top_k
 from ..stores.addresses import check_collection_name
 from ..stores.model_identity import check_identity, check_vectors
-from ..stores.payloads import check_points, json_copy
+from ..stores.payloads import check_bound, check_ids, check_points, json_copy
 from ..text.windows import DOCUMENT_KEY
 from ..types import Condition, Hit, Hits, ModelIdentity, Point, Query
 from .clients import Client, ask, client_lock, is_in_process, uses_grpc
@@ -128,6 +128,7 @@ class QdrantStore:
             ModelMismatchError: If the collection holds another model's vectors.
             CollectionLayoutError: If it was not created by this package, or has other first stages than asked for.
         """
+        check_bound(identity)
         recorded = read_record(self.client, self.collection)
         if recorded is not None:
             where = f"the Qdrant collection {self.collection!r}"
@@ -161,7 +162,7 @@ class QdrantStore:
             VectorError: If vectors are malformed, or more than Qdrant takes in one point.
             GaveUpError: If no try succeeds; what was sent before is there.
         """
-        given = list(points)
+        given = list(points) if isinstance(points, Iterable) else points
         checked = self.checked(given)
         if checked:
             self.create(checked)
@@ -510,7 +511,7 @@ class QdrantStore:
         if ids is None:
             condition = self.condition(filter)
             return None if condition is None else models.FilterSelector(filter=condition)
-        points = self.qdrant_ids(list(ids))  # as a filter: to name a point that is not there is an error elsewhere
+        points = self.qdrant_ids(check_ids(ids))  # as a filter: to name a point that is not there is an error elsewhere
         return models.FilterSelector(filter=models.Filter(must=models.HasIdCondition(has_id=points)))
 
     @_locked
@@ -529,7 +530,7 @@ class QdrantStore:
 
     def qdrant_ids(self, ids: Sequence[str]) -> list[models.ExtendedPointId]:
         """Returns the ids that points have in Qdrant."""
-        return [native_id(i) if self._native_ids else qdrant_id(i) for i in ids]
+        return [native_id(i) if self._native_ids else qdrant_id(i) for i in check_ids(ids)]
 
     @_locked
     def count(self, *, filter: object | None = None) -> int:
@@ -553,7 +554,7 @@ class QdrantStore:
     def get(self, ids: Sequence[str], *, with_vectors: bool = True) -> dict[str, Point]:
         """Reads stored points by id, with or without their vectors; unknown ids are left out."""
         self._require_bound()
-        if not ids or not self.exists():
+        if not check_ids(ids) or not self.exists():
             return {}
         wanted = self.qdrant_ids(ids)
         names = _vector_names(with_vectors)
@@ -565,7 +566,7 @@ class QdrantStore:
     def contains(self, ids: Sequence[str]) -> set[str]:
         """Returns which of the ids are stored; neither vectors nor payloads are read."""
         self._require_bound()
-        if not ids or not self.exists():
+        if not check_ids(ids) or not self.exists():
             return set()
         wanted = dict(zip(self.qdrant_ids(ids), ids, strict=True))
         records = self.client.retrieve(self.collection, list(wanted), with_payload=False, **self.read_options)

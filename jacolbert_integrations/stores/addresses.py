@@ -7,6 +7,7 @@ secret.
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from ..errors import InputError
@@ -20,28 +21,43 @@ MEMORY = ":memory:"
 """The place of a :class:`~jacolbert_integrations.stores.memory.MemoryStore`."""
 
 
-def check_place(place: str) -> str:
+def check_place(place: object) -> str:
     """Refuses what is no place, and an address with a secret in it, because places are written down.
 
+    Args:
+        place: A string, or a folder as a :class:`~pathlib.Path`.
+
     Raises:
-        InputError: If it is empty, looks like the address of a server but is none, or holds a user, a password or a
-            query.
+        InputError: If it is empty, looks like the address of a server but is none, or holds a user, a password, a
+            query or parameters.
     """
-    if not isinstance(place, str) or not place.strip():
-        raise InputError(f"place is {place!r}, but it is {MEMORY!r}, a folder, or the address of a Qdrant server.")
+    if isinstance(place, Path):
+        place = str(place)
+    if not isinstance(place, str) or not place.strip() or "\0" in place:
+        raise InputError(f"place is {place!r:.80}, but it is {MEMORY!r}, a folder, or the address of a Qdrant server.")
     if is_address(place):
-        parts = urlsplit(place)
-        if "@" in parts.netloc or parts.query or parts.fragment:
-            raise InputError(
-                f"the address of {parts.hostname} holds a user, a password or a query. Leave it out: the key of a "
-                "server is read from $QDRANT_API_KEY."
-            )
+        _check_address(place)
     elif _LIKE_AN_ADDRESS.match(place):
         raise InputError(
             "the place looks like the address of a server, and would be taken for a folder. An address begins with "
             "http:// or https://, in small letters; a folder of such a name is './...'."
         )
     return place
+
+
+def _check_address(address: str) -> None:
+    try:
+        parts = urlsplit(address)
+        host, _ = (parts.hostname or "").partition(";")[0], parts.port
+    except ValueError:
+        host = ""
+    if set("@?#;") & set(address):  # whatever they stand for: a secret could be behind each of them
+        raise InputError(
+            f"the address{f' of {host}' if host else ''} holds a user, a password, a query or parameters. Leave them "
+            "out: the key of a server is read from $QDRANT_API_KEY."
+        )
+    if not host or any(character.isspace() for character in address):
+        raise InputError(f"{address!r:.80} is no address of a server, such as 'http://localhost:6333'.")
 
 
 def check_own_process(place: str, own_process: bool) -> None:

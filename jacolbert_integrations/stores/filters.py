@@ -54,11 +54,19 @@ def check_filter(filter: Filter) -> None:
     Raises:
         UnsupportedFilterError: With the first such condition.
     """
+    if filter.how not in ("and", "or", "not"):
+        raise UnsupportedFilterError(f"a filter joins its conditions by 'and', 'or' or 'not', but got {filter.how!r}.")
     for condition in filter.conditions:
         if isinstance(condition, Filter):
             check_filter(condition)
         elif isinstance(condition, Condition):
             _check_condition(condition)
+        elif not isinstance(condition, WithIds):
+            raise UnsupportedFilterError(
+                f"a filter holds Conditions, WithIds and Filters, but got a {type(condition).__name__}."
+            )
+        elif not all(isinstance(one, str) for one in condition.ids):
+            raise UnsupportedFilterError("WithIds holds something that is no string, so that it is no id.")
 
 
 def matches(filter: Filter, payload: Payload, point_id: str = "") -> bool:

@@ -17,7 +17,7 @@ from ..types import Hit, ModelIdentity, Point, Query, TokenVectors
 from .filters import as_predicate
 from .memory_files import read_memory, write_memory
 from .model_identity import check_identity
-from .payloads import check_points
+from .payloads import check_bound, check_ids, check_points, check_query
 
 
 class MemoryStore:
@@ -50,6 +50,7 @@ class MemoryStore:
         Raises:
             ModelMismatchError: If the store holds another model's vectors.
         """
+        check_bound(identity)
         with self._lock:
             if self._identity is not None:
                 check_identity(self._identity, identity, "the memory store")
@@ -77,7 +78,7 @@ class MemoryStore:
             InputError: If an id is no non-empty string, or a payload is not JSON-serialisable.
             VectorError: If vectors are malformed; then none of the points is added.
         """
-        given = list(points)
+        given = list(points) if isinstance(points, Iterable) else points
         checked = self.checked(given)
         with self._lock:
             self._points.update((p.id, Point(p.id, _own(p.vectors), p.payload)) for p in checked)
@@ -94,7 +95,7 @@ class MemoryStore:
         """
         identity = self._require_bound()
         check_top_k(top_k)
-        vectors = as_token_vectors(query.vectors, "the query", identity.dimension)
+        vectors = as_token_vectors(check_query(query).vectors, "the query", identity.dimension)
         predicate = None if filter is None else as_predicate(filter)
         with self._lock:
             points = [p for p in self._points.values() if predicate is None or predicate(p)]
@@ -126,7 +127,7 @@ class MemoryStore:
         with self._lock:
             if predicate is not None:
                 ids = [point.id for point in self._points.values() if predicate(point)]
-            for point_id in ids or ():
+            for point_id in check_ids(ids or ()):
                 self._points.pop(point_id, None)
             self._packed = None
 
@@ -147,14 +148,14 @@ class MemoryStore:
         """Returns stored points by id, with or without their vectors; unknown ids are left out."""
         self._require_bound()
         with self._lock:
-            found = [self._points[i] for i in ids if i in self._points]
+            found = [self._points[i] for i in check_ids(ids) if i in self._points]
             return {p.id: _copy(p, with_vectors) for p in found}
 
     def contains(self, ids: Sequence[str]) -> set[str]:
         """Returns which of the ids are stored."""
         self._require_bound()
         with self._lock:
-            return {i for i in ids if i in self._points}
+            return {i for i in check_ids(ids) if i in self._points}
 
     def points(self, *, filter: object | None = None, with_vectors: bool = True) -> Iterator[Point]:
         """Yields all points, or those that pass the filter, as they are now: later writes do not change them.

@@ -64,7 +64,7 @@ def write_memory(folder: Path, identity: ModelIdentity, points: Sequence[Point])
             for old in folder.glob("vectors-*.safetensors"):
                 if old.name != vectors_file:
                     old.unlink(missing_ok=True)
-    except (OSError, SafetensorError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         raise StoreFileError(f"{folder} could not be written ({error}); what was saved before is as it was.") from error
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from ..errors import FilterWarning, InputError
 from ..scoring.vectors import as_token_vectors, check_values
-from ..types import Payload, Point
+from ..types import ModelIdentity, Payload, Point, Query
 
 MAX_DEPTH = 100
 """How deep a payload may be nested. Qdrant's engine cannot read 127 levels back."""
@@ -35,6 +35,8 @@ def check_points(points: Iterable[Point], dimension: int) -> list[Point]:
     Warns:
         FilterWarning: Once for each key, if it holds a date that date filters will not find.
     """
+    if not isinstance(points, Iterable):
+        raise InputError(f"expected points, but got a {type(points).__name__}.")
     checked: dict[str, Point] = {}
     for position, point in enumerate(points):
         if not isinstance(point, Point):
@@ -62,6 +64,45 @@ def check_id(point_id: object, what: str) -> str:
     if surrogate := _surrogate(point_id):
         raise InputError(f"{what} has the id {point_id!r:.80}, which holds {surrogate}.")
     return point_id
+
+
+def check_ids(ids: Iterable[str]) -> list[str]:
+    """Refuses one string where a list of ids is expected, and what is no id at all.
+
+    Raises:
+        InputError: If it is.
+    """
+    if isinstance(ids, str) or not isinstance(ids, Iterable):
+        raise InputError(f"ids are {ids!r:.80}, but they must be a list of strings.")
+    listed = list(ids)
+    for one in listed:
+        if not isinstance(one, str):
+            raise InputError(f"one of the ids is {one!r:.80}, but an id is a string.")
+    return listed
+
+
+def check_query(query: object) -> Query:
+    """Refuses what is not a query as stores take it.
+
+    Raises:
+        InputError: If it is not.
+    """
+    if not isinstance(query, Query):
+        raise InputError(
+            f"a store is asked with a Query, such as model.query('...'), but got a {type(query).__name__}."
+        )
+    return query
+
+
+def check_bound(identity: object) -> ModelIdentity:
+    """Refuses to bind a store to what is not the identity of a model.
+
+    Raises:
+        InputError: If it is not.
+    """
+    if not isinstance(identity, ModelIdentity):
+        raise InputError(f"a store is bound to model.identity, a ModelIdentity, but got a {type(identity).__name__}.")
+    return identity
 
 
 def json_copy(payload: Payload, what: str) -> dict[str, Any]:

@@ -28,7 +28,7 @@ from .outcome import MODEL_FOLDER, TrainingResult, run_card, write_outcome
 from .progress import LiveProgress
 from .recipes import Recipe
 from .records import Example
-from .trainer import ColBERTTrainer, DevelopmentEvaluator, SamplerEpochs, last_checkpoint, save_state
+from .trainer import ColBERTTrainer, DevelopmentEvaluator, SamplerEpochs, check_state, last_checkpoint, save_state
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -137,6 +137,8 @@ def _last(output: Path, resume: bool) -> Path | None:
     last = last_checkpoint(output)
     if resume and last is None:
         raise TrainingError(f"there is no whole checkpoint in {output} to resume from. Start without resume.")
+    if resume and last is not None:
+        check_state(last)
     if not resume and (last is not None or (output / MODEL_FOLDER).exists()):
         raise TrainingError(
             f"{output} holds a run already. Go on with it (resume=True, --resume), or give another folder."
@@ -205,7 +207,7 @@ def _prompts(model: JaColBERT, recipe: Recipe) -> dict[str, str]:
 
 
 def _check(examples: Sequence[Example] | Dataset, recipe: Recipe, options: RunOptions, measure: Measure | None) -> None:
-    """Checks what each option may be, but not together with another."""
+    """Refuses options that exclude each other."""
     if recipe.batches == "grouped" and (_is_dataset(examples) or recipe.ways != 1):
         raise RecipeError(
             "grouped batches are made of examples (not a dataset) with one passage each (ways=1), so that the other "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,7 +21,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from ..encoding.encoder import JaColBERT
 from ..encoding.saving import save_stanford
-from ..errors import DivergedError, InputError, SaveError
+from ..errors import DivergedError, InputError, SaveError, TrainingError
 from .heads import ProjectionHeads
 
 STATE_FILE = "trainer_state.json"
@@ -98,7 +99,12 @@ class ColBERTTrainer(MultiVectorEncoderTrainer):
         """Keeps for later that a part of a checkpoint cannot be written: others wait where they meet this process."""
         try:
             yield
-        except (OSError, SafetensorError, RuntimeError) as error:  # RuntimeError is how torch.save says "disk full"
+        except (
+            OSError,
+            SafetensorError,
+            RuntimeError,
+            SaveError,
+        ) as error:  # RuntimeError is how torch.save says "disk full"
             if not self._in_checkpoint:
                 raise
             self._failure = self._failure or error
@@ -170,6 +176,31 @@ def load_weights(model: MultiVectorEncoder, folder: Path) -> None:
         heads.heads.load_state_dict(load_file(folder / HEADS_FILE))
 
 
+def check_state(checkpoint: Path) -> None:
+    """Refuses to resume from a checkpoint without all of its state, which transformers would silently begin anew.
+
+    Raises:
+        TrainingError: If a file of the state is missing or cannot be read.
+    """
+    wanted = {"optimizer.pt": "the optimizer", "scheduler.pt": "the learning rate", "rng_state*.pth": "random numbers"}
+    for pattern, what in {**wanted, "trainer_state.json": "the step"}.items():
+        files = sorted(checkpoint.glob(pattern))
+        advice = "Bring it back, or remove this checkpoint and resume from the one before it."
+        if not files:
+            raise TrainingError(
+                f"{checkpoint} has no {pattern}, the state of {what}: resumed without it, the run would end with other "
+                f"weights. {advice}"
+            )
+        for file in files:
+            try:
+                if file.suffix == ".json":
+                    TrainerState.load_from_json(str(file))
+                elif not zipfile.is_zipfile(file):
+                    raise ValueError("it is no file of torch's, or was cut off")
+            except (OSError, ValueError, TypeError) as error:
+                raise TrainingError(f"{file}, the state of {what}, cannot be read: {error}. {advice}") from None
+
+
 def last_checkpoint(folder: Path) -> Path | None:
     """Returns the newest checkpoint of a run that was written whole; None if there is none."""
     found = []
@@ -221,5 +252,5 @@ class DevelopmentEvaluator(BaseEvaluator):
         epoch: float = -1,
         steps: int = -1,
     ) -> dict[str, float]:
-        """Builds a sampler for sentence-transformers."""
+        """Measures the model; sentence-transformers calls it."""
         return dict(self.measure(JaColBERT(model)))

@@ -6,6 +6,7 @@ import math
 import pickle
 import zlib
 from collections import Counter
+from importlib.util import find_spec
 
 import pytest
 
@@ -31,6 +32,7 @@ def test_weights_by_hand() -> None:
     assert encoder.encode_query("ＡＢＣ") == encoder.encode_query("abc")
 
 
+@pytest.mark.skipif(find_spec("bm25s") is None, reason="the extra 'evaluation' is not installed")
 def test_with_the_inverse_document_frequency_it_is_bm25() -> None:
     encoder = LexicalEncoder(1.0)
     encoder = LexicalEncoder(sum(len(encoder.words(text)) for text in TEXTS) / len(TEXTS))

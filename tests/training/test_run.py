@@ -16,7 +16,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
-from transformers import TrainerCallback
+from transformers import TrainerCallback, TrainerState
 
 from jacolbert_integrations import JaColBERT
 from jacolbert_integrations.errors import (
@@ -38,7 +38,7 @@ from jacolbert_integrations.training.pairs import question_pairs, windows
 from jacolbert_integrations.training.recipes import Recipe
 from jacolbert_integrations.training.records import Example
 from jacolbert_integrations.training.run import train
-from jacolbert_integrations.training.trainer import ColBERTTrainer, last_checkpoint
+from jacolbert_integrations.training.trainer import ColBERTTrainer, check_state, last_checkpoint
 
 from ..conftest import JAQUAD_EXCERPT, STANFORD
 
@@ -150,6 +150,26 @@ def test_a_killed_run_resumes_to_the_same_weights(
     for part in ("checkpoint-8", "checkpoint-12", "model"):  # in the order in which a difference would appear
         assert differences(tmp_path / "killed" / part, tmp_path / "whole" / part) == {}, part
     assert resumed.model.fingerprint == whole.model.fingerprint
+
+
+@pytest.mark.parametrize("name", ["optimizer.pt", "scheduler.pt", "rng_state.pth", "trainer_state.json"])
+def test_a_checkpoint_without_all_of_its_state_is_not_resumed_from(
+    questions: QuestionSet, pairs: list[Example], tmp_path: Path, name: str
+) -> None:
+    folder = tmp_path / "run" / "checkpoint-4"
+    folder.mkdir(parents=True)
+    for state in ("optimizer.pt", "scheduler.pt", "rng_state.pth"):
+        torch.save({"step": 4}, folder / state)
+    TrainerState(global_step=4).save_to_json(str(folder / "trainer_state.json"))
+    check_state(folder)
+    whole = (folder / name).read_bytes()
+    for damaged in (None, b"", whole[: len(whole) // 2]):
+        (folder / name).unlink(missing_ok=True)
+        if damaged is not None:
+            (folder / name).write_bytes(damaged)
+        pattern = name.replace("state.pth", r"state\*?\.pth")
+        with pytest.raises(TrainingError, match=rf"{pattern}, the state of .*resume from the one before it"):
+            check_state(folder)
 
 
 def differences(folder: Path, other: Path) -> dict[str, float]:

@@ -25,7 +25,7 @@ from ..events import query_events
 from ..fusion import interpolated
 from ..provenance import Provenance, ScoredNode
 from ..queries import as_bundles, query_strings
-from ..stores import using_store
+from ..stores import check_store, using_store
 from .passages import PassageEncoder, score_passages
 from .vector_cache import Passage, VectorCache
 
@@ -147,7 +147,7 @@ class JaColBERTRerank(BaseNodePostprocessor):
         super().__init__(**fields, **kwargs)
         self._encoder = encoder
         self._cache = VectorCache(cache_bytes) if cache is None else cache
-        self._store = store
+        self._store = None if store is None else check_store(store)
         if store is not None:
             identity = encoder.identity
             with using_store(store):

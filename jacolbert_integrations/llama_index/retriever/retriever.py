@@ -26,7 +26,7 @@ from ..queries import as_bundles, as_queries, encode_queries
 from ..results import scored_nodes
 from ..splitter.node_parser import JaColBERTSentenceSplitter
 from ..splitter.transformations import default_transformations
-from ..stores import using_store
+from ..stores import check_store, using_store
 from ..writing import left_over, node_points
 from .copies import CopyableRetriever
 from .descriptions import RetrieverDescription, describable
@@ -70,7 +70,7 @@ class JaColBERTRetriever(CopyableRetriever):
         self.similarity_top_k = similarity_top_k
         self.score_threshold = score_threshold
         self.filters = filters
-        self._store = store
+        self._store = check_store(store)
         self._model = model
         identity = model.identity
         with using_store(store):

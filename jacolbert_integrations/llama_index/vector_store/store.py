@@ -25,7 +25,7 @@ from ...encoding.sources import ModelSource
 from ...errors import InputError, StoreError
 from ...places import open_store
 from ...query_length import QueryLength
-from ...stores.addresses import MEMORY, check_own_process, check_place, is_address
+from ...stores.addresses import MEMORY, check_collection_name, check_own_process, check_place, is_address
 from ...stores.memory import MemoryStore
 from ...text.windows import DOCUMENT_KEY, TooLong
 from ...types import Filter, MultiVectorStore, Point
@@ -35,6 +35,7 @@ from ..results import ScoredResult, scored_nodes
 from ..selection import checked_ids, joined, of_documents, of_nodes, says_nothing
 from ..splitter.node_parser import JaColBERTSentenceSplitter
 from ..splitter.transformations import default_transformations
+from ..stores import check_store
 from ..writing import node_points
 from .async_methods import ThreadedVectorStore
 from .connection import Connection
@@ -148,7 +149,7 @@ class JaColBERTVectorStore(ThreadedVectorStore):
         model: JaColBERT | str | Path | None = None,
         store: MultiVectorStore | None = None,
         *,
-        place: str | None = None,
+        place: str | Path | None = None,
         collection: str = "nodes",
         first_stage: Sequence[str] | None = None,
         grpc: bool = False,
@@ -177,7 +178,7 @@ class JaColBERTVectorStore(ThreadedVectorStore):
         source = ModelSource.given(model, **loading)
         fields: dict[str, Any] = {
             "place": _place(place, store, own_process),
-            "collection": collection,
+            "collection": check_collection_name(collection),
             "first_stage": None if first_stage is None else list(first_stage),
             "grpc": grpc,
             "own_process": own_process,
@@ -187,6 +188,8 @@ class JaColBERTVectorStore(ThreadedVectorStore):
         }
         super().__init__(**fields, **kwargs)
         encoder = model if isinstance(model, JaColBERT) else None
+        if store is not None:
+            check_store(store)
         self._connection = Connection(source, self._opener(), encoder, store)
         self._deleted = RecentlyDeleted(undo_bytes)
         if store is not None and encoder is not None:
@@ -445,9 +448,11 @@ class JaColBERTVectorStore(ThreadedVectorStore):
         """
         return cls.from_persist_path(f"{persist_dir}/{namespace}__{DESCRIPTION}", fs=fs, **kwargs)
 
-    def __reduce__(self) -> tuple[Callable[..., JaColBERTVectorStore], tuple[dict[str, Any], MemoryStore | None]]:
+    def __reduce__(
+        self,
+    ) -> tuple[Callable[..., JaColBERTVectorStore], tuple[type[Self], dict[str, Any], MemoryStore | None]]:
         store = self._connection.open_store
-        return _unpickled, (self.to_dict(), store if isinstance(store, MemoryStore) else None)
+        return _unpickled, (type(self), self.to_dict(), store if isinstance(store, MemoryStore) else None)
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> JaColBERTVectorStore:
         return self.model_copy()  # model and store are shared, not doubled
@@ -480,8 +485,10 @@ class JaColBERTVectorStore(ThreadedVectorStore):
         replace_nodes(nodes, encode, self._connection, self._deleted)
 
 
-def _unpickled(description: dict[str, Any], memory: MemoryStore | None) -> JaColBERTVectorStore:
-    made = JaColBERTVectorStore.from_dict(description)
+def _unpickled(
+    kind: type[JaColBERTVectorStore], description: dict[str, Any], memory: MemoryStore | None
+) -> JaColBERTVectorStore:
+    made = kind.from_dict(description)
     made._connection.take(memory)
     return made
 
@@ -493,7 +500,7 @@ def _cannot_open() -> MultiVectorStore:
     )
 
 
-def _place(place: str | None, store: MultiVectorStore | None, own_process: bool) -> str:
+def _place(place: str | Path | None, store: MultiVectorStore | None, own_process: bool) -> str:
     if store is not None or place == GIVEN:
         if place not in (None, GIVEN):
             raise InputError(f"place is {place!r}, but a store is given as well. Give one of the two.")

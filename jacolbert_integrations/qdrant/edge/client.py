@@ -68,8 +68,8 @@ class EdgeClient:
         self._closed = False
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise EngineError(f"the folder {self.path} cannot be made: {error}.") from None
+        except (OSError, ValueError) as error:
+            raise EngineError(f"the folder {str(self.path)[:200]} cannot be made: {error}.") from None
         self._aliases = Aliases(self.path, _UNFINISHED)
         self._owner = os.getpid()
         self._remove_left_over()

@@ -137,7 +137,7 @@ def write_merged(
             )
             provenance = json.dumps(_provenance(result, metric, dtype), ensure_ascii=False, indent=2)
             (folder / PROVENANCE_FILE).write_text(f"{provenance}\n", encoding="utf-8")
-    except (OSError, SafetensorError) as error:
+    except (OSError, SafetensorError, SaveError) as error:
         raise SaveError(
             f"{path} cannot be written: {error}. Nothing was left there; make room, or give another."
         ) from error

@@ -595,7 +595,7 @@ def test_no_secret_in_a_description(monkeypatch: pytest.MonkeyPatch) -> None:
         assert "geheim" not in shown
     assert b"geheim" not in pickle.dumps(store)
     for place in ("https://user:geheim@example.com", "https://example.com?api-key=geheim"):
-        with pytest.raises(InputError, match="holds a user, a password or a query") as caught:
+        with pytest.raises(InputError, match="holds a user, a password, a query or parameters") as caught:
             JaColBERTVectorStore(place=place)
         assert "geheim" not in str(caught.value)
 
