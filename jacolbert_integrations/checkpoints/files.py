@@ -26,7 +26,12 @@ def weight_shapes(path: Path) -> dict[str, tuple[int, ...]] | None:
     if not index.is_file():
         return None
     shapes: dict[str, tuple[int, ...]] = {}
-    for shard in sorted(set(read_object(index).get("weight_map", {}).values())):
+    named = read_object(index).get("weight_map", {})
+    if not isinstance(named, dict) or not all(isinstance(shard, str) for shard in named.values()):
+        raise CorruptCheckpointError(f"{index} has no weight_map from names of weights to their files.")
+    for shard in sorted(set(named.values())):
+        if shard != Path(shard).name:
+            raise CorruptCheckpointError(f"{index} names the shard {shard!r:.100}, which is not beside it.")
         if not (path / shard).is_file():
             raise IncompleteCheckpointError(f"{index} names the shard {shard}, which is missing.")
         shapes |= _safetensors_shapes(path / shard)
@@ -74,7 +79,7 @@ def read_json(file: Path) -> Any:
     """
     try:
         return json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CorruptCheckpointError(f"{file} is no valid JSON ({error}). It may be truncated.") from None
 
 

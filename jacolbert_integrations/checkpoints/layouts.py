@@ -9,6 +9,7 @@ broken checkpoint is reported before any weight is loaded.
 from __future__ import annotations
 
 import enum
+import re
 import string
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -38,6 +39,10 @@ _WEIGHT_FILES = (
     "pytorch_model.bin.index.json",
 )
 _PROJECTION = "linear.weight"
+_LAYER = re.compile(r"\.layers?\.(\d{1,9})\.")
+_MODULES = {
+    "ColBERTTransformer", "Dense", "HierarchicalTokenPooling", "MultiVectorMask", "Normalize", "Transformer",
+}  # fmt: skip
 
 
 class Layout(enum.Enum):
@@ -160,7 +165,9 @@ def _inspect_stanford(path: Path, config: Mapping[str, Any]) -> Checkpoint:
             "made up. Save the checkpoint again with its projection."
         )
     metadata = read_object(metadata_file)
+    _check_tokenizer(path)
     if shapes is not None:
+        _check_layers(path, config, shapes)
         _check_projection_shape(path, shapes[_PROJECTION], config.get("hidden_size"), metadata.get("dim"))
     return Checkpoint(
         path=path,
@@ -225,10 +232,22 @@ def _inspect_modules(path: Path) -> Checkpoint:
         raise IncompleteCheckpointError(
             f"{path / 'modules.json'} lists {types}, but no Dense module: the projection is missing."
         )
+    if not main_file.is_file():
+        raise IncompleteCheckpointError(
+            f"{main_file} is missing: it holds prompts and more that vectors depend on. Copy it from the original."
+        )
+    unknown = [t for t in types if t.rpartition(".")[2] not in _MODULES]
+    if unknown and layout is not Layout.SENTENCE_TRANSFORMERS:
+        raise IncompleteCheckpointError(
+            f"{path / 'modules.json'} names {unknown[0]!r}, which this package cannot build, and would leave out. "
+            f"Known are {', '.join(sorted(_MODULES))}."
+        )
     shapes = weight_shapes(path)
     if layout is not Layout.SENTENCE_TRANSFORMERS and not any((path / name).is_file() for name in _WEIGHT_FILES):
         raise IncompleteCheckpointError(f"{path} holds {listing(path)}, but no weights ({', '.join(_WEIGHT_FILES)}).")
-    del shapes  # read for its checks
+    if layout is not Layout.SENTENCE_TRANSFORMERS:
+        _check_tokenizer(path)
+        _check_layers(path, config, shapes or {})
     width = config.get("hidden_size")
     for folder in projections:
         width = _check_dense(path / folder, width)
@@ -296,15 +315,27 @@ def settings_from_dict(values: Mapping[str, Any], source: Path | str = "the sett
     """
     known = {name: values[name] for name in ColBERTSettings.__dataclass_fields__ if name in values}
     try:
-        return ColBERTSettings(**{**known, "skiplist": tuple(known.get("skiplist", ()))})
+        settings = ColBERTSettings(**{**known, "skiplist": tuple(known.get("skiplist", ()))})
     except TypeError as error:
         raise CorruptCheckpointError(f"{source}: {error}.") from None
+    _positive(settings.query_maxlen, "query_maxlen", source)
+    _positive(settings.document_maxlen, "document_maxlen", source)
+    kinds = {str: ("query_marker", "document_marker"), bool: ("query_expansion", "attend_to_mask_tokens")}
+    wrong = [name for kind, names in kinds.items() for name in names if type(getattr(settings, name)) is not kind]
+    if isinstance(known.get("skiplist"), str) or not all(isinstance(word, str) for word in settings.skiplist):
+        wrong.append("skiplist")
+    if settings.query_length not in (None, *QUERY_LENGTHS):
+        wrong.append("query_length")
+    if wrong:
+        raise CorruptCheckpointError(f"{source}: {wrong[0]} is {values.get(wrong[0])!r:.80}, which it cannot be.")
+    return settings
 
 
 def _check_dense(folder: Path, width: int | None) -> int | None:
     if not (folder / "config.json").is_file():
         raise IncompleteCheckpointError(f"{folder} has no config.json: the projection's shape is unknown.")
     config = read_object(folder / "config.json")
+    _check_activation(folder, config.get("activation_function"))
     shapes = weight_shapes(folder)
     if shapes is None:
         if not (folder / "pytorch_model.bin").is_file():
@@ -314,6 +345,36 @@ def _check_dense(folder: Path, width: int | None) -> int | None:
         raise IncompleteCheckpointError(f"{folder}: no {_PROJECTION!r} among the weights {sorted(shapes)}.")
     _check_projection_shape(folder, shapes[_PROJECTION], width, config.get("out_features"))
     return shapes[_PROJECTION][0]
+
+
+def _check_activation(folder: Path, name: object) -> None:
+    """Refuses an activation that is not torch's: sentence-transformers puts Tanh in its place."""
+    torchs = isinstance(name, str) and name.startswith("torch.nn.modules.") and name.count(".") == 4
+    if name is not None and not torchs:
+        raise CorruptCheckpointError(
+            f"{folder / 'config.json'} names the activation {name!r:.80}, which is not one of torch.nn.modules. With "
+            "another in its place the model would be another. Give it the name of torch's own."
+        )
+
+
+def _check_tokenizer(path: Path) -> None:
+    """Refuses a checkpoint of which transformers would have to guess the tokenizer."""
+    if not any((path / name).is_file() for name in ("tokenizer_config.json", "tokenizer.json")):
+        raise IncompleteCheckpointError(
+            f"{path} holds {listing(path)}, but neither tokenizer_config.json nor tokenizer.json: which tokenizer its "
+            "vocabulary is for is unknown, and a guess would make other vectors. Copy the file from the original."
+        )
+
+
+def _check_layers(path: Path, config: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]) -> None:
+    """Refuses more layers than there are weights of, before any are built."""
+    layers = {int(found[1]) for name in shapes if (found := _LAYER.search(name))}
+    wanted = config.get("num_hidden_layers")
+    if layers and wanted is not None and (not isinstance(wanted, int) or wanted > max(layers) + 1):
+        raise IncompleteCheckpointError(
+            f"{path / 'config.json'} asks for {wanted!s:.40} layers, but there are weights of {max(layers) + 1}. The "
+            "two are not of the same model."
+        )
 
 
 def _check_projection_shape(path: Path, shape: tuple[int, ...], hidden: int | None, dim: int | None) -> None:

@@ -17,7 +17,8 @@ def add_command(commands: Any) -> None:
         help="write documents from files into a Qdrant collection",
         description="Encodes documents and writes them into a collection, which is made if need be. Run again, it "
         "encodes only what is new or has changed; killed and run again, it goes on. Files: .jsonl with a text, an id "
-        "and a payload a line, .tsv with an id and a text, .txt and .md with a document each, and folders of these.",
+        "and a payload a line, .csv and .tsv with a header, .tsv with an id and a text, .txt and .md with a document "
+        "each, and folders of these.",
     )
     parser.add_argument("files", nargs="+", type=Path, help="files and folders")
     add_place(parser)
@@ -33,6 +34,21 @@ def add_command(commands: Any) -> None:
     )
     parser.add_argument("--batch", type=int, default=256, help="documents that are encoded at a time (%(default)s)")
     parser.add_argument("--processes", type=int, default=0, metavar="N", help="encode in N processes")
+    parser.add_argument(
+        "--root",
+        type=Path,
+        metavar="FOLDER",
+        help="what paths in ids are relative to (default: what the collection was indexed with, or this folder)",
+    )
+    parser.add_argument(
+        "--encoding", help="of the files (default: found out for each: UTF-8, UTF-16 with a mark, EUC-JP, Shift_JIS)"
+    )
+    parser.add_argument("--text-key", default="text", metavar="KEY", help="key or column of the text (%(default)s)")
+    parser.add_argument("--id-key", default="id", metavar="KEY", help="key or column of the id (%(default)s)")
+    parser.add_argument(
+        "--skip-bad-rows", action="store_true", help="rows and files that cannot be read are named, but no error"
+    )
+    parser.add_argument("--prune", action="store_true", help="remove documents whose file or row is gone")
     parser.set_defaults(run=run)
 
 
@@ -43,8 +59,9 @@ def run(arguments: argparse.Namespace) -> None:
     from ..encoding.encoder import JaColBERT
     from ..encoding.parallel import EncoderPool
     from ..qdrant import QdrantWriter
-    from ..text.files import read_documents
+    from ..text.files import FileReader
     from .report import failures
+    from .sources import Sources
 
     model = JaColBERT.from_pretrained(arguments.model, pooling=arguments.pooling)
     devices = ["cpu"] * arguments.processes if model.model.device.type == "cpu" else None
@@ -52,7 +69,23 @@ def run(arguments: argparse.Namespace) -> None:
     with opened(arguments.at, grpc=arguments.grpc) as client, pool as encoders:
         store = store_in(client, arguments.collection, arguments)
         writer = QdrantWriter(store, model, batch=arguments.batch, too_long=arguments.too_long, pool=encoders)
-        result = writer.write(read_documents(arguments.files))
+        sources = Sources(store)
+        reader = FileReader(
+            root=sources.root if arguments.root is None else arguments.root,
+            encoding=arguments.encoding,
+            text_key=arguments.text_key,
+            id_key=arguments.id_key,
+            bad=sources.bad,
+        )
+        result = writer.write(sources.checked(reader.read(arguments.files)))
         say(f"{arguments.collection} in {arguments.at}: {result}")
+        if sources.repeated:
+            say(f"{sources.repeated:,} rows were the same as one before them, and are one document with it.")
+        gone = sources.gone(reader, arguments.files)
+        if gone and arguments.prune:
+            sources.remove(gone)
+            say(f"{len(gone):,} documents were removed: their files or rows are gone.")
+        elif gone:
+            say(f"{len(gone):,} documents are still there whose files or rows are gone. --prune removes them.")
         say(f"It holds {store.count():,} points now.")
-    failures(result.failed)
+    failures(result.failed, sources.problems, skip=arguments.skip_bad_rows)

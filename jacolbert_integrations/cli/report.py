@@ -23,18 +23,26 @@ def markers() -> tuple[str, str]:
     return "【", "】"
 
 
-def failures(failed: Sequence[FailedDocument]) -> None:
-    """Prints what could not be written, and ends the command with an error if that was anything.
+def failures(failed: Sequence[FailedDocument], problems: Sequence[FailedDocument] = (), *, skip: bool = False) -> None:
+    """Prints what could not be read or written, and ends the command with an error if that was anything.
+
+    Args:
+        failed: What was not written.
+        problems: What could not be read.
+        skip: Whether ``problems`` are no error.
 
     Raises:
         WriteError: If something failed.
     """
     from ..errors import WriteError
 
-    for document in failed[:_SHOWN_FAILURES]:
+    for document in [*problems, *failed][:_SHOWN_FAILURES]:
         say(f"not written: {document.id!r}: {document.reason}", file=sys.stderr)
-    if failed:
-        raise WriteError(f"{len(failed):,} documents were not written; mend them, and run the same command again.")
+    if problems and skip:
+        say(f"{len(problems):,} rows or files were left out (--skip-bad-rows).", file=sys.stderr)
+    count = len(failed) + (0 if skip else len(problems))
+    if count:
+        raise WriteError(f"{count:,} documents were not written; mend them, and run the same command again.")
 
 
 def metrics_table(rows: Mapping[str, RetrievalMetrics]) -> str:

@@ -14,6 +14,7 @@ from pickle import UnpicklingError
 from typing import cast
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from sentence_transformers import MultiVectorEncoder
 from sentence_transformers.base.modules import Dense, Normalize
@@ -67,7 +68,16 @@ def load_model(checkpoint: Checkpoint, options: LoadOptions) -> MultiVectorEncod
             processor_kwargs=dict(shared),
             config_kwargs=dict(shared),
         )
-    except (SafetensorError, OSError, ValueError, RuntimeError, UnpicklingError) as error:
+    except (
+        SafetensorError,
+        OSError,
+        ValueError,
+        RuntimeError,
+        KeyError,
+        TypeError,
+        StrictDataclassError,
+        UnpicklingError,
+    ) as error:
         if isinstance(error, InputError):
             raise
         if isinstance(error, UnpicklingError):
@@ -157,7 +167,9 @@ def _load_sentence_transformers(checkpoint: Checkpoint, options: LoadOptions, dt
         _check_backbone(model, checkpoint.path)
     except UnpicklingError as error:
         raise unsafe_weights(checkpoint.path, error) from error
-    except (SafetensorError, OSError, ValueError, RuntimeError) as error:
+    except (SafetensorError, OSError, ValueError, RuntimeError, KeyError, TypeError, StrictDataclassError) as error:
+        if isinstance(error, InputError):
+            raise
         if "trust_remote_code" in str(error):
             raise RemoteCodeError(
                 f"{checkpoint.path} names Python code of its own. Read it, and pass trust_remote_code=True if you "

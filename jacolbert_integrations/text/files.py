@@ -2,82 +2,244 @@
 
 from __future__ import annotations
 
+import codecs
+import csv
+import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO, TypeAlias
 
 from ..errors import InputError
 from ..types import Document
 
 TEXT_SUFFIXES = (".txt", ".md")
-ROW_SUFFIXES = (".jsonl", ".tsv")
+ROW_SUFFIXES = (".jsonl", ".tsv", ".csv")
+
+SOURCE_KEY = "_jacolbert_source"
+"""The payload key of where a document is from: the ``root`` of all files, and its ``file``, relative to that."""
+
+ENCODINGS = ("utf-8-sig", "euc_jp", "cp932")
+"""Tried in this order, each on the whole of a file; UTF-16 is known by its byte order mark.
+
+Strict decoding tells Japanese encodings apart where detectors, which count letters, take short texts for Korean or
+Chinese: what is UTF-8 or EUC-JP by accident is rare in Shift_JIS.
+"""
+
+BadRow: TypeAlias = Callable[[str, str], None]
+"""Told of a file or a row that cannot be read: where it is, and what is wrong with it."""
 
 
-def read_documents(paths: Iterable[str | Path]) -> Iterator[Document]:
-    """Reads the documents of files, in order; one line, or one text file, is in memory at a time.
+@dataclass(frozen=True, kw_only=True)
+class FileReader:
+    """Reads documents of files, in order; one row, or one text file, is in memory at a time.
 
-    - ``.jsonl``: an object a line with ``"text"``, and ``"id"`` if it has one. The payload is what it has under
-      ``"payload"``, or else all other keys.
-    - ``.tsv``: id, tab and text a line.
-    - ``.txt`` and ``.md``: a file is a document; its id is its path as it was given, also its payload's ``"file"``.
+    - ``.jsonl``: an object a line with a text, and an id if it has one. The payload is what it has under ``"payload"``,
+      or else all other keys.
+    - ``.csv``, and ``.tsv`` with a header that names the text's column: rows with a text, and an id if there is such a
+      column; the other columns are the payload.
+    - ``.tsv`` without a header: id, tab and text in each line.
+    - ``.txt`` and ``.md``: a file is a document, and its id is the file's path.
     - A folder: all of its files of these kinds, in the order of their names, folders in it too.
 
-    A row without an id gets the name of its file and its line.
+    Suffixes may be in capitals. A file's path is relative to the root, however it was given, and absolute outside of
+    it. A row without an id gets one of its file's path and its content, so that rows may move, and equal rows of a file
+    are one document.
+
+    Attributes:
+        root: The folder that paths of files are relative to.
+        encoding: Of all files; None finds out for each of them (:data:`ENCODINGS`).
+        text_key: The key, or the column, of a row's text.
+        id_key: The key, or the column, of a row's id.
+        bad: Told of what cannot be read, which is then left out. None raises an error instead.
+        files: The paths of the files that were read without a fault, as ids and payloads have them.
+    """
+
+    root: Path = field(default_factory=Path.cwd)
+    encoding: str | None = None
+    text_key: str = "text"
+    id_key: str = "id"
+    bad: BadRow | None = None
+    files: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        if self.encoding is not None:
+            try:
+                codecs.lookup(self.encoding)
+            except (LookupError, ValueError):
+                raise InputError(f"{self.encoding!r:.60} is no encoding. Some are utf-8, cp932 and euc_jp.") from None
+
+    def read(self, paths: Iterable[str | Path]) -> Iterator[Document]:
+        """Yields the documents of files and folders.
+
+        Raises:
+            InputError: If something cannot be read, and nobody is told; when it is reached.
+        """
+        for path in map(Path, paths):
+            with self._told(str(path)):
+                if not path.is_dir():
+                    yield from self._file(path)
+                    continue
+                kinds = (*TEXT_SUFFIXES, *ROW_SUFFIXES)
+                files = [f for f in sorted(path.rglob("*")) if f.suffix.lower() in kinds and f.is_file()]
+                if not files:
+                    raise InputError(f"the folder {path} has no {', '.join(kinds)} in it.")
+                for file in files:
+                    yield from self._file(file)
+
+    def path_of(self, file: Path) -> str:
+        """Returns a file's path as ids and payloads have it."""
+        whole = file.expanduser().resolve()
+        root = self.root.resolve()
+        return (whole.relative_to(root) if whole.is_relative_to(root) else whole).as_posix()
+
+    def _file(self, file: Path) -> Iterator[Document]:
+        faults: list[str] = []
+        name = self.path_of(file)
+        with self._told(str(file), faults):
+            suffix = file.suffix.lower()
+            if suffix not in (*TEXT_SUFFIXES, *ROW_SUFFIXES):
+                kinds = ", ".join((*ROW_SUFFIXES, *TEXT_SUFFIXES))
+                raise InputError(f"{file} is none of {kinds}, nor a folder of such files.")
+            try:
+                encoding = _encoding(file) if self.encoding is None else self.encoding
+                with file.open(encoding=encoding, newline="") as opened:
+                    if suffix in TEXT_SUFFIXES:
+                        text = opened.read().replace("\r\n", "\n")
+                        yield Document(name, text, {"file": name, **self._source(name)})
+                    else:
+                        for where, row in self._rows(file, suffix, opened):
+                            with self._told(where, faults):
+                                yield self._document(row, name, where)
+            except OSError as error:
+                raise InputError(f"{file} cannot be read: {error.strerror}.") from None
+            except UnicodeError:
+                raise InputError(f"{file} is not in the encoding {self.encoding!r}. Give its own.") from None
+        if not faults:
+            self.files.add(name)
+
+    def _rows(self, file: Path, suffix: str, opened: TextIO) -> Iterator[tuple[str, Any]]:
+        """Yields each row with where it is: an object, or, of a line that is none, an error."""
+        if suffix == ".jsonl":
+            for number, line in enumerate(opened, 1):
+                if line.strip():
+                    yield f"{file}, line {number}", _json(line)
+            return
+        delimiter = "," if suffix == ".csv" else "\t"
+        header = next(csv.reader([opened.readline()], delimiter=delimiter), [])
+        if self.text_key in header:
+            rows = csv.reader(opened, delimiter=delimiter)
+            try:
+                for cells in rows:
+                    where = f"{file}, line {rows.line_num + 1}"
+                    if any(cell.strip() for cell in cells):
+                        yield where, _cells(header, cells)
+            except csv.Error as error:
+                yield f"{file}, line {rows.line_num + 1}", InputError(f"it is no row of a table ({error}).")
+            return
+        if suffix == ".csv":
+            raise InputError(
+                f"{file} has no column {self.text_key!r} in its first line, but {header[:8]}. Name the column of the "
+                "texts (--text-key)."
+            )
+        opened.seek(0)
+        for number, line in enumerate(opened, 1):
+            if line.strip():
+                identity, tab, text = line.rstrip("\r\n").partition("\t")
+                good = tab and identity.strip()
+                yield (
+                    f"{file}, line {number}",
+                    (
+                        {self.id_key: identity.strip(), self.text_key: text}
+                        if good
+                        else InputError(f"expected an id, a tab and a text, but got {line:.80}")
+                    ),
+                )
+
+    def _document(self, row: Any, name: str, where: str) -> Document:
+        if isinstance(row, InputError):
+            raise InputError(f"{where}: {row}")
+        if not isinstance(row, dict) or not isinstance(row.get(self.text_key), str):
+            shown = json.dumps(row, ensure_ascii=False, default=str)
+            raise InputError(f"{where}: expected an object with a string under {self.text_key!r}, but got {shown:.80}")
+        text, identity, payload = row[self.text_key], row.get(self.id_key), row.get("payload")
+        if not isinstance(payload, dict):
+            payload = {key: value for key, value in row.items() if key not in (self.id_key, self.text_key)}
+        if identity is None or identity == "":
+            content = json.dumps([text, payload], sort_keys=True)
+            identity = f"{name}:{hashlib.sha256(content.encode()).hexdigest()[:16]}"
+        elif not isinstance(identity, str | int) or isinstance(identity, bool):
+            raise InputError(f"{where}: the id is {identity!r:.60}, but it must be a string or a whole number.")
+        return Document(_as_text(identity, where), text, {**payload, **self._source(name)})
+
+    def _source(self, name: str) -> dict[str, Any]:
+        return {SOURCE_KEY: {"root": self.root.resolve().as_posix(), "file": name}}
+
+    @contextmanager
+    def _told(self, where: str, faults: list[str] | None = None) -> Iterator[None]:
+        """Tells of what cannot be read, where somebody wants to know."""
+        try:
+            yield
+        except InputError as error:
+            if self.bad is None:
+                raise
+            if faults is not None:
+                faults.append(where)
+            self.bad(where, str(error).removeprefix(f"{where}: "))
+
+
+def read_documents(paths: Iterable[str | Path], **options: Any) -> Iterator[Document]:
+    """Reads the documents of files, in order, as a :class:`FileReader` does.
 
     Args:
         paths: Files and folders.
+        **options: For the reader.
 
     Raises:
-        InputError: If a file is not there, of no such kind, no UTF-8, or has a line that cannot be read; when it is
-            reached.
+        InputError: If a file is not there, of no such kind, of an unknown encoding, or has a line that cannot be read;
+            when it is reached.
     """
-    for path in map(Path, paths):
-        if path.is_dir():
-            files = [f for f in sorted(path.rglob("*")) if f.suffix in (*TEXT_SUFFIXES, *ROW_SUFFIXES) and f.is_file()]
-            if not files:
-                raise InputError(f"the folder {path} has no {', '.join((*TEXT_SUFFIXES, *ROW_SUFFIXES))} in it.")
-            for file in files:
-                yield from _read(file)
-        else:
-            yield from _read(path)
+    return FileReader(**options).read(paths)
 
 
-def _read(file: Path) -> Iterator[Document]:
+def _encoding(file: Path) -> str:
+    """Finds the first encoding in which all of a file can be read."""
+    with file.open("rb") as opened:
+        if opened.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+            return "utf-16"
+        for encoding in ENCODINGS:
+            opened.seek(0)
+            decoder = codecs.getincrementaldecoder(encoding)()
+            try:
+                while block := opened.read(1 << 20):
+                    decoder.decode(block)
+                decoder.decode(b"", final=True)
+            except UnicodeDecodeError:
+                continue
+            return encoding
+    raise InputError(
+        f"{file} is no text in UTF-8, UTF-16, EUC-JP or Shift_JIS (cp932). Say which encoding it is in (--encoding), "
+        "or convert it first."
+    )
+
+
+def _json(line: str) -> Any:
     try:
-        if file.suffix in TEXT_SUFFIXES:
-            yield Document(str(file), file.read_text(encoding="utf-8"), {"file": str(file)})
-        elif file.suffix in ROW_SUFFIXES:
-            row = _json_row if file.suffix == ".jsonl" else _tab_row
-            with file.open(encoding="utf-8") as lines:
-                for number, line in enumerate(lines, 1):
-                    if line.strip():
-                        yield row(line.rstrip("\r\n"), file, number)
-        else:
-            kinds = ", ".join((*ROW_SUFFIXES, *TEXT_SUFFIXES))
-            raise InputError(f"{file} is none of {kinds}, nor a folder of such files.")
-    except OSError as error:
-        raise InputError(f"{file} cannot be read: {error.strerror}.") from None
-    except UnicodeDecodeError as error:
-        raise InputError(f"{file} is no UTF-8 (byte {error.start}). Convert it first.") from None
+        return json.loads(line)
+    except (ValueError, RecursionError) as error:
+        return InputError(f"no JSON ({error}).")
 
 
-def _json_row(line: str, file: Path, number: int) -> Document:
+def _cells(header: list[str], cells: list[str]) -> Any:
+    if len(cells) != len(header):
+        return InputError(f"it has {len(cells)} cells, but the first line names {len(header)} columns.")
+    return dict(zip(header, cells, strict=True))
+
+
+def _as_text(identity: str | int, where: str) -> str:
     try:
-        row: Any = json.loads(line)
-    except ValueError as error:
-        raise InputError(f"{file}, line {number}: no JSON ({error}).") from None
-    if not isinstance(row, dict) or not isinstance(row.get("text"), str):
-        raise InputError(f"{file}, line {number}: expected an object with a string under 'text', but got {line:.80}")
-    payload = row.get("payload")
-    if not isinstance(payload, dict):
-        payload = {key: value for key, value in row.items() if key not in ("id", "text")}
-    identity = row.get("id")
-    return Document(f"{file.name}:{number}" if identity is None else str(identity), row["text"], payload)
-
-
-def _tab_row(line: str, file: Path, number: int) -> Document:
-    identity, tab, text = line.partition("\t")
-    if not tab or not identity.strip():
-        raise InputError(f"{file}, line {number}: expected an id, a tab and a text, but got {line:.80}")
-    return Document(identity.strip(), text, {})
+        return str(identity)
+    except ValueError:
+        raise InputError(f"{where}: the id is a number of thousands of digits.") from None

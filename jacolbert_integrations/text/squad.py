@@ -73,7 +73,7 @@ def read_squad(files: Iterable[str | Path], *, separator: str | None = None) -> 
     for file in map(Path, files):
         try:
             opener = gzip.open if file.suffix == ".gz" else open
-            with opener(file, "rt", encoding="utf-8") as stream:
+            with opener(file, "rt", encoding="utf-8-sig") as stream:
                 articles = json.load(stream)["data"]
             for article in articles:
                 for paragraph in article["paragraphs"]:

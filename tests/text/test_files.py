@@ -1,0 +1,151 @@
+"""Documents from other people's files: their encodings, their headers, their bad rows, and what makes an id."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jacolbert_integrations.errors import InputError
+from jacolbert_integrations.text.files import SOURCE_KEY, FileReader, read_documents
+from jacolbert_integrations.types import Document
+
+TEXT = "東京は首都である。"
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def plain(document: Document) -> tuple[str, str, dict[str, Any]]:
+    payload = {key: value for key, value in document.payload.items() if key != SOURCE_KEY}
+    return document.id, document.text, payload
+
+
+def read(*paths: Any, **options: Any) -> list[tuple[str, str, dict[str, Any]]]:
+    return [plain(document) for document in read_documents(paths, **options)]
+
+
+def test_each_kind(folder: Path) -> None:
+    (folder / "a.jsonl").write_text(
+        '{"id": 7, "text": "一", "payload": {"n": 1}}\n\n{"text": "二", "n": 2}\n', encoding="utf-8"
+    )
+    (folder / "b.tsv").write_text("x\t三\t続き\n", encoding="utf-8")
+    (folder / "sub").mkdir()
+    (folder / "sub" / "C.TXT").write_text("四\r\n五", encoding="utf-8", newline="")
+    (folder / "sub" / "ignored.png").touch()
+    (folder / "d.csv").write_text('id,text,年\nq,"六,\n続き",2024\n,七,\n', encoding="utf-8")
+    (folder / "e.tsv").write_text("年\ttext\tid\n2023\t八\tr\n", encoding="utf-8")
+    first, second, *rest = read("a.jsonl", "b.tsv", "sub", "d.csv", "e.tsv")
+    assert first == ("7", "一", {"n": 1})
+    assert second == (second[0], "二", {"n": 2})
+    assert second[0].startswith("a.jsonl:")
+    assert rest == [
+        ("x", "三\t続き", {}),
+        ("sub/C.TXT", "四\n五", {"file": "sub/C.TXT"}),
+        ("q", "六,\n続き", {"年": "2024"}),
+        (rest[3][0], "七", {"年": ""}),
+        ("r", "八", {"年": "2023"}),
+    ]
+    (document,) = read_documents(["sub"])
+    assert document.payload[SOURCE_KEY] == {"root": folder.resolve().as_posix(), "file": "sub/C.TXT"}
+    documents = read_documents(["a.jsonl", "none.jsonl"])
+    assert next(documents).id == "7"
+    with pytest.raises(InputError, match=r"none\.jsonl cannot be read"):
+        list(documents)
+
+
+SAMPLES = [TEXT, "猫", "会議は月曜日に開催されます。", "料金は月額980円（税込）です。", "ABC only", "ｶﾅ①㈱"]
+
+
+APART = {("猫", "euc_jp"), ("ｶﾅ①㈱", "euc_jp")}  # its two bytes are a letter in UTF-8; it has no ① and ㈱
+
+
+@pytest.mark.parametrize("text", SAMPLES)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp932", "euc_jp"])
+def test_encodings_of_windows_and_unix(folder: Path, text: str, encoding: str) -> None:
+    if (text, encoding) in APART:
+        return
+    row = json.dumps({"id": "a1", "text": text}, ensure_ascii=False)
+    (folder / "a.jsonl").write_text(row + "\n", encoding=encoding)
+    (folder / "b.tsv").write_text(f"t1\t{text}\nt2\t{text}\n", encoding=encoding)
+    (folder / "c.txt").write_text(text, encoding=encoding)
+    (folder / "d.csv").write_text(f"id,text\nc1,{text}\n", encoding=encoding)
+    for options in ({}, {"encoding": encoding}):
+        assert read("a.jsonl", "b.tsv", "c.txt", "d.csv", **options) == [
+            ("a1", text, {}),
+            ("t1", text, {}),
+            ("t2", text, {}),
+            ("c.txt", text, {"file": "c.txt"}),
+            ("c1", text, {}),
+        ]
+
+
+def test_a_file_in_no_encoding_and_an_unknown_one(folder: Path) -> None:
+    (folder / "a.txt").write_bytes("東京".encode("cp932") + b"\x81")  # cut off in the middle of a character
+    with pytest.raises(InputError, match=r"a\.txt is no text in UTF-8, .*--encoding"):
+        read("a.txt")
+    (folder / "b.txt").write_text(TEXT, encoding="cp932")
+    with pytest.raises(InputError, match=r"b\.txt is not in the encoding 'utf-8'"):
+        read("b.txt", encoding="utf-8")
+    with pytest.raises(InputError, match="'klingon' is no encoding"):
+        read("b.txt", encoding="klingon")
+
+
+def test_keys_of_somebody_elses(folder: Path) -> None:
+    (folder / "a.jsonl").write_text(json.dumps({"番号": 3, "本文": TEXT, "年": 2024}), encoding="utf-8")
+    (folder / "b.csv").write_text(f"番号,本文\n4,{TEXT}\n", encoding="utf-8")
+    options = {"text_key": "本文", "id_key": "番号"}
+    assert read("a.jsonl", "b.csv", **options) == [("3", TEXT, {"年": 2024}), ("4", TEXT, {})]
+    with pytest.raises(InputError, match=r"b\.csv has no column 'text' in its first line, but \['番号', '本文'\]"):
+        read("b.csv")
+
+
+def test_one_bad_row_ends_nothing(folder: Path) -> None:
+    good = json.dumps({"id": "good", "text": TEXT})
+    rows = ["{", "[1]", '{"text": 5}', good, '{"id": [1], "text": "x"}', "[" * 9_000, '{"id": true, "text": "x"}']
+    (folder / "a.jsonl").write_text("\n".join(rows), encoding="utf-8")
+    (folder / "b.tsv").write_text(f"no tab\nt\t{TEXT}\n\tno id\n", encoding="utf-8")
+    (folder / "c.csv").write_text(f"id,text\n1,{TEXT}\n2\n3,{TEXT},more\n", encoding="utf-8")
+    (folder / "d.bin").touch()
+    (folder / "empty").mkdir()
+    told: list[tuple[str, str]] = []
+    reader = FileReader(bad=lambda where, reason: told.append((where, reason)))
+    found = list(reader.read(["a.jsonl", "b.tsv", "c.csv", "d.bin", "empty", "none.txt"]))
+    assert [document.id for document in found] == ["good", "t", "1"]
+    assert [where for where, _ in told] == [
+        *(f"a.jsonl, line {number}" for number in (1, 2, 3, 5, 6, 7)),
+        "b.tsv, line 1", "b.tsv, line 3", "c.csv, line 3", "c.csv, line 4", "d.bin", "empty", "none.txt",
+    ]  # fmt: skip
+    assert all(reason and not reason.startswith(where + ":") for where, reason in told)
+    assert reader.files == set()
+    with pytest.raises(InputError, match=r"a\.jsonl, line 1: no JSON"):
+        read("a.jsonl")
+
+
+def test_a_file_is_the_same_however_it_is_named(folder: Path) -> None:
+    (folder / "docs").mkdir()
+    (folder / "docs" / "a.txt").write_text(TEXT, encoding="utf-8")
+    (folder / "docs" / "a.jsonl").write_text(json.dumps({"text": TEXT}), encoding="utf-8")
+    ways = ["docs/a.txt", "./docs/a.txt", "docs/../docs/a.txt", folder / "docs" / "a.txt"]
+    assert {read(way)[0][0] for way in ways} == {"docs/a.txt"}
+    assert len({read(way.replace("txt", "jsonl"))[0][0] for way in map(str, ways)}) == 1
+    outside = read("docs/a.txt", root=folder / "elsewhere")[0][0]
+    assert outside == (folder / "docs" / "a.txt").resolve().as_posix()
+
+
+def test_rows_without_ids_have_those_of_their_contents(folder: Path) -> None:
+    for name in ("2023", "2024"):
+        (folder / name).mkdir()
+        (folder / name / "data.jsonl").write_text(
+            "".join(json.dumps({"text": text}) + "\n" for text in (TEXT, "犬", TEXT)), encoding="utf-8"
+        )
+    ids = [document[0] for document in read("2023", "2024")]
+    assert len(set(ids)) == 4  # the same row twice in a file is one document, in two files two
+    file = folder / "2023" / "data.jsonl"
+    file.write_text(json.dumps({"text": "新"}) + "\n" + file.read_text(encoding="utf-8"), encoding="utf-8")
+    assert [document[0] for document in read("2023")][1:] == ids[:3]
