@@ -104,6 +104,9 @@ class ModelIdentity:
         document_maxlen: Most tokens of a document.
         pooling: How token vectors were pooled ("none" if they were not).
         query_length: The query-length rule; it changes no stored vector.
+        configuration: SHA-256 over what else decides vectors: tokenizer, markers, skipped tokens, activations
+            (:func:`~jacolbert_integrations.encoding.configuration.configuration_hash`). None where it was not
+            recorded, as in collections of earlier versions.
     """
 
     name: str
@@ -112,6 +115,7 @@ class ModelIdentity:
     document_maxlen: int
     pooling: str = "none"
     query_length: QueryLength | None = None
+    configuration: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the values as JSON-serialisable ones."""

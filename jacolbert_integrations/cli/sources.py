@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..errors import InputError
 from ..qdrant import FailedDocument, of_documents
 from ..text.files import SOURCE_KEY
 from ..text.windows import DOCUMENT_KEY
@@ -38,9 +40,10 @@ class Sources:
     @property
     def root(self) -> Path:
         """The folder that the collection's paths are relative to; the working directory if it records none."""
-        first = next(iter(self._store.points(batch=1, with_vectors=False)), None)
-        recorded = {} if first is None else first.payload.get(SOURCE_KEY) or {}
-        return Path(recorded.get("root") or Path.cwd())
+        for point in self._store.points(with_vectors=False):
+            if root := (point.payload.get(SOURCE_KEY) or {}).get("root"):
+                return Path(root)
+        return Path.cwd()
 
     def bad(self, where: str, reason: str) -> None:
         """Notes what cannot be read."""
@@ -64,20 +67,33 @@ class Sources:
     def gone(self, reader: FileReader, paths: Sequence[Path]) -> list[str]:
         """Returns the documents of these files and folders that were indexed once, and are no longer in them.
 
-        Of a file that could not be read whole, nothing is gone.
+        Of a file that could not be read whole, nothing is gone; nor what another root's files have left.
         """
-        folders = [reader.path_of(path) for path in paths if path.is_dir()]
+        root = reader.root.resolve().as_posix()
+        folders = [reader.path_of(path) for path in paths if os.path.isdir(path)]  # noqa: PTH112 - of any name
+        missing = set(_paths(reader, (path for path in paths if not os.path.exists(path))))  # noqa: PTH110 - of any name
         found: dict[str, None] = {}
         for point in self._store.points(with_vectors=False):
             document = str(point.payload.get(DOCUMENT_KEY, point.id))
-            file = (point.payload.get(SOURCE_KEY) or {}).get("file")
+            source = point.payload.get(SOURCE_KEY) or {}
+            file = source.get("file")
             if file is None or document in self._seen:
                 continue
+            if source.get("root") != root and not Path(file).is_absolute():
+                continue
             inside = any(folder in (".", file) or file.startswith(f"{folder}/") for folder in folders)
-            if file in reader.files or (inside and not (reader.root / file).exists()):
+            if file in reader.files or ((inside or file in missing) and not (reader.root / file).exists()):
                 found[document] = None
         return list(found)
 
     def remove(self, documents: Sequence[str]) -> None:
         """Removes documents, with all of their windows."""
         self._store.delete(filter=of_documents(documents))
+
+
+def _paths(reader: FileReader, paths: Iterable[Path]) -> Iterator[str]:
+    for path in paths:
+        try:
+            yield reader.path_of(path)
+        except InputError:  # no path at all; it was told of when it was read
+            continue

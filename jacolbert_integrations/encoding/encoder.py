@@ -24,6 +24,7 @@ from ..scoring.vectors import check_top_k
 from ..text.cleaning import clean
 from ..types import Hit, ModelIdentity, Query, Scores, TokenVectors
 from .batching import token_batches
+from .configuration import configuration_hash
 from .devices import check_device
 from .loading import LoadOptions, load_model
 from .pooling import NO_POOLING, Pooling, as_pooling, is_pooling, pipeline_pooling
@@ -223,6 +224,7 @@ class JaColBERT:
             document_maxlen=self.document_maxlen,
             pooling=self._pooling_name,
             query_length=self.query_length,
+            configuration=configuration_hash(self.model),
         )
 
     @property

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Mapping
 from typing import Any
 
 from ..errors import ModelMismatchError, QueryLengthWarning, StoreFileError
 from ..types import ModelIdentity
+
+logger = logging.getLogger(__name__)
+
+_HASHES = ("fingerprint", "configuration")
 
 
 def check_vectors(recorded: ModelIdentity, given: ModelIdentity, where: str) -> None:
@@ -26,16 +31,26 @@ def check_vectors(recorded: ModelIdentity, given: ModelIdentity, where: str) -> 
         for name in ("fingerprint", "dimension", "document_maxlen", "pooling")
         if getattr(recorded, name) != getattr(given, name)
     ]
+    if None not in (recorded.configuration, given.configuration) and recorded.configuration != given.configuration:
+        differences.append(
+            f"configuration {_shown('configuration', recorded)} there, {_shown('configuration', given)} here (the "
+            "tokenizer, the markers, the skipped tokens or an activation: are all files of the checkpoint here?)"
+        )
     if differences:
         raise ModelMismatchError(
             f"{where} was made by the model {recorded.name!r}, not by {given.name!r}: {'; '.join(differences)}. "
             f"Load the model that made it, or index into a new collection."
         )
+    if recorded.configuration is None and given.configuration is not None:
+        logger.info(
+            "%s records its model's weights but not its tokenizer and settings; they are "
+            "taken to be those of %r.", where, given.name,
+        )  # fmt: skip
 
 
 def _shown(name: str, identity: ModelIdentity) -> str:
     value = str(getattr(identity, name))
-    return value[:12] if name == "fingerprint" else value
+    return value[:12] if name in _HASHES else value
 
 
 def check_identity(recorded: ModelIdentity, given: ModelIdentity, where: str) -> None:

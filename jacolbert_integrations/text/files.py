@@ -6,6 +6,7 @@ import codecs
 import csv
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,11 +23,15 @@ SOURCE_KEY = "_jacolbert_source"
 """The payload key of where a document is from: the ``root`` of all files, and its ``file``, relative to that."""
 
 ENCODINGS = ("utf-8-sig", "euc_jp", "cp932")
-"""Tried in this order, each on the whole of a file; UTF-16 is known by its byte order mark.
+"""Tried in this order, each on the whole of a file; UTF-16 and UTF-32 are known by their byte order marks, ISO-2022-JP
+by its escapes.
 
 Strict decoding tells Japanese encodings apart where detectors, which count letters, take short texts for Korean or
 Chinese: what is UTF-8 or EUC-JP by accident is rare in Shift_JIS.
 """
+
+_LARGEST_CELL = 1 << 30
+"""Characters of a table's cell; csv's own limit, for the whole process, is 131,072."""
 
 BadRow: TypeAlias = Callable[[str, str], None]
 """Told of a file or a row that cannot be read: where it is, and what is wrong with it."""
@@ -67,7 +72,7 @@ class FileReader:
     def __post_init__(self) -> None:
         if self.encoding is not None:
             try:
-                codecs.lookup(self.encoding)
+                "".encode(self.encoding)  # unlike a lookup, it also refuses base64 and the like
             except (LookupError, ValueError):
                 raise InputError(f"{self.encoding!r:.60} is no encoding. Some are utf-8, cp932 and euc_jp.") from None
 
@@ -77,9 +82,10 @@ class FileReader:
         Raises:
             InputError: If something cannot be read, and nobody is told; when it is reached.
         """
+        csv.field_size_limit(max(csv.field_size_limit(), _LARGEST_CELL))
         for path in map(Path, paths):
             with self._told(str(path)):
-                if not path.is_dir():
+                if not os.path.isdir(path):  # noqa: PTH112 - a name that is too long is no folder either
                     yield from self._file(path)
                     continue
                 kinds = (*TEXT_SUFFIXES, *ROW_SUFFIXES)
@@ -90,21 +96,28 @@ class FileReader:
                     yield from self._file(file)
 
     def path_of(self, file: Path) -> str:
-        """Returns a file's path as ids and payloads have it."""
-        whole = file.expanduser().resolve()
+        """Returns a file's path as ids and payloads have it.
+
+        Raises:
+            InputError: If it is none that a file can have.
+        """
+        try:
+            whole = file.resolve()
+        except (ValueError, RuntimeError, OSError) as error:  # a NUL, a circle of links, a name that is too long
+            raise InputError(f"{str(file)!r:.80} is no path of a file ({error}).") from None
         root = self.root.resolve()
         return (whole.relative_to(root) if whole.is_relative_to(root) else whole).as_posix()
 
     def _file(self, file: Path) -> Iterator[Document]:
         faults: list[str] = []
-        name = self.path_of(file)
         with self._told(str(file), faults):
+            name = self.path_of(file)
             suffix = file.suffix.lower()
             if suffix not in (*TEXT_SUFFIXES, *ROW_SUFFIXES):
                 kinds = ", ".join((*ROW_SUFFIXES, *TEXT_SUFFIXES))
                 raise InputError(f"{file} is none of {kinds}, nor a folder of such files.")
             try:
-                encoding = _encoding(file) if self.encoding is None else self.encoding
+                encoding = _encoding(file) if self.encoding is None else _without_mark(self.encoding)
                 with file.open(encoding=encoding, newline="") as opened:
                     if suffix in TEXT_SUFFIXES:
                         text = opened.read().replace("\r\n", "\n")
@@ -130,14 +143,14 @@ class FileReader:
         delimiter = "," if suffix == ".csv" else "\t"
         header = next(csv.reader([opened.readline()], delimiter=delimiter), [])
         if self.text_key in header:
-            rows = csv.reader(opened, delimiter=delimiter)
-            try:
-                for cells in rows:
-                    where = f"{file}, line {rows.line_num + 1}"
-                    if any(cell.strip() for cell in cells):
-                        yield where, _cells(header, cells)
-            except csv.Error as error:
-                yield f"{file}, line {rows.line_num + 1}", InputError(f"it is no row of a table ({error}).")
+            if twice := sorted({column for column in header if column and header.count(column) > 1}):
+                raise InputError(f"{file} has more than one column {twice[0]!r}. Give each a name of its own.")
+            for begins, cells in _table(opened, delimiter):
+                where = f"{file}, line {begins}"
+                if isinstance(cells, InputError):
+                    yield where, cells
+                elif any(cell.strip() for cell in cells):
+                    yield where, _cells(header, cells)
             return
         if suffix == ".csv":
             raise InputError(
@@ -145,16 +158,16 @@ class FileReader:
                 "texts (--text-key)."
             )
         opened.seek(0)
-        for number, line in enumerate(opened, 1):
-            if line.strip():
-                identity, tab, text = line.rstrip("\r\n").partition("\t")
+        for number, row in enumerate(opened, 1):
+            if row.strip():
+                identity, tab, text = row.rstrip("\r\n").partition("\t")
                 good = tab and identity.strip()
                 yield (
                     f"{file}, line {number}",
                     (
                         {self.id_key: identity.strip(), self.text_key: text}
                         if good
-                        else InputError(f"expected an id, a tab and a text, but got {line:.80}")
+                        else InputError(f"expected an id, a tab and a text, but got {row:.80}")
                     ),
                 )
 
@@ -207,9 +220,12 @@ def read_documents(paths: Iterable[str | Path], **options: Any) -> Iterator[Docu
 def _encoding(file: Path) -> str:
     """Finds the first encoding in which all of a file can be read."""
     with file.open("rb") as opened:
-        if opened.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+        start = opened.read(1 << 20)
+        if start.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
+            return "utf-32"
+        if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
             return "utf-16"
-        for encoding in ENCODINGS:
+        for encoding in (*(["iso2022_jp_ext"] if b"\x1b$" in start else []), *ENCODINGS):
             opened.seek(0)
             decoder = codecs.getincrementaldecoder(encoding)()
             try:
@@ -220,9 +236,28 @@ def _encoding(file: Path) -> str:
                 continue
             return encoding
     raise InputError(
-        f"{file} is no text in UTF-8, UTF-16, EUC-JP or Shift_JIS (cp932). Say which encoding it is in (--encoding), "
+        f"{file} is no text in UTF-8, UTF-16, UTF-32, EUC-JP, Shift_JIS (cp932) or ISO-2022-JP. Say "
+        "which encoding it is in (--encoding), "
         "or convert it first."
     )
+
+
+def _without_mark(encoding: str) -> str:
+    """Returns an encoding in which a byte order mark is no part of the text."""
+    return "utf-8-sig" if codecs.lookup(encoding).name == "utf-8" else encoding
+
+
+def _table(opened: TextIO, delimiter: str) -> Iterator[tuple[int, list[str] | InputError]]:
+    """Yields the rows below a table's header, each with the line that it begins in; a bad one is an error."""
+    rows = csv.reader(opened, delimiter=delimiter, strict=True)
+    while True:
+        line = rows.line_num + 2
+        try:
+            yield line, next(rows)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            yield line, InputError(f"it is no row of a table ({error}).")
 
 
 def _json(line: str) -> Any:

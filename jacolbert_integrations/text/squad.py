@@ -72,7 +72,7 @@ def read_squad(files: Iterable[str | Path], *, separator: str | None = None) -> 
     questions: list[Question] = []
     for file in map(Path, files):
         try:
-            opener = gzip.open if file.suffix == ".gz" else open
+            opener = gzip.open if file.suffix.lower() == ".gz" else open
             with opener(file, "rt", encoding="utf-8-sig") as stream:
                 articles = json.load(stream)["data"]
             for article in articles:
@@ -83,7 +83,7 @@ def read_squad(files: Iterable[str | Path], *, separator: str | None = None) -> 
         except (OSError, EOFError, zlib.error) as error:  # the last two: a gzipped file that is cut or damaged
             reason = error.strerror if isinstance(error, OSError) else None
             raise InputError(f"{file} cannot be read: {error if reason is None else reason}.") from None
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise InputError(
                 f"{file} is no SQuAD-style JSON (data / paragraphs / context, qas): {type(error).__name__} {error}."
             ) from None

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from sentence_transformers import SentenceTransformer
 
 from ..checkpoints.weights import fingerprint
+from ..encoding.configuration import configuration_hash
 from ..encoding.encoder import JaColBERT
 from ..errors import CheckpointNotFoundError, InputError, VectorError
 from ..evaluation.bm25 import BM25
@@ -211,11 +212,10 @@ class LateInteractionRanker:
 
 
 def late_interaction_fingerprint(model: JaColBERT) -> str:
-    """Computes a hash of what decides a late-interaction model's scores: its weights and its maximal lengths."""
-    prompts = {name: prompt for name, prompt in model.model.prompts.items() if prompt}
+    """Describes what decides a late-interaction model's scores: weights, configuration and maximal lengths."""
     return (
-        f"late-interaction {model.fingerprint} query_length={model.query_length} "
-        f"document_maxlen={model.document_maxlen} {json.dumps(prompts)}"
+        f"late-interaction {model.fingerprint} {configuration_hash(model.model)} query_length={model.query_length} "
+        f"document_maxlen={model.document_maxlen}"
     )
 
 

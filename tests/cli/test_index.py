@@ -66,6 +66,27 @@ def test_only_what_was_read_is_pruned(mini: JaColBERT, capsys: pytest.CaptureFix
     assert len(texts(mini)) == 5
 
 
+def test_a_deleted_file_that_is_named_is_gone(
+    mini: JaColBERT, capsys: pytest.CaptureFixture[str], folder: Path
+) -> None:
+    index(capsys, "docs/old.txt", "docs/new.txt")
+    (folder / "docs" / "old.txt").unlink()
+    status, out, err = index(capsys, "docs/old.txt", "docs/new.txt", "--prune")
+    assert (status, "1 documents were removed" in out, "old.txt" in err) == (1, True, True)
+    assert texts(mini) == {"新料金は月額1200円である。"}
+
+
+def test_what_another_roots_files_have_left_stays(
+    mini: JaColBERT, capsys: pytest.CaptureFixture[str], folder: Path
+) -> None:
+    for name, rule in zip("ab", RULES, strict=False):
+        (folder / name).mkdir()
+        write(f"{name}/data.jsonl", [rule])
+        status, out, _ = index(capsys, f"{name}/data.jsonl", "--root", name, "--prune")
+        assert (status, "removed" in out) == (0, False)
+    assert texts(mini) == set(RULES[:2])
+
+
 def test_from_another_folder_the_root_is_the_recorded_one(
     mini: JaColBERT, capsys: pytest.CaptureFixture[str], folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -45,7 +45,7 @@ def test_packaging_as_integrations_have_it(project: dict[str, Any]) -> None:
     assert project["build-system"]["build-backend"] == "hatchling.build"
     assert project["project"]["requires-python"] == ">=3.10"
     assert [d for d in project["project"]["dependencies"] if d.startswith("llama-index")] == [
-        "llama-index-core>=0.14,<0.15"
+        "llama-index-core>=0.14.2,<0.15"
     ]
     assert (PYPROJECT.parent / "jacolbert_integrations" / "py.typed").is_file()
 

@@ -92,8 +92,36 @@ def test_a_file_in_no_encoding_and_an_unknown_one(folder: Path) -> None:
     (folder / "b.txt").write_text(TEXT, encoding="cp932")
     with pytest.raises(InputError, match=r"b\.txt is not in the encoding 'utf-8'"):
         read("b.txt", encoding="utf-8")
-    with pytest.raises(InputError, match="'klingon' is no encoding"):
-        read("b.txt", encoding="klingon")
+    for encoding in ("klingon", "base64", "rot13", "undefined"):
+        with pytest.raises(InputError, match=f"'{encoding}' is no encoding"):
+            read("b.txt", encoding=encoding)
+
+
+@pytest.mark.parametrize("encoding", ["utf-32", "iso2022_jp", "utf-8-sig"])
+def test_encodings_of_mail_and_of_a_mark(folder: Path, encoding: str) -> None:
+    (folder / "a.tsv").write_text(f"t1\t{TEXT}\n", encoding=encoding)
+    assert read("a.tsv") == [("t1", TEXT, {})]
+    assert read("a.tsv", encoding=encoding.removesuffix("-sig")) == [("t1", TEXT, {})]
+
+
+def test_tables_lose_no_row(folder: Path) -> None:
+    long = "東" * 200_000
+    (folder / "a.csv").write_text(
+        f'id,text\n1,{long}\n2,"bad"cell\n3,"two\nlines"\n4,"{TEXT}\n5,{TEXT}\n', encoding="utf-8"
+    )
+    told: list[str] = []
+    reader = FileReader(bad=lambda where, _: told.append(where))
+    assert [(d.id, d.text) for d in reader.read(["a.csv"])] == [("1", long), ("3", "two\nlines")]
+    assert told == ["a.csv, line 3", "a.csv, line 6"]  # the second, whose quote is never closed, ends the file
+    (folder / "b.csv").write_text(f"id,text,text\n1,{TEXT},{TEXT}\n", encoding="utf-8")
+    with pytest.raises(InputError, match=r"b\.csv has more than one column 'text'"):
+        read("b.csv")
+
+
+def test_what_is_no_path(folder: Path) -> None:
+    for path in ("a\0.jsonl", "~nobody-of-this-name/a.jsonl", "x" * 5_000 + ".txt"):
+        with pytest.raises(InputError, match=r"is no path of a file|cannot be read"):
+            read(path)
 
 
 def test_keys_of_somebody_elses(folder: Path) -> None:

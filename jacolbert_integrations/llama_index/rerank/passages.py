@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from llama_index.core.schema import BaseNode
@@ -60,7 +60,7 @@ class PassageEncoder:
                 "score them by. Leave them out."
             )
         identity = self._model.identity
-        made_by = (identity.fingerprint, identity.dimension, identity.document_maxlen, identity.pooling, self._limit)
+        made_by = (replace(identity, name="", query_length=None), self._limit)
         keys = [(made_by, text.digest) for text in texts]
         known = {key: passage for key in dict.fromkeys(keys) if (passage := self._cache.get(key)) is not None}
         missing = {key: place for place, key in enumerate(keys) if key not in known}
