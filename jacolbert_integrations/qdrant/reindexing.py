@@ -144,9 +144,16 @@ def move_alias(client: Client, alias: str, collection: str) -> str | None:
 
     Returns:
         What it meant before, if that was something else.
+
+    Raises:
+        InputError: If there is no such collection, or one that has the alias's name.
     """
     with client_lock(client):
         before = alias_target(client, alias)
+        if before is None:
+            _check_free(client, alias)
+        if not ask(client, client.collection_exists, collection):
+            raise InputError(f"there is no collection {collection!r} for the alias {alias!r} to mean.")
         changes: list[Any] = []
         if before is not None:
             changes.append(models.DeleteAliasOperation(delete_alias=models.DeleteAlias(alias_name=alias)))
@@ -170,12 +177,17 @@ def _check(source: Client, collection: str, target: QdrantStore, alias: str | No
     if alias is not None:
         if alias == target.collection:
             raise InputError(f"the alias {alias!r} must not be the new collection's own name.")
-        taken = ask(target.client, target.client.collection_exists, alias)
-        if taken and alias_target(target.client, alias) is None:
-            raise InputError(
-                f"{alias!r} is a collection, and no alias. Qdrant has no two things of one name: delete or copy that "
-                "collection first, or let applications search under another name."
-            )
+        if alias_target(target.client, alias) is None:
+            _check_free(target.client, alias)
+
+
+def _check_free(client: Client, alias: str) -> None:
+    """Refuses an alias that is no alias yet, and the name of a collection."""
+    if ask(client, client.collection_exists, alias):
+        raise InputError(
+            f"{alias!r} is a collection, and no alias. Qdrant has no two things of one name: delete or copy that "
+            "collection first, or let applications search under another name."
+        )
 
 
 class _Copy:

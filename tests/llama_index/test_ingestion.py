@@ -14,7 +14,6 @@ from llama_index.core.schema import BaseNode, Document, TransformComponent
 from llama_index.core.storage.docstore import SimpleDocumentStore
 
 from jacolbert_integrations import JaColBERT, JaColBERTSentenceSplitter, JaColBERTVectorStore
-from jacolbert_integrations.types import TokenVectors
 
 from ..processes import in_another_process
 
@@ -38,20 +37,6 @@ def documents(**texts: str) -> list[Document]:
 @pytest.fixture
 def store(mini: JaColBERT) -> JaColBERTVectorStore:
     return JaColBERTVectorStore(mini)
-
-
-@pytest.fixture
-def encoded(mini: JaColBERT, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """All texts that the model encodes as documents."""
-    texts: list[str] = []
-    real = mini.encode_document
-
-    def encode(given: list[str], **options: Any) -> list[TokenVectors]:
-        texts.extend(given)
-        return real(given, **options)
-
-    monkeypatch.setattr(mini, "encode_document", encode)
-    return texts
 
 
 def texts_of(store: JaColBERTVectorStore) -> list[str]:

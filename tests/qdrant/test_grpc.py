@@ -31,7 +31,7 @@ from jacolbert_integrations.types import Document, Hits, Query
 from ..conftest import PATIENCE
 from ..stores.samples import IDENTITY, QUERY, points, vectors
 from .rest_server import reserved_port
-from .writing import QUICK, Encoder, check, documents, noted_pauses, noted_requests, writer
+from .writing import QUICK, Encoder, check, documents, documents_and_a_deletion, noted_pauses, writer
 
 MESSAGE_LIMIT = 64 * 2**20
 PATIENT = Retries(times=100_000, first_pause=0.001, longest_pause=0.01)
@@ -392,18 +392,8 @@ def test_a_server_that_is_gone_stops_the_writer(client: QdrantClient, backend: B
 
 def test_a_collection_deleted_under_the_writer(client: QdrantClient, backend: Backend) -> None:
     held = writer(client)
-    sent = noted_requests(held)
-
-    def reading() -> Iterator[Document]:
-        for place, document in enumerate(documents(80)):
-            if place == 40:
-                for _ in range(5):  # nothing is on its way any more
-                    assert sent.acquire(timeout=PATIENCE)
-                backend.local.delete_collection("documents")
-            yield document
-
     with pytest.raises(WriteError, match=r"'documents' was deleted while it was written to\. Write again"):
-        held.write(reading())
+        held.write(documents_and_a_deletion(held, lambda: backend.local.delete_collection("documents")))
     assert writer(client).write(documents(80)).written == 80
 
 

@@ -84,6 +84,18 @@ def test_into_a_new_collection_behind_an_alias(client: Client) -> None:
     assert len(encoder.encoded) == 30
 
 
+def test_an_alias_that_cannot_be(client: Client) -> None:
+    writer(client).write(documents(5))
+    with pytest.raises(InputError, match="'documents' is a collection, and no alias"):
+        move_alias(client, "documents", "documents")
+    with pytest.raises(InputError, match="there is no collection 'missing' for the alias 'live' to mean"):
+        move_alias(client, "live", "missing")
+    move_alias(client, "live", "documents")
+    with pytest.raises(InputError, match="there is no collection 'missing'"):
+        move_alias(client, "live", "missing")
+    assert QdrantStore(client, "live").identity() == IDENTITY  # it means what it meant
+
+
 def test_a_store_does_not_search_another_models_vectors(client: Client) -> None:
     writer(client).write(documents(5))
     move_alias(client, "live", "documents")

@@ -24,7 +24,7 @@ from jacolbert_integrations.types import Document, TokenVectors
 from ..conftest import PATIENCE
 from ..stores.samples import IDENTITY
 from .rest_server import Backend
-from .writing import Encoder, check, documents, noted_pauses, noted_requests, writer
+from .writing import Encoder, check, documents, documents_and_a_deletion, noted_pauses, writer
 
 
 @pytest.fixture
@@ -134,18 +134,8 @@ def test_a_server_that_is_gone_stops_the_writer(server: QdrantClient, backend: B
 
 def test_a_collection_deleted_under_the_writer(server: QdrantClient, backend: Backend) -> None:
     held = writer(server)
-    sent = noted_requests(held)
-
-    def reading() -> Iterator[Document]:
-        for place, document in enumerate(documents(80)):
-            if place == 40:
-                for _ in range(5):  # nothing is on its way any more
-                    assert sent.acquire(timeout=PATIENCE)
-                backend.local.delete_collection("documents")
-            yield document
-
     with pytest.raises(WriteError, match=r"'documents' was deleted while it was written to\. Write again"):
-        held.write(reading())
+        held.write(documents_and_a_deletion(held, lambda: backend.local.delete_collection("documents")))
     assert held.write(documents(80)).written == 80
     check(held.store, documents(80))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -20,6 +20,7 @@ from jacolbert_integrations.qdrant import (
 from jacolbert_integrations.qdrant.clients import Client
 from jacolbert_integrations.types import Document, TokenVectors
 
+from ..conftest import PATIENCE
 from ..stores.samples import DIMENSION, IDENTITY
 
 QUICK = Retries(times=4, first_pause=0.001, longest_pause=0.01)
@@ -92,3 +93,14 @@ def noted_requests(held: QdrantWriter) -> threading.Semaphore:
 
 def as_model(encoder: Encoder) -> JaColBERT:
     return cast("JaColBERT", encoder)
+
+
+def documents_and_a_deletion(held: QdrantWriter, delete: Callable[[], object]) -> Iterator[Document]:
+    """Yields 80 documents to a writer, and deletes its collection after 40, when nothing is on its way any more."""
+    sent = noted_requests(held)
+    for place, document in enumerate(documents(80)):
+        if place == 40:
+            for _ in range(5):
+                assert sent.acquire(timeout=PATIENCE)
+            delete()
+        yield document

@@ -29,7 +29,6 @@ from jacolbert_integrations.llama_index.fusion import interpolated, min_max
 from jacolbert_integrations.llama_index.passage_text import PassageText
 from jacolbert_integrations.llama_index.rerank.vector_cache import Passage
 from jacolbert_integrations.llama_index.writing import node_points
-from jacolbert_integrations.types import TokenVectors
 
 from ...conftest import STANFORD
 
@@ -42,20 +41,6 @@ def with_scores(*texts: str, **metadata: Any) -> list[NodeWithScore]:
     return [
         NodeWithScore(node=TextNode(id_=f"n{i}", text=t, metadata=metadata), score=0.5) for i, t in enumerate(texts)
     ]
-
-
-@pytest.fixture
-def encoded(mini: JaColBERT, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What the model was given as documents."""
-    texts: list[str] = []
-    real = mini.encode_document
-
-    def recording(given: list[str], **options: Any) -> list[TokenVectors]:
-        texts.extend(given)
-        return real(given, **options)
-
-    monkeypatch.setattr(mini, "encode_document", recording)
-    return texts
 
 
 # Long nodes

@@ -15,13 +15,11 @@ import numpy as np
 import pytest
 from llama_index.core import QueryBundle, StorageContext
 from llama_index.core.base.base_retriever import BaseRetriever
-from llama_index.core.base.base_selector import BaseSelector, SelectorResult, SingleSelection
 from llama_index.core.callbacks import CallbackManager, CBEventType, EventPayload, LlamaDebugHandler
 from llama_index.core.indices.query.query_transform import HyDEQueryTransform
 from llama_index.core.instrumentation.events import BaseEvent
 from llama_index.core.llms import MockLLM
 from llama_index.core.node_parser import HierarchicalNodeParser, get_leaf_nodes
-from llama_index.core.prompts.mixin import PromptDictType
 from llama_index.core.query_engine import RetrieverQueryEngine
 from llama_index.core.retrievers import (
     AutoMergingRetriever,
@@ -32,7 +30,7 @@ from llama_index.core.retrievers import (
 )
 from llama_index.core.retrievers.fusion_retriever import FUSION_MODES
 from llama_index.core.schema import Document, IndexNode, MetadataMode, NodeWithScore, TextNode
-from llama_index.core.tools import RetrieverTool, ToolMetadata
+from llama_index.core.tools import RetrieverTool
 from llama_index.core.vector_stores.types import FilterOperator, MetadataFilter, MetadataFilters
 from llama_index.core.workflow import Event, StartEvent, StopEvent, Workflow, step
 from qdrant_client import QdrantClient
@@ -54,6 +52,7 @@ from jacolbert_integrations.types import Hit
 
 from ...conftest import PATIENCE
 from ...waiting import FreeLoop
+from ..stand_ins import BySubject
 
 TEXTS = {
     "tokyo": "東京は日本の首都であり、人口は約千四百万人である。",
@@ -145,28 +144,13 @@ def test_fusion_of_generated_queries_keeps_the_maxsim(retriever: JaColBERTRetrie
         assert node.get_score() < 0.1 < node.provenance.score  # reciprocal ranks, and MaxSim
 
 
-class ByFirstWord(BaseSelector):
-    def _select(self, choices: Sequence[ToolMetadata], query: QueryBundle) -> SelectorResult:
-        index = next(i for i, choice in enumerate(choices) if str(choice.description) in query.query_str)
-        return SelectorResult(selections=[SingleSelection(index=index, reason="its word")])
-
-    async def _aselect(self, choices: Sequence[ToolMetadata], query: QueryBundle) -> SelectorResult:
-        return self._select(choices, query)
-
-    def _get_prompts(self) -> PromptDictType:
-        return {}
-
-    def _update_prompts(self, prompts: PromptDictType) -> None:
-        pass
-
-
 def test_router(mini: JaColBERT) -> None:
     nodes = make_nodes()
     tools = [
         RetrieverTool.from_defaults(JaColBERTRetriever.from_nodes(part, mini), description=word)
         for word, part in (("山", nodes[:2]), ("猫", nodes[2:]))
     ]
-    router = RouterRetriever(ByFirstWord(), tools, llm=MockLLM())
+    router = RouterRetriever(BySubject(), tools, llm=MockLLM())
     assert {n.node_id for n in router.retrieve("高い山は？")} == {"tokyo", "fuji"}
     assert {n.node_id for n in asyncio.run(router.aretrieve("猫は？"))} == {"cat", "kyoto"}
     assert tools[0].call("高い山は？").raw_output[0].node_id == "fuji"

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
 import pytest
 from llama_index.core import QueryBundle, StorageContext
 from llama_index.core.base.base_retriever import BaseRetriever
-from llama_index.core.base.base_selector import BaseSelector, SelectorResult, SingleSelection
 from llama_index.core.indices.query.query_transform import HyDEQueryTransform
-from llama_index.core.llms import CompletionResponse, CompletionResponseGen, CustomLLM, LLMMetadata, MockLLM
+from llama_index.core.llms import MockLLM
 from llama_index.core.node_parser import HierarchicalNodeParser, get_leaf_nodes
-from llama_index.core.prompts.mixin import PromptDictType
 from llama_index.core.retrievers import (
     AutoMergingRetriever,
     QueryFusionRetriever,
@@ -23,10 +20,12 @@ from llama_index.core.retrievers import (
 )
 from llama_index.core.retrievers.fusion_retriever import FUSION_MODES
 from llama_index.core.schema import Document, IndexNode, NodeWithScore, TextNode
-from llama_index.core.tools import RetrieverTool, ToolMetadata
+from llama_index.core.tools import RetrieverTool
 from qdrant_client import QdrantClient
 
 from jacolbert_integrations import JaColBERT, JaColBERTVectorStore, QdrantStore
+
+from ..stand_ins import BySubject, Script
 
 TEXTS = {
     "tokyo": "東京は日本の首都であり、人口は約千四百万人である。",
@@ -63,44 +62,11 @@ def ask(request: pytest.FixtureRequest) -> Ask:
     return retrieve
 
 
-class Script(CustomLLM):
-    """Answers every prompt alike."""
-
-    answer: str
-
-    @property
-    def metadata(self) -> LLMMetadata:
-        return LLMMetadata()
-
-    def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
-        return CompletionResponse(text=self.answer)
-
-    def stream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseGen:
-        yield self.complete(prompt)
-
-
 class ByWord(BaseRetriever):
     """Finds the nodes that hold the query: somebody else's retriever, over the same nodes."""
 
     def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
         return [NodeWithScore(node=node, score=0.5) for node in nodes(*TEXTS) if query_bundle.query_str in node.text]
-
-
-class BySubject(BaseSelector):
-    """Selects the tool whose description is in the query."""
-
-    def _select(self, choices: Sequence[ToolMetadata], query: QueryBundle) -> SelectorResult:
-        index = next(i for i, choice in enumerate(choices) if str(choice.description) in query.query_str)
-        return SelectorResult(selections=[SingleSelection(index=index, reason="its subject")])
-
-    async def _aselect(self, choices: Sequence[ToolMetadata], query: QueryBundle) -> SelectorResult:
-        return self._select(choices, query)
-
-    def _get_prompts(self) -> PromptDictType:
-        return {}
-
-    def _update_prompts(self, prompts: PromptDictType) -> None:
-        pass
 
 
 def nodes(*names: str) -> list[TextNode]:

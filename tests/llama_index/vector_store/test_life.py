@@ -26,7 +26,7 @@ from llama_index.core.instrumentation import get_dispatcher  # type: ignore[attr
 from llama_index.core.instrumentation.event_handlers import BaseEventHandler
 from llama_index.core.instrumentation.events import BaseEvent
 from llama_index.core.instrumentation.span_handlers import SimpleSpanHandler
-from llama_index.core.llms import CompletionResponse, CompletionResponseGen, CustomLLM, LLMMetadata, MockLLM
+from llama_index.core.llms import MockLLM
 from llama_index.core.memory import VectorMemoryBlock
 from llama_index.core.node_parser import SentenceSplitter
 from llama_index.core.objects import ObjectIndex
@@ -82,6 +82,7 @@ from jacolbert_integrations.types import TokenVectors
 
 from ...conftest import PATIENCE, STANFORD
 from ...waiting import FreeLoop
+from ..stand_ins import Script
 from .samples import QUESTION, TEXTS
 from .test_undo import fail_on
 
@@ -136,25 +137,6 @@ class Events(BaseEventHandler):
 
     def handle(self, event: BaseEvent, **kwargs: Any) -> None:
         self.names.append(event.class_name())
-
-
-class Script(CustomLLM):
-    """Answers every prompt alike."""
-
-    answer: str
-
-    @property
-    def metadata(self) -> LLMMetadata:
-        return LLMMetadata()
-
-    def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
-        return CompletionResponse(text=self.answer)
-
-    def stream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseGen:
-        yield self.complete(prompt)
-
-
-# --- many at once ---
 
 
 def test_adding_asking_and_deleting_at_once(store: JaColBERTVectorStore) -> None:
