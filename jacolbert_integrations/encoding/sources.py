@@ -11,6 +11,7 @@ import torch
 from ..checkpoints.hub import BUNDLED_MODEL, BUNDLED_NAME
 from ..errors import CheckpointNotFoundError, InputError, ModelMismatchError
 from ..query_length import QueryLength
+from .configuration import configuration_hash
 from .encoder import JaColBERT
 
 _UNSAVED = "unsaved:"
@@ -29,6 +30,8 @@ class ModelSource:
         dtype: Of weights and computation, as torch calls it, such as ``"float16"``; None is float32.
         device: Where to; None takes a GPU if there is one.
         fingerprint: Of the weights that have to be found there; None takes any.
+        configuration: Of the tokenizer and the settings that have to be found there
+            (:class:`~jacolbert_integrations.types.ModelIdentity`); None takes any.
     """
 
     model: str
@@ -38,6 +41,7 @@ class ModelSource:
     dtype: str | None = None
     device: str | None = None
     fingerprint: str | None = None
+    configuration: str | None = None
 
     @classmethod
     def of(cls, encoder: JaColBERT) -> ModelSource:
@@ -51,6 +55,7 @@ class ModelSource:
             pooling=None if encoder.pooling is None else str(encoder.pooling),
             dtype=None if dtype == "float32" else dtype,
             fingerprint=encoder.fingerprint,
+            configuration=configuration_hash(encoder.model),
         )
 
     @classmethod
@@ -78,7 +83,7 @@ class ModelSource:
 
         Raises:
             CheckpointError: If it is no longer there, or was never saved.
-            ModelMismatchError: If other weights are there now.
+            ModelMismatchError: If other weights, or another tokenizer or settings, are there now.
             InputError: If a value cannot be used.
         """
         if self.model.startswith(_UNSAVED):
@@ -98,6 +103,12 @@ class ModelSource:
             raise ModelMismatchError(
                 f"{self.model!r} holds other weights now: the fingerprint {str(self.fingerprint)[:12]} was expected, "
                 f"and {encoder.fingerprint[:12]} is there. Bring the checkpoint back, or say anew which model to use."
+            )
+        if self.configuration is not None and self.configuration != (found := configuration_hash(encoder.model)):
+            raise ModelMismatchError(
+                f"{self.model!r} has another tokenizer or other settings now: the configuration "
+                f"{self.configuration[:12]} was expected, and {found[:12]} is there. Bring the checkpoint's files "
+                "back, or say anew which model to use."
             )
         return encoder
 

@@ -67,6 +67,7 @@ class JaColBERTRerank(BaseNodePostprocessor):
         dtype: Of weights and computation, such as ``"float16"``, where ``model`` is no loaded model.
         device: Where to compute, where ``model`` is no loaded model.
         fingerprint: Of the weights that have to be found, where ``model`` is no loaded model.
+        configuration: Of the tokenizer and settings that have to be found, where ``model`` is no loaded model.
         **kwargs: As for LlamaIndex's ``BaseNodePostprocessor`` (``callback_manager``).
 
     Raises:
@@ -101,6 +102,7 @@ class JaColBERTRerank(BaseNodePostprocessor):
     dtype: str | None = Field(default=None, frozen=True, description="Of weights and computation.")
     device: str | None = Field(default=None, frozen=True, description="Where to compute.")
     fingerprint: str | None = Field(default=None, frozen=True, description="SHA-256 over the weights.")
+    configuration: str | None = Field(default=None, frozen=True, description="SHA-256 over tokenizer and settings.")
     _encoder: JaColBERT = PrivateAttr()
     _store: MultiVectorStore | None = PrivateAttr(default=None)
     _cache: VectorCache = PrivateAttr()
@@ -122,6 +124,7 @@ class JaColBERTRerank(BaseNodePostprocessor):
         dtype: str | None = None,
         device: str | None = None,
         fingerprint: str | None = None,
+        configuration: str | None = None,
         **kwargs: Any,
     ) -> None:
         loading = {
@@ -131,6 +134,7 @@ class JaColBERTRerank(BaseNodePostprocessor):
             "dtype": dtype,
             "device": device,
             "fingerprint": fingerprint,
+            "configuration": configuration,
         }
         source = ModelSource.given(model, **loading)
         encoder = model if isinstance(model, JaColBERT) else source.load()

@@ -102,7 +102,9 @@ class JaColBERTSentenceSplitter(MetadataAwareTextSplitter):
         if unknown := kwargs.keys() - {"class_name"}:
             raise InputError(f"JaColBERTSentenceSplitter takes no {', '.join(sorted(unknown))}.")
         # Nothing is encoded: any weights will do, and no GPU is needed.
-        source = replace(ModelSource.given(model, revision=revision), device="cpu", fingerprint=None)
+        source = replace(
+            ModelSource.given(model, revision=revision), device="cpu", fingerprint=None, configuration=None
+        )
         if isinstance(model, JaColBERT):  # the length is known, so that a cache of chunks can tell models apart
             chunk_size = _checked_size(chunk_size, model)
         fields: dict[str, Any] = {

@@ -114,6 +114,7 @@ class JaColBERTVectorStore(ThreadedVectorStore):
         dtype: Of weights and computation, such as ``"float16"``, where ``model`` is no loaded model.
         device: Where to compute, where ``model`` is no loaded model.
         fingerprint: Of the weights that have to be found, where ``model`` is no loaded model.
+        configuration: Of the tokenizer and settings that have to be found, where ``model`` is no loaded model.
         **kwargs: None but what a description holds beside.
 
     Raises:
@@ -141,6 +142,7 @@ class JaColBERTVectorStore(ThreadedVectorStore):
     dtype: str | None = Field(default=None, frozen=True, description="Of weights and computation.")
     device: str | None = Field(default=None, frozen=True, description="Where to compute.")
     fingerprint: str | None = Field(default=None, frozen=True, description="SHA-256 over the weights.")
+    configuration: str | None = Field(default=None, frozen=True, description="SHA-256 over tokenizer and settings.")
     _connection: Connection = PrivateAttr()
     _deleted: RecentlyDeleted = PrivateAttr()
 
@@ -162,6 +164,7 @@ class JaColBERTVectorStore(ThreadedVectorStore):
         dtype: str | None = None,
         device: str | None = None,
         fingerprint: str | None = None,
+        configuration: str | None = None,
         **kwargs: Any,
     ) -> None:
         loading: dict[str, Any] = {
@@ -171,6 +174,7 @@ class JaColBERTVectorStore(ThreadedVectorStore):
             "dtype": dtype,
             "device": device,
             "fingerprint": fingerprint,
+            "configuration": configuration,
         }
         if unknown := kwargs.keys() - {"class_name", "stores_text", "is_embedding_query"}:
             raise InputError(f"JaColBERTVectorStore takes no {', '.join(sorted(unknown))}.")

@@ -428,6 +428,10 @@ def test_a_copy_is_the_same_model_or_none(mini: JaColBERT) -> None:
     data = JaColBERTRerank(mini).to_dict()
     with pytest.raises(ModelMismatchError, match="'jacolbert-mini' holds other weights now: the fingerprint 000"):
         JaColBERTRerank.from_dict({**data, "fingerprint": "0" * 64})
+    with pytest.raises(ModelMismatchError, match="'jacolbert-mini' has another tokenizer or other settings now"):
+        JaColBERTRerank.from_dict({**data, "configuration": "0" * 64})
+    earlier = {name: value for name, value in data.items() if name != "configuration"}
+    assert JaColBERTRerank.from_dict(earlier).to_dict() == data
     unsaved = JaColBERTRerank(JaColBERT(mini.model, name="mine"))
     with pytest.raises(CheckpointNotFoundError, match="'mine' was made in a program"):
         pickle.loads(pickle.dumps(unsaved))

@@ -414,10 +414,13 @@ def test_a_description_makes_the_same_retriever(retriever: JaColBERTRetriever, m
         JaColBERTRetriever.from_dict(data)
 
 
-def test_a_description_names_the_weights(in_memory: JaColBERTRetriever) -> None:
+@pytest.mark.parametrize(
+    ("name", "told"), [("fingerprint", "holds other weights now"), ("configuration", "has another tokenizer")]
+)
+def test_a_description_names_the_weights_and_settings(in_memory: JaColBERTRetriever, name: str, told: str) -> None:
     data = in_memory.to_dict()
-    data["model"]["fingerprint"] = "0" * 64
-    with pytest.raises(ModelMismatchError, match="'jacolbert-mini' holds other weights now"):
+    data["model"][name] = "0" * 64
+    with pytest.raises(ModelMismatchError, match=f"'jacolbert-mini' {told}"):
         JaColBERTRetriever.from_dict(data, MemoryStore())
 
 

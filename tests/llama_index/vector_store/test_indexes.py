@@ -553,6 +553,7 @@ def test_descriptions(tmp_path: Path, copy: Callable[[JaColBERTVectorStore], JaC
         "dtype": None,
         "device": None,
         "fingerprint": None,
+        "configuration": None,
     }
     again.add([TextNode(id_="a", text="猫")])
     assert again.encoder.identity.pooling == "kmeans-2"
@@ -564,7 +565,7 @@ def test_descriptions(tmp_path: Path, copy: Callable[[JaColBERTVectorStore], JaC
 def test_a_copy_of_what_is_in_memory(memory: JaColBERTVectorStore, mini: JaColBERT) -> None:
     memory.add([TextNode(id_="a", text="猫")])
     pickled = pickle.loads(pickle.dumps(memory))
-    assert pickled.fingerprint == mini.fingerprint
+    assert (pickled.fingerprint, pickled.configuration) == (mini.fingerprint, mini.identity.configuration)
     assert [node.node_id for node in pickled.get_nodes()] == ["a"]
     pickled.clear()
     assert memory.store.count() == 1

@@ -747,7 +747,9 @@ def test_a_persisted_memory_of_another_model(memory: JaColBERTVectorStore, tmp_p
     memory.persist(path)
     file = tmp_path / "nodes.jacolbert" / "vector_store.json"
     said = json.loads(file.read_text(encoding="utf-8"))
-    file.write_text(json.dumps({**said, "model": str(STANFORD), "fingerprint": None}), encoding="utf-8")
+    file.write_text(
+        json.dumps({**said, "model": str(STANFORD), "fingerprint": None, "configuration": None}), encoding="utf-8"
+    )
     other = JaColBERTVectorStore.from_persist_path(path)
     with pytest.raises(ModelMismatchError, match="was made by the model 'jacolbert-mini'"):
         other.query(VectorStoreQuery(query_str=QUESTION))
