@@ -166,6 +166,7 @@ def _inspect_stanford(path: Path, config: Mapping[str, Any]) -> Checkpoint:
         )
     metadata = read_object(metadata_file)
     _check_tokenizer(path)
+    _check_activations(path, config)
     if shapes is not None:
         _check_layers(path, config, shapes)
         _check_projection_shape(path, shapes[_PROJECTION], config.get("hidden_size"), metadata.get("dim"))
@@ -248,6 +249,7 @@ def _inspect_modules(path: Path) -> Checkpoint:
     if layout is not Layout.SENTENCE_TRANSFORMERS:
         _check_tokenizer(path)
         _check_layers(path, config, shapes or {})
+    _check_activations(path, config)
     width = config.get("hidden_size")
     for folder in projections:
         width = _check_dense(path / folder, width)
@@ -375,6 +377,16 @@ def _check_layers(path: Path, config: Mapping[str, Any], shapes: Mapping[str, tu
             f"{path / 'config.json'} asks for {wanted!s:.40} layers, but there are weights of {max(layers) + 1}. The "
             "two are not of the same model."
         )
+
+
+def _check_activations(path: Path, config: Mapping[str, Any]) -> None:
+    """Refuses what is no name of a function; not every version of transformers does, before it is called."""
+    for key in ("hidden_act", "hidden_activation"):
+        if not isinstance(config.get(key, ""), str | None):
+            raise CorruptCheckpointError(
+                f"{path / 'config.json'} has {config[key]!r:.60} under {key!r}, but the name of an activation is "
+                "expected, such as 'gelu'."
+            )
 
 
 def _check_projection_shape(path: Path, shape: tuple[int, ...], hidden: int | None, dim: int | None) -> None:

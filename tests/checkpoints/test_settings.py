@@ -88,6 +88,14 @@ def test_more_layers_than_weights(kind: str, request: pytest.FixtureRequest, cha
         JaColBERT.from_pretrained(folder)
 
 
+@pytest.mark.parametrize("name", ["hidden_act", "hidden_activation"])
+def test_an_activation_that_is_no_name(mini: JaColBERT, tmp_path: Path, change_json: Change, name: str) -> None:
+    mini.model.save_pretrained(str(tmp_path))
+    change_json(tmp_path / "config.json", **{name: 5})
+    with pytest.raises(CorruptCheckpointError, match=f"has 5 under '{name}', but the name of an activation"):
+        JaColBERT.from_pretrained(tmp_path)
+
+
 @pytest.mark.parametrize("shard", ["../outside.safetensors", "/etc/passwd", "a/../../b.safetensors", 5])
 def test_weights_outside_of_the_checkpoint(stanford_copy: Path, shard: Any) -> None:
     (stanford_copy / "model.safetensors").rename(stanford_copy.parent / "outside.safetensors")
