@@ -12,7 +12,8 @@ from statistics import median
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from .terminal import harmless, say
+from ..text.harmless import harmless
+from .terminal import say
 
 if TYPE_CHECKING:
     from ..encoding.encoder import JaColBERT

@@ -6,8 +6,9 @@ import argparse
 import json
 from typing import TYPE_CHECKING, Any
 
+from ..text.harmless import harmless
 from .place import add_collection, add_place, model_of, opened
-from .terminal import harmless, say, say_json
+from .terminal import say, say_json
 
 if TYPE_CHECKING:
     from ..encoding.encoder import JaColBERT

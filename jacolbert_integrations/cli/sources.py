@@ -82,7 +82,8 @@ class Sources:
             if source.get("root") != root and not Path(file).is_absolute():
                 continue
             inside = any(folder in (".", file) or file.startswith(f"{folder}/") for folder in folders)
-            if file in reader.files or ((inside or file in missing) and not (reader.root / file).exists()):
+            away = file not in reader.there and not (reader.root / file).exists()
+            if file in reader.files or ((inside or file in missing) and away):
                 found[document] = None
         return list(found)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from llama_index.core.schema import BaseNode, ImageDocument, MetadataMode
@@ -120,13 +120,28 @@ def to_payload(node: BaseNode) -> dict[str, Any]:
     return payload
 
 
-def to_documents(nodes: Iterable[BaseNode]) -> Iterator[Document]:
+def to_documents(nodes: Iterable[BaseNode], bad: Callable[[str, str], None] | None = None) -> Iterator[Document]:
     """Yields nodes as documents for a writer, one after the other, so that any number of them can be written.
 
     With ``too_long="split"`` it writes what :meth:`JaColBERTRetriever.insert_nodes` writes, and the retriever finds it.
+
+    Args:
+        nodes: The nodes.
+        bad: Told of each node that cannot be written, which is then left out: its id, and what is wrong with it. None
+            raises an error instead.
+
+    Raises:
+        InputError: If a node's metadata cannot be kept, and nobody is told; when it is reached.
     """
     for node in nodes:
-        yield Document(node.node_id, node_text(node), to_payload(node))
+        try:
+            payload = to_payload(node)
+        except InputError as error:
+            if bad is None:
+                raise
+            bad(node.node_id, str(error))
+        else:
+            yield Document(node.node_id, node_text(node), payload)
 
 
 def to_node(payload: Payload) -> BaseNode:

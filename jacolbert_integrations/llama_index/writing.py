@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,10 +10,11 @@ from llama_index.core.schema import BaseNode
 
 from ..encoding.encoder import JaColBERT
 from ..errors import InputError
+from ..stores.payloads import check_id, json_copy
 from ..text.windows import DOCUMENT_KEY, SPAN_KEY, TooLong, check_too_long, window_id, windows
 from ..types import Filter, Payload, Point, WithIds
 from .nodes import check_nodes, to_payload
-from .selection import windows_of
+from .selection import document_of, windows_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,30 @@ def node_points(
         Point(passage.id, matrix, passage.payload, passage.text)
         for passage, matrix in zip(passages, vectors, strict=True)
     ]
+
+
+def sort_out(nodes: Sequence[BaseNode], model: JaColBERT, too_long: TooLong) -> tuple[list[BaseNode], dict[str, str]]:
+    """Separates the nodes that can be written from those that cannot.
+
+    What is wrong with one node concerns its whole document, so that no document is half of its old version and half of
+    its new one.
+
+    Returns:
+        The nodes of documents that can be written, and what is wrong, by the id of the node.
+    """
+    times = Counter(node.node_id for node in nodes)
+    bad: dict[str, str] = {}
+    for node in nodes:
+        try:
+            if times[node.node_id] > 1:
+                raise InputError(f"the id {node.node_id!r} comes {times[node.node_id]} times.")
+            for passage in _passages([node], check_nodes([node]), model, too_long):
+                check_id(passage.id, "a node")
+                json_copy(passage.payload, f"the node {node.node_id!r}")
+        except InputError as error:
+            bad[node.node_id] = str(error)
+    spoiled = {document_of(node) for node in nodes if node.node_id in bad}
+    return [node for node in nodes if document_of(node) not in spoiled], bad
 
 
 def left_over(nodes: Sequence[BaseNode], points: Sequence[Point]) -> Filter:

@@ -37,7 +37,9 @@ _BYTES_BESIDES = 300  # ids, hash and names of one point
 def qdrant_id(point_id: str) -> str:
     """Maps any string to a UUID, the same one each time; a canonical UUID stays itself.
 
-    So LlamaIndex's own readers find nodes, whose ids are UUIDs, under the ids that they know.
+    So LlamaIndex's own readers find nodes, whose ids are UUIDs, under the ids that they know. And an id and the UUID
+    that it is mapped to are one point: read, counted and deleted by either. A :class:`.QdrantWriter` reports the
+    document that would take another's point.
     """
     try:
         canonical = str(uuid.UUID(point_id))

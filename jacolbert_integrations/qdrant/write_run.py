@@ -21,7 +21,7 @@ from ..types import Document, Filter, Point
 from .clients import client_lock, is_in_process
 from .filters import to_qdrant
 from .passages import Passage, passages
-from .points import HASH_KEY, windows_of
+from .points import HASH_KEY, ID_KEY, windows_of
 from .retrying import REJECTED, Retries, describe
 from .store import QdrantStore
 
@@ -51,6 +51,7 @@ class WriteResult:
 
     Attributes:
         written: Documents that were sent and acknowledged.
+        replaced: Those of them that were there before, under their id, of another text or payload.
         unchanged: Documents that were there already, of the same text and payload.
         failed: Documents that were not written, each with the reason.
         seconds: How long it took.
@@ -60,12 +61,14 @@ class WriteResult:
     unchanged: int
     failed: tuple[FailedDocument, ...]
     seconds: float
+    replaced: int = 0
 
     def __str__(self) -> str:
         rate = self.written / self.seconds if self.seconds else 0.0
         first = f" (the first, {self.failed[0].id!r}: {self.failed[0].reason})" if self.failed else ""
         return (
-            f"{self.written:,} documents written in {self.seconds:.1f} s ({rate:.0f} a second), "
+            f"{self.written:,} documents written in {self.seconds:.1f} s ({rate:.0f} a second)"
+            f"{f', of which {self.replaced:,} replaced what was there under their id' if self.replaced else ''}, "
             f"{self.unchanged:,} unchanged, {len(self.failed):,} failed{first}"
         )
 
@@ -107,11 +110,13 @@ class _Batch:
         points: Checked points.
         hashes: Of what each was made from, by id.
         windows: The ids of all windows that some documents have now, by document.
+        replacing: The ids under which something else is stored.
     """
 
     points: list[Point] = field(default_factory=list)
     hashes: dict[str, str] = field(default_factory=dict)
     windows: dict[str, list[str]] = field(default_factory=dict)
+    replacing: frozenset[str] = frozenset()
 
 
 class WriteRun:
@@ -126,6 +131,7 @@ class WriteRun:
         self.store = settings.store
         self.begun = perf_counter()
         self.written = 0
+        self.replaced = 0
         self.unchanged = 0
         self.failed: list[FailedDocument] = []
         self.lost_in_a_row = 0
@@ -176,13 +182,13 @@ class WriteRun:
 
     def result(self) -> WriteResult:
         """Returns what has been done until now."""
-        return WriteResult(self.written, self.unchanged, tuple(self.failed), perf_counter() - self.begun)
+        return WriteResult(self.written, self.unchanged, tuple(self.failed), perf_counter() - self.begun, self.replaced)
 
     def _encode(self, group: Sequence[Document]) -> _Batch:
         """Encodes those documents that are valid and not stored yet, and returns their points."""
         latest = self._passages(group)
         try:
-            there = self._stored_hashes(list(latest))
+            there = self._stored(list(latest))
         except GaveUpError as error:
             self.lost(list(latest.values()), str(error))
             return _Batch()
@@ -192,10 +198,16 @@ class WriteRun:
         except REJECTED as error:
             self.stop(f"the server does not say what is there ({describe(error)}).", error)
             return _Batch()
+        for passage_id, (other, _) in there.items():
+            if other != passage_id:
+                del latest[passage_id]
+                self.failed.append(
+                    FailedDocument(passage_id, f"its point is the one of the id {other!r}. Give it another id.")
+                )
         fresh = {
             i: passage
             for i, passage in latest.items()
-            if there.get(i) != passage.digest or i in self.on_the_way  # what is there is about to be replaced
+            if i not in there or there[i][1] != passage.digest or i in self.on_the_way  # about to be replaced
         }
         self.unchanged += len(latest) - len(fresh)
         for passage_id, tokens in self._too_long(list(fresh.values())).items():
@@ -218,7 +230,8 @@ class WriteRun:
         for passage in latest.values():
             if passage.document is not None:
                 windows.setdefault(passage.document, []).append(passage.id)
-        return _Batch(points, {point.id: latest[point.id].digest for point in points}, windows)
+        hashes = {point.id: latest[point.id].digest for point in points}
+        return _Batch(points, hashes, windows, frozenset(hashes).intersection(there))
 
     def _passages(self, group: Sequence[Document]) -> dict[str, Passage]:
         """Splits documents into passages, by id; of documents with one id, only the last counts."""
@@ -238,7 +251,8 @@ class WriteRun:
                 self.failed.append(FailedDocument(identity, str(error)))
         return {passage.id: passage for found in by_document.values() for passage in found}
 
-    def _stored_hashes(self, ids: Sequence[str]) -> dict[str, str]:
+    def _stored(self, ids: Sequence[str]) -> dict[str, tuple[str, str]]:
+        """Returns the id and the hash of the points that are stored where these ids' are to be."""
         if not ids:
             return {}
 
@@ -249,11 +263,15 @@ class WriteRun:
             wanted, client = self.store.qdrant_ids(ids), self.store.client
             with client_lock(client):
                 return client.retrieve(
-                    self.store.collection, wanted, with_payload=[HASH_KEY], **self.store.read_options
+                    self.store.collection, wanted, with_payload=[ID_KEY, HASH_KEY], **self.store.read_options
                 )
 
-        found = {str(record.id): (record.payload or {}).get(HASH_KEY, "") for record in self.settings.retries.call(ask)}
-        return {i: found[str(key)] for i, key in zip(ids, self.store.qdrant_ids(ids), strict=True) if str(key) in found}
+        found = {str(record.id): record.payload or {} for record in self.settings.retries.call(ask)}
+        return {
+            i: (payload.get(ID_KEY, i), payload.get(HASH_KEY, ""))
+            for i, key in zip(ids, self.store.qdrant_ids(ids), strict=True)
+            if (payload := found.get(str(key))) is not None
+        }
 
     def _too_long(self, found: Sequence[Passage]) -> dict[str, int]:
         if self.settings.too_long != "refuse":
@@ -266,7 +284,7 @@ class WriteRun:
         """Sends points in requests that a server takes, and notes what becomes of them."""
         try:
             if batch.points:
-                self._send_all(batch.points, batch.hashes)
+                self._send_all(batch)
             if batch.windows and self.fatal is None:
                 self._remove_old_windows(self._whole(batch.windows))
         except (AccessError, GaveUpError) as error:
@@ -282,18 +300,18 @@ class WriteRun:
         except REJECTED as error:
             self.stop(f"the server refuses the collection {self.store.collection!r} ({describe(error)}).", error)
 
-    def _send_all(self, points: list[Point], hashes: dict[str, str]) -> None:
+    def _send_all(self, batch: _Batch) -> None:
         if not self.created:  # once: a collection that is deleted later took points with it, and is not made anew
             try:
-                self.settings.retries.call(lambda: self.store.create(points))
+                self.settings.retries.call(lambda: self.store.create(batch.points))
             except GaveUpError as error:
-                self.lost(points, str(error))
+                self.lost(batch.points, str(error))
                 return
             self.created = True
-        for request in self.store.batches(points):
+        for request in self.store.batches(batch.points):
             if self.fatal is None:
-                self._send(request, hashes)
-        self.on_the_way.difference_update(hashes)
+                self._send(request, batch)
+        self.on_the_way.difference_update(batch.hashes)
 
     def _whole(self, windows: dict[str, list[str]]) -> dict[str, list[str]]:
         """Returns those documents of which no window failed: of the others, the old windows must stay."""
@@ -309,11 +327,11 @@ class WriteRun:
         with contextlib.suppress(GaveUpError):  # they are found again when the documents are written again
             self.settings.retries.call(lambda: self.store.delete(filter=old))
 
-    def _send(self, points: list[Point], hashes: dict[str, str]) -> None:
+    def _send(self, points: list[Point], batch: _Batch) -> None:
         settings = self.settings
         try:
             settings.retries.call(
-                lambda: self.store.send(points, hashes=hashes, wait=settings.wait, ordering=settings.ordering)
+                lambda: self.store.send(points, hashes=batch.hashes, wait=settings.wait, ordering=settings.ordering)
             )
         except GaveUpError as error:
             self.lost(points, str(error))
@@ -328,11 +346,12 @@ class WriteRun:
                 half = len(points) // 2
                 for part in (points[:half], points[half:]):
                     if self.fatal is None:
-                        self._send(part, hashes)
+                        self._send(part, batch)
             else:
                 self.failed.append(FailedDocument(points[0].id, describe(error)))
         else:
             self.written += len(points)
+            self.replaced += sum(point.id in batch.replacing for point in points)
             self.lost_in_a_row = 0
 
     def lost(self, points: Sequence[Point | Passage], reason: str) -> None:

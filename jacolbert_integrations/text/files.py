@@ -7,6 +7,8 @@ import csv
 import hashlib
 import json
 import os
+import re
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -32,6 +34,9 @@ Chinese: what is UTF-8 or EUC-JP by accident is rare in Shift_JIS.
 
 _LARGEST_CELL = 1 << 30
 """Characters of a table's cell; csv's own limit, for the whole process, is 131,072."""
+
+_NOT_CP932 = re.compile("[\x80\uf8f0-\uf8f3]")
+"""What Python's cp932 makes of bytes that stand for no character."""
 
 BadRow: TypeAlias = Callable[[str, str], None]
 """Told of a file or a row that cannot be read: where it is, and what is wrong with it."""
@@ -60,6 +65,7 @@ class FileReader:
         id_key: The key, or the column, of a row's id.
         bad: Told of what cannot be read, which is then left out. None raises an error instead.
         files: The paths of the files that were read without a fault, as ids and payloads have them.
+        there: The paths of all files that were there, read or not.
     """
 
     root: Path = field(default_factory=Path.cwd)
@@ -68,6 +74,7 @@ class FileReader:
     id_key: str = "id"
     bad: BadRow | None = None
     files: set[str] = field(default_factory=set)
+    there: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         if self.encoding is not None:
@@ -96,7 +103,7 @@ class FileReader:
                     yield from self._file(file)
 
     def path_of(self, file: Path) -> str:
-        """Returns a file's path as ids and payloads have it.
+        """Returns a file's path as ids and payloads have it: in Unicode's composed form, on every system.
 
         Raises:
             InputError: If it is none that a file can have.
@@ -106,12 +113,15 @@ class FileReader:
         except (ValueError, RuntimeError, OSError) as error:  # a NUL, a circle of links, a name that is too long
             raise InputError(f"{str(file)!r:.80} is no path of a file ({error}).") from None
         root = self.root.resolve()
-        return (whole.relative_to(root) if whole.is_relative_to(root) else whole).as_posix()
+        path = (whole.relative_to(root) if whole.is_relative_to(root) else whole).as_posix()
+        return unicodedata.normalize("NFC", path)  # macOS, and archives made there, have か and a mark for が
 
     def _file(self, file: Path) -> Iterator[Document]:
         faults: list[str] = []
         with self._told(str(file), faults):
             name = self.path_of(file)
+            if os.path.exists(file):  # noqa: PTH110 - of any name
+                self.there.add(name)
             suffix = file.suffix.lower()
             if suffix not in (*TEXT_SUFFIXES, *ROW_SUFFIXES):
                 kinds = ", ".join((*ROW_SUFFIXES, *TEXT_SUFFIXES))
@@ -230,7 +240,9 @@ def _encoding(file: Path) -> str:
             decoder = codecs.getincrementaldecoder(encoding)()
             try:
                 while block := opened.read(1 << 20):
-                    decoder.decode(block)
+                    text = decoder.decode(block)
+                    if encoding == "cp932" and _NOT_CP932.search(text):
+                        raise UnicodeDecodeError(encoding, b"", 0, 1, "a byte that stands for no character")
                 decoder.decode(b"", final=True)
             except UnicodeDecodeError:
                 continue

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..errors import JaColBERTError, TruncationWarning
+from ..text.harmless import harmless
 from .mini.making import make_mini
 from .mini.plan import MiniPlan
 from .options import RunOptions
@@ -36,7 +37,7 @@ def main() -> int:
             warnings.simplefilter("ignore", TruncationWarning)
             card = make_mini(arguments.files, arguments.output, plan, work, dev_files=arguments.dev, options=options)
     except JaColBERTError as error:
-        sys.stderr.write(f"{parser.prog}: {error}\n")
+        sys.stderr.write(f"{harmless(f'{parser.prog}: {error}')}\n")
         return 1
     sys.stdout.write(card)
     return 0

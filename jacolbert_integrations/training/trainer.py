@@ -6,6 +6,7 @@ import json
 import math
 import shutil
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -195,9 +196,11 @@ def check_state(checkpoint: Path) -> None:
             try:
                 if file.suffix == ".json":
                     TrainerState.load_from_json(str(file))
-                elif not zipfile.is_zipfile(file):
-                    raise ValueError("it is no file of torch's, or was cut off")
-            except (OSError, ValueError, TypeError) as error:
+                    continue
+                with zipfile.ZipFile(file) as archive:  # torch writes a checksum of each tensor, and reads none
+                    if (damaged := archive.testzip()) is not None:
+                        raise ValueError(f"{damaged} in it is damaged")
+            except (OSError, ValueError, TypeError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
                 raise TrainingError(f"{file}, the state of {what}, cannot be read: {error}. {advice}") from None
 
 

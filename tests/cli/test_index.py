@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -147,3 +148,25 @@ def test_tables_with_other_names(mini: JaColBERT, capsys: pytest.CaptureFixture[
         point = store.get(["7"])["7"]
     assert (point.payload["text"], point.payload["年"]) == ("東京は首都である。", "2024")
     assert index(capsys, "表.CSV", "--encoding", "utf-8")[0] == 1
+
+
+def test_what_takes_the_place_of_another_is_counted(
+    mini: JaColBERT, capsys: pytest.CaptureFixture[str], folder: Path
+) -> None:
+    (folder / "one.csv").write_text("id,text\na,一番目の規則である。\nb,二番目の規則である。\n", encoding="utf-8")
+    (folder / "two.csv").write_text("id,text\na,別の規則である。\n", encoding="utf-8")
+    assert "replaced" not in index(capsys, "one.csv")[1]
+    assert "1 documents written" in (out := index(capsys, "two.csv")[1])
+    assert "of which 1 replaced what was there under their id" in out
+    assert texts(mini) == {"別の規則である。", "二番目の規則である。"}
+
+
+def test_pruning_keeps_a_file_of_a_decomposed_name(
+    mini: JaColBERT, capsys: pytest.CaptureFixture[str], folder: Path
+) -> None:
+    name = folder / "docs" / unicodedata.normalize("NFD", "がいど.txt")
+    name.write_text("案内である。", encoding="utf-8")
+    index(capsys, "docs")
+    name.write_bytes(b"\xff\xff\xff")
+    index(capsys, "docs", "--prune", "--skip-bad-rows")
+    assert "案内である。" in texts(mini)

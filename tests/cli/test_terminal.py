@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jacolbert_integrations.cli.main import main
-from jacolbert_integrations.cli.terminal import HarmlessFormatter, harmless, say, say_json
+from jacolbert_integrations.cli.terminal import HarmlessFormatter, say, say_json
+from jacolbert_integrations.text.harmless import harmless
 
 # clears the screen, sets the clipboard, colours, turns text around, sets the title ...
 EVIL = "\x1b[2J\x1b]52;c;cm0gLXJm\x07\x9b31m\x00\x08\r\x7f\x85\u2028\u202e逆\u2066\u200f\u061c\ufeff\x1b]0;題\x1b\\"

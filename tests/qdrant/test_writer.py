@@ -49,6 +49,8 @@ def test_writes_what_is_new_or_changed(either: QdrantClient) -> None:
     renamed = [Document(d.id, d.text, {"n": -1}) for d in changed[:3]]
     third = writer(either, encoder).write(renamed)
     assert third.written == 3
+    assert (first.replaced, second.replaced, third.replaced) == (0, 10, 3)
+    assert "of which 3 replaced what was there" in str(third)
     check(writer(either).store, [*renamed, *changed[3:]])
 
 
@@ -283,3 +285,13 @@ def test_killed_again_and_again_it_ends_with_the_right_points(server: QdrantClie
             kills += 1
     write_all(url, count)
     check(writer(server).store, documents(count))
+
+
+def test_a_document_that_would_take_anothers_point_is_reported(either: QdrantClient) -> None:
+    """An id and the UUID that it is mapped to are one point."""
+    one, other = Document("a", "一"), Document(qdrant_id("a"), "二")
+    writer(either).write([one])
+    result = writer(either).write([other, Document("b", "三")])
+    assert (result.written, [failed.id for failed in result.failed]) == (1, [qdrant_id("a")])
+    assert "the one of the id 'a'" in result.failed[0].reason
+    check(writer(either).store, [one, Document("b", "三")])

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
+import unicodedata
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from jacolbert_integrations.errors import InputError
 from jacolbert_integrations.text.files import SOURCE_KEY, FileReader, read_documents
@@ -177,3 +182,88 @@ def test_rows_without_ids_have_those_of_their_contents(folder: Path) -> None:
     file = folder / "2023" / "data.jsonl"
     file.write_text(json.dumps({"text": "新"}) + "\n" + file.read_text(encoding="utf-8"), encoding="utf-8")
     assert [document[0] for document in read("2023")][1:] == ids[:3]
+
+
+def test_a_name_is_the_same_on_every_system(folder: Path) -> None:
+    """macOS writes が as か and a mark, other systems as one character: a folder that is copied has the same ids."""
+    composed = unicodedata.normalize("NFC", "がいど.txt")
+    (folder / unicodedata.normalize("NFD", composed)).write_text(TEXT, encoding="utf-8")
+    reader = FileReader()
+    assert [document.id for document in reader.read(["."])] == [composed]
+    assert reader.files == reader.there == {composed}
+
+
+@pytest.mark.parametrize("byte", [0x80, 0xA0, 0xFD, 0xFE, 0xFF])
+def test_bytes_that_stand_for_no_character_are_no_text(folder: Path, byte: int) -> None:
+    """Python's cp932 takes them, and makes characters for private use of them."""
+    (folder / "a.txt").write_bytes("東京".encode("cp932") + bytes([byte]))
+    with pytest.raises(InputError, match="Say which encoding"):
+        read("a.txt")
+
+
+any_text = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=40)
+japanese = st.text("あいうえお日本語文書東京都猫、。ァアabc123 ", min_size=1, max_size=40)
+quickly = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@quickly
+@given(
+    rows=st.lists(st.tuples(any_text, any_text), max_size=5),
+    encoding=st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "utf-32"]),
+    suffix=st.sampled_from([".jsonl", ".csv", ".tsv"]),
+)
+def test_any_rows_come_back(folder: Path, rows: list[tuple[str, str]], encoding: str, suffix: str) -> None:
+    if suffix == ".jsonl":
+        lines = [json.dumps({"id": f"i{n}", "text": t, "k": k}, ensure_ascii=False) for n, (t, k) in enumerate(rows)]
+        written = "".join(f"{line}\n" for line in lines)
+    else:
+        table = io.StringIO(newline="")
+        rows = [(t.replace("\r", ""), k.replace("\r", "")) for t, k in rows]  # csv has one kind of line end
+        out = csv.writer(table, delimiter="," if suffix == ".csv" else "\t", lineterminator="\n")
+        out.writerows([("id", "text", "k"), *((f"i{n}", t, k) for n, (t, k) in enumerate(rows))])
+        written = table.getvalue()
+    (folder / f"a{suffix}").write_bytes(written.encode(encoding))
+    assert read(f"a{suffix}") == [(f"i{n}", t, {"k": k}) for n, (t, k) in enumerate(rows)]
+
+
+@quickly
+@given(texts=st.lists(japanese, min_size=1, max_size=20), encoding=st.sampled_from(["euc_jp", "cp932", "iso2022_jp"]))
+def test_japanese_encodings_are_found_out(folder: Path, texts: list[str], encoding: str) -> None:
+    """What a file of one sentence or more holds; of a word alone, see ``benchmarks/encodings.py``."""
+    whole = "東京都は日本の首都である。" + "\n".join(texts)
+    (folder / "a.txt").write_bytes(whole.encode(encoding))
+    assert read("a.txt")[0][1] == whole
+
+
+@quickly
+@given(
+    good=st.lists(japanese, min_size=1, max_size=4),
+    damage=st.lists(st.tuples(st.integers(0, 10_000), st.binary(max_size=4)), min_size=1, max_size=4),
+    suffix=st.sampled_from([".jsonl", ".csv", ".tsv", ".txt"]),
+)
+def test_damaged_files_end_in_documents_or_typed_errors(
+    folder: Path, good: list[str], damage: list[tuple[int, bytes]], suffix: str
+) -> None:
+    """Nothing else comes out, with somebody to tell or without; and what is told of names the file."""
+    lines = {
+        ".jsonl": [json.dumps({"id": f"i{n}", "text": text}) for n, text in enumerate(good)],
+        ".csv": ["id,text", *(f"i{n},{text}" for n, text in enumerate(good))],
+        ".tsv": [f"i{n}\t{text}" for n, text in enumerate(good)],
+        ".txt": good,
+    }[suffix]
+    content = bytearray("\n".join(lines).encode())
+    for place, inserted in damage:
+        at = place % (len(content) + 1)
+        content[at : at + len(inserted) // 2] = inserted
+    (folder / f"a{suffix}").write_bytes(content)
+    told: list[str] = []
+    for document in FileReader(bad=lambda where, why: told.append(where)).read([f"a{suffix}"]):
+        assert isinstance(document.id, str)
+        assert isinstance(document.text, str)
+    assert all(where.startswith(f"a{suffix}") for where in told)
+    try:
+        read(f"a{suffix}")
+    except InputError:
+        assert told
+    else:
+        assert not told

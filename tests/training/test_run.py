@@ -159,11 +159,13 @@ def test_a_checkpoint_without_all_of_its_state_is_not_resumed_from(
     folder = tmp_path / "run" / "checkpoint-4"
     folder.mkdir(parents=True)
     for state in ("optimizer.pt", "scheduler.pt", "rng_state.pth"):
-        torch.save({"step": 4}, folder / state)
+        torch.save({"step": 4, "exp_avg": torch.arange(1000.0)}, folder / state)
     TrainerState(global_step=4).save_to_json(str(folder / "trainer_state.json"))
     check_state(folder)
     whole = (folder / name).read_bytes()
-    for damaged in (None, b"", whole[: len(whole) // 2]):
+    flipped = bytearray(whole)
+    flipped[whole.find(b"step") if name.endswith(".json") else whole.index(b"data.pkl") + 80] ^= 0x10
+    for damaged in (None, b"", whole[: len(whole) // 2], bytes(flipped)):
         (folder / name).unlink(missing_ok=True)
         if damaged is not None:
             (folder / name).write_bytes(damaged)
@@ -478,3 +480,17 @@ def test_a_pretrained_encoder_gets_a_new_projection(tmp_path: Path) -> None:
     reference = JaColBERT.from_pretrained(STANFORD)
     name = "auto_model.embeddings.word_embeddings.weight"
     assert torch.equal(model.model[0].get_parameter(name), reference.model[0].get_parameter(name))
+
+
+def test_a_flipped_bit_in_a_tensor_of_the_state_is_noticed(tmp_path: Path) -> None:
+    """torch writes checksums, but its own loading reads none of them."""
+    for state in ("optimizer.pt", "scheduler.pt", "rng_state.pth"):
+        torch.save({"exp_avg": torch.ones(1000)}, tmp_path / state)
+    TrainerState(global_step=4).save_to_json(str(tmp_path / "trainer_state.json"))
+    content = bytearray((tmp_path / "optimizer.pt").read_bytes())
+    content[content.index(torch.ones(8).numpy().tobytes()) + 2] ^= 1
+    (tmp_path / "optimizer.pt").write_bytes(content)
+    loaded = torch.load(tmp_path / "optimizer.pt", weights_only=True)["exp_avg"]
+    assert not torch.equal(loaded, torch.ones(1000))
+    with pytest.raises(TrainingError, match=r"optimizer\.pt, the state of the optimizer, .* is damaged"):
+        check_state(tmp_path)

@@ -36,7 +36,7 @@ from ..selection import checked_ids, joined, of_documents, of_nodes, says_nothin
 from ..splitter.node_parser import JaColBERTSentenceSplitter
 from ..splitter.transformations import default_transformations
 from ..stores import check_store
-from ..writing import node_points
+from ..writing import node_points, sort_out
 from .async_methods import ThreadedVectorStore
 from .connection import Connection
 from .embedding import StoreSideEmbedding
@@ -281,8 +281,9 @@ class JaColBERTVectorStore(ThreadedVectorStore):
             The ids of the nodes.
 
         Raises:
-            InputError: If a node has no text or no id, an id comes twice, metadata cannot be JSON or have a
-                reserved key, or there are ``add_kwargs``.
+            InputError: If a node has no text or no id, an id comes twice, metadata cannot be JSON or have a reserved
+                key: the documents of all other nodes are written first. Or if something is no node, or there are
+                ``add_kwargs``; then nothing is written.
             VectorError: If the model makes vectors that the store does not take, such as NaN.
             StoreError: If the store cannot be written.
         """
@@ -486,7 +487,18 @@ class JaColBERTVectorStore(ThreadedVectorStore):
         def encode(given: Sequence[BaseNode]) -> list[Point]:
             return node_points(given, self.encoder, self.too_long)
 
-        replace_nodes(nodes, encode, self._connection, self._deleted)
+        try:
+            replace_nodes(nodes, encode, self._connection, self._deleted)
+        except InputError as error:
+            good, bad = sort_out(nodes, self.encoder, self.too_long)
+            if not good or not bad:
+                raise
+            replace_nodes(good, encode, self._connection, self._deleted)
+            first, reason = next(iter(bad.items()))
+            raise InputError(
+                f"{len(nodes) - len(good)} of {len(nodes)} nodes were not written, the others were. {len(bad)} cannot "
+                f"be kept, so that all nodes of their documents were left out; the first is {first!r}: {reason}"
+            ) from error
 
 
 def _unpickled(

@@ -332,9 +332,9 @@ def test_metadata_that_no_filter_finds_are_pointed_out_once(
 
 
 def test_metadata_that_no_store_keeps_is_refused(store: JaColBERTVectorStore) -> None:
-    with pytest.raises(InputError, match=r"point 'b' has a payload .*'long'.*beyond 64 bits"):
+    with pytest.raises(InputError, match=r"first is 'b': the node 'b' has a payload .*'long'.*beyond 64 bits"):
         store.add([TextNode(id_="a", text="猫"), TextNode(id_="b", text="犬", metadata={"long": 2**70})])
-    assert store.get_nodes() == []
+    assert ids_of(store) == ["a"]
 
 
 def test_metadata_of_unusual_types(store: JaColBERTVectorStore) -> None:
@@ -377,8 +377,8 @@ def test_ids_of_odd_characters(store: JaColBERTVectorStore, node_id: str) -> Non
 def test_bad_nodes_and_ids(memory: JaColBERTVectorStore, mini: JaColBERT, monkeypatch: pytest.MonkeyPatch) -> None:
     memory.add(nodes())
     fail_on(monkeypatch, mini, "")  # what is refused is refused before anything is encoded
-    with pytest.raises(InputError, match="node 1 has no id"):
-        memory.add([TextNode(text="犬"), TextNode(id_="", text="犬")])
+    with pytest.raises(InputError, match="node 0 has no id"):
+        memory.add([TextNode(id_="", text="犬")])
     with pytest.raises(InputError, match="1 of 1 nodes have no text"):
         memory.add([ImageNode(image_path="a.png")])
     for call in (
@@ -769,3 +769,53 @@ def test_a_broken_description(memory: JaColBERTVectorStore, tmp_path: Path, cont
     (tmp_path / "nodes.jacolbert" / "vector_store.json").write_text(content, encoding="utf-8")
     with pytest.raises(StoreFileError, match=message):
         JaColBERTVectorStore.from_persist_path(path)
+
+
+BAD: dict[str, dict[str, Any]] = {
+    "a surrogate": {"text": "猫\ud842である。"},
+    "nothing": {"text": "　"},
+    "too deep": {"text": "猫である。", "metadata": {"a": json.loads("[" * 120 + "]" * 120)}},
+    "too large": {"text": "猫である。", "metadata": {"n": 1 << 64}},
+    "not JSON": {"text": "猫である。", "metadata": {"n": object()}},
+    "our key": {"text": "猫である。", "metadata": {"_jacolbert_id": 1}},
+    "no id": {"text": "猫である。", "id_": ""},
+    "a surrogate in the id": {"text": "猫である。", "id_": "\ud842"},
+}
+
+
+@pytest.mark.parametrize("bad", BAD.values(), ids=BAD)
+def test_one_bad_node_is_reported_and_the_others_are_written(mini: JaColBERT, bad: dict[str, Any]) -> None:
+    store = JaColBERTVectorStore(mini)
+    beside = TextNode(id_="beside", text="その隣である。", relationships=of_document("spoiled"))
+    spoiled = TextNode(**{"id_": "bad", "relationships": of_document("spoiled"), **bad})
+    with pytest.raises(InputError, match=r"2 of \d nodes were not written, the others were. 1 cannot be kept"):
+        store.as_index().insert_nodes([nodes()[0], beside, spoiled, *nodes()[1:]])
+    assert ids_of(store) == sorted(TEXTS)
+    with pytest.raises(InputError):  # none can be kept
+        store.add([spoiled])
+
+
+def test_a_document_with_a_bad_node_stays_as_it_was(mini: JaColBERT) -> None:
+    store = JaColBERTVectorStore(mini)
+    index = store.as_index()
+    for name in ("cat", "dog"):
+        index.insert(Document(id_=name, text=f"{name}の古い文である。"))
+    good = Document(id_="dog", text="dogの新しい文である。")
+    bad = Document(id_="cat", text="catの新しい文である。", metadata={"n": 1 << 64})
+    pipeline = IngestionPipeline(vector_store=store, transformations=[store.embed_model])
+    for name in ("cat", "dog"):
+        store.delete(name)  # as a pipeline does of what it updates
+    with pytest.raises(InputError, match="others were"):
+        pipeline.run(documents=[bad, good])
+    assert texts_of(store) == {"catの古い文である。", "dogの新しい文である。"}
+
+
+def test_a_writer_can_be_told_of_bad_nodes(mini: JaColBERT) -> None:
+    strange = TextNode(id_="bad", text="猫", metadata={"n": object()})
+    told: list[tuple[str, str]] = []
+    found = to_documents([strange, *nodes()], bad=lambda name, reason: told.append((name, reason)))
+    assert [document.id for document in found] == list(TEXTS)
+    ((name, reason),) = told
+    assert (name, "cannot be written as JSON" in reason) == ("bad", True)
+    with pytest.raises(InputError, match="cannot be written as JSON"):
+        list(to_documents([strange]))
