@@ -17,8 +17,11 @@
     │   ├── CollectionLayoutError      a Qdrant collection that this package did not create
     │   ├── ModelMismatchError         the collection was made by another model
     │   ├── UnsupportedFilterError     a filter that this store cannot apply
+    │   │   └── PayloadIndexError      one for which a payload index is missing, or of a wrong type
     │   ├── UnsupportedModeError       a way of searching that this store has not
     │   ├── AccessError                a server refuses the API key, or what it is used for
+    │   ├── UnreachableError           a server does not answer
+    │   ├── ServerError                a server refuses a request, or cannot do it
     │   ├── GaveUpError                a request that failed each time it was sent
     │   ├── EngineError                Qdrant Edge refused, or failed
     │   └── WriteError                 a writer had to stop; what it wrote before is there
@@ -103,6 +106,10 @@ class UnsupportedFilterError(StoreError):
     """The store cannot apply this kind of filter."""
 
 
+class PayloadIndexError(UnsupportedFilterError):
+    """A filter needs a payload index that the collection lacks, or would be answered wrongly by the one that it has."""
+
+
 class UnsupportedModeError(StoreError):
     """The store cannot search in the way that was asked for."""
 
@@ -113,6 +120,14 @@ class EngineError(StoreError):
 
 class AccessError(StoreError):
     """A server refuses the client: its API key is wrong, or grants too little."""
+
+
+class UnreachableError(StoreError):
+    """A Qdrant server cannot be reached."""
+
+
+class ServerError(StoreError):
+    """A Qdrant server refuses a request, or cannot do it."""
 
 
 class GaveUpError(StoreError):

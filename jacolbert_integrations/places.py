@@ -6,7 +6,7 @@ opened, so that a caller with a string needs to know nothing of the library behi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from .errors import InputError
@@ -19,7 +19,7 @@ def open_store(
     collection: str,
     first_stage: Sequence[str] | None = None,
     *,
-    keywords: Sequence[str] = (),
+    indexes: Mapping[str, str] | None = None,
     grpc: bool = False,
     own_process: bool = False,
 ) -> MultiVectorStore:
@@ -31,7 +31,7 @@ def open_store(
         collection: The collection's name. Memory has only one.
         first_stage: How a new collection finds candidates for MaxSim, by name: ``"lexical"``, ``"bm25"``, ``"muvera"``,
             ``"mean"``. None takes what a collection has, and makes a new one without.
-        keywords: Payload keys by which it will be filtered often, as strings.
+        indexes: Payload keys by which it will be filtered, as what each is indexed, such as ``"keyword"``.
         grpc: Whether to talk gRPC with a server.
         own_process: Whether Qdrant Edge runs in a process of its own, for an event loop that must go on meanwhile.
 
@@ -53,4 +53,4 @@ def open_store(
         return MemoryStore()
     from .qdrant.opening import open_collection
 
-    return open_collection(place, collection, first_stage, keywords=keywords, grpc=grpc, own_process=own_process)
+    return open_collection(place, collection, first_stage, indexes=indexes, grpc=grpc, own_process=own_process)

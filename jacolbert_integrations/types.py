@@ -278,6 +278,21 @@ class DenseSearch(Protocol):
 
 
 @runtime_checkable
+class IndexedPayload(Protocol):
+    """What a store can also be: one that has indexes over keys of payloads, and may refuse filters without them."""
+
+    def add_indexes(self, indexes: Mapping[str, str], *, create_missing: bool = False) -> None:
+        """Adds keys that will be filtered by. Their indexes are made before the next write, and where one is needed.
+
+        Args:
+            indexes: By key, as what it is indexed: ``"keyword"``, ``"integer"``, ``"float"``, ``"bool"``,
+                ``"datetime"``. What is indexed already stays as it is.
+            create_missing: Whether indexes of other keys are made, too, when a filter lacks one.
+        """
+        ...
+
+
+@runtime_checkable
 class WordSearch(Protocol):
     """What a store can also be: one that ranks by words, without token vectors."""
 

@@ -52,6 +52,14 @@ def add_new_collection(parser: argparse.ArgumentParser) -> None:
         choices=DATATYPES,
         help="how a new collection keeps numbers (default: float16); turbo8 has half of its bytes, turbo4 a quarter",
     )
+    parser.add_argument(
+        "--payload-index",
+        nargs="+",
+        default=[],
+        metavar="KEY=TYPE",
+        help="keys of the payload to filter by, as keyword, integer, float, bool, datetime or text: a server in strict "
+        "mode, as Qdrant's cloud is, refuses filters by others. Made also in a collection that is there",
+    )
 
 
 def store_in(client: Client, collection: str, arguments: argparse.Namespace) -> QdrantStore:
@@ -64,7 +72,17 @@ def store_in(client: Client, collection: str, arguments: argparse.Namespace) -> 
     by_name = dict(zip(STAGES, kinds, strict=True))
     stages = [by_name[name]() for name in arguments.first_stage] or None
     datatype = {} if arguments.datatype is None else {"datatype": models.Datatype(arguments.datatype)}
-    return QdrantStore(client, collection, first_stage=stages, vector_options=datatype)
+    indexes = _indexes(arguments.payload_index)
+    return QdrantStore(client, collection, first_stage=stages, vector_options=datatype, indexes=indexes)
+
+
+def _indexes(given: list[str]) -> dict[str, str]:
+    from ..errors import InputError
+
+    parted = [text.rpartition("=") for text in given]
+    if bad := [text for text, (key, _, kind) in zip(given, parted, strict=True) if not key or not kind]:
+        raise InputError(f"--payload-index takes KEY=TYPE, such as year=integer, but got {bad[0]!r:.60}.")
+    return {key: kind for key, _, kind in parted}
 
 
 @contextmanager

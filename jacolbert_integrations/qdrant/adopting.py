@@ -16,9 +16,10 @@ from ..stores.model_identity import check_identity
 from ..stores.payload_text import TextReader, text_reader
 from ..stores.payloads import check_points
 from ..types import Point
+from .answers import describe
 from .clients import ask, uses_grpc
 from .points import VECTOR_NAME, batches, check_size, from_payload, to_vectors
-from .retrying import REJECTED, Retries, describe
+from .retrying import REJECTED, Retries
 from .schema import METADATA_KEY, multivector_params, read_record, record_metadata
 from .stages import ByWords, FirstStage, check_recorded, check_stages, check_text
 from .write_run import FailedDocument

@@ -18,53 +18,8 @@ FindText: TypeAlias = Callable[[Condition], models.Condition]
 """Finds the points whose text matches, because Qdrant itself compares words only, and leaves parts of them."""
 
 _WORD = re.compile(r"[A-Za-z0-9_-]+")
-_EXACT_FLOAT = 1 << 53  # whole numbers from here on have neighbours that are the same float
-
-
-def to_qdrant(filter: object | None, find_text: FindText | None = None) -> models.Filter | None:
-    """Translates a :class:`~jacolbert_integrations.types.Filter` into Qdrant's own; Qdrant's own pass through.
-
-    Args:
-        filter: The filter.
-        find_text: For conditions on a part of a string. None refuses them.
-
-    Raises:
-        UnsupportedFilterError: If it is neither, or compares with a value that Qdrant cannot.
-    """
-    if filter is None or isinstance(filter, models.Filter):
-        return filter
-    if isinstance(filter, Filter):
-        check_filter(filter)
-        return _filter(filter, find_text)
-    raise UnsupportedFilterError(
-        "this store filters with a qdrant_client.models.Filter or a jacolbert_integrations.types.Filter, but got a "
-        f"{type(filter).__module__}.{type(filter).__name__}."
-    )
-
-
-def _filter(filter: Filter, find_text: FindText | None) -> models.Filter:
-    conditions = [_any(condition, find_text) for condition in filter.conditions]
-    if not conditions:
-        return models.Filter()
-    if filter.how == "and":
-        return models.Filter(must=conditions)
-    if filter.how == "or":
-        return models.Filter(should=conditions)
-    return models.Filter(must_not=conditions)
-
-
-def _any(condition: Condition | WithIds | Filter, find_text: FindText | None) -> models.Condition:
-    if isinstance(condition, Filter):
-        return _filter(condition, find_text)
-    if isinstance(condition, WithIds):
-        # a collection has either native ids or ours, and no id of the one kind is one of the other
-        ids = dict.fromkeys(change(i) for i in condition.ids for change in (qdrant_id, native_id))
-        return models.HasIdCondition(has_id=list(ids))
-    if condition.operator in TEXT_OPERATORS:
-        if find_text is None:
-            raise UnsupportedFilterError(f"{condition.key} {condition.operator}: that is not possible here.")
-        return find_text(condition)
-    return _condition(condition)
+_EXACT_RANGE = (1 << 53) // 10
+"""From here on a server misreads whole numbers in JSON as floats: 9007199254740991.0 as ...990."""
 
 
 def payload_paths(key: str) -> list[str]:
@@ -86,6 +41,57 @@ def payload_paths(key: str) -> list[str]:
     return paths
 
 
+def to_qdrant(
+    filter: object | None, find_text: FindText | None = None, paths: Callable[[str], list[str]] = payload_paths
+) -> models.Filter | None:
+    """Translates a :class:`~jacolbert_integrations.types.Filter` into Qdrant's own; Qdrant's own pass through.
+
+    Args:
+        filter: The filter.
+        find_text: For conditions on a part of a string. None refuses them.
+        paths: Returns where what is stored under a key may be: :func:`payload_paths`, or some of these.
+
+    Raises:
+        UnsupportedFilterError: If it is neither, or compares with a value that Qdrant cannot.
+    """
+    if filter is None or isinstance(filter, models.Filter):
+        return filter
+    if isinstance(filter, Filter):
+        check_filter(filter)
+        return _filter(filter, find_text, paths)
+    raise UnsupportedFilterError(
+        "this store filters with a qdrant_client.models.Filter or a jacolbert_integrations.types.Filter, but got a "
+        f"{type(filter).__module__}.{type(filter).__name__}."
+    )
+
+
+def _filter(filter: Filter, find_text: FindText | None, paths: Callable[[str], list[str]]) -> models.Filter:
+    conditions = [_any(condition, find_text, paths) for condition in filter.conditions]
+    if not conditions:
+        return models.Filter()
+    if filter.how == "and":
+        return models.Filter(must=conditions)
+    if filter.how == "or":
+        return models.Filter(should=conditions)
+    return models.Filter(must_not=conditions)
+
+
+def _any(
+    condition: Condition | WithIds | Filter, find_text: FindText | None, paths: Callable[[str], list[str]]
+) -> models.Condition:
+    if isinstance(condition, Filter):
+        return _filter(condition, find_text, paths)
+    if isinstance(condition, WithIds):
+        # a collection has either native ids or ours, and no id of the one kind is one of the other
+        ids = dict.fromkeys(change(i) for i in condition.ids for change in (qdrant_id, native_id))
+        return models.HasIdCondition(has_id=list(ids))
+    if condition.operator in TEXT_OPERATORS:
+        if find_text is None:
+            raise UnsupportedFilterError(f"{condition.key} {condition.operator}: that is not possible here.")
+        return find_text(condition)
+    return _condition(condition, paths(condition.key))
+
+
 def _steps(step: str) -> list[str]:
     """Returns what a step of a path may mean: a key by this name, or what brackets select of a list."""
     bracketed = BRACKETS.fullmatch(step)
@@ -101,8 +107,8 @@ def is_empty(path: str) -> models.IsEmptyCondition:
     return models.IsEmptyCondition(is_empty=models.PayloadField(key=path))
 
 
-def _condition(condition: Condition) -> models.Condition:
-    *preferred, last = payload_paths(condition.key)
+def _condition(condition: Condition, paths: list[str]) -> models.Condition:
+    *preferred, last = paths
     result = _condition_at(last, condition)
     for path in reversed(preferred):
         there = models.Filter(must=[_condition_at(path, condition)], must_not=[is_empty(path)])
@@ -141,17 +147,12 @@ def _equals_one(key: str, values: Collection[Any]) -> list[models.Condition]:
 
 
 def _equals(key: str, value: Any) -> models.Condition:
-    same = models.FieldCondition(key=key, range=models.Range(gte=value, lte=value)) if _is_number(value) else None
-    if same is not None and isinstance(value, float):  # Qdrant matches no floats, but has ranges of them
-        return same
-    match = models.FieldCondition(key=key, match=models.MatchValue(value=value))
-    if same is not None and abs(value) < _EXACT_FLOAT:  # a stored 1.0 is a 1
-        return models.Filter(should=[match, same])
-    return match
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if number and abs(value) >= _EXACT_RANGE and (isinstance(value, int) or value.is_integer()):
+        value = int(value)
+    elif number:  # a stored 1.0 is a 1, and no other condition finds both
+        return models.FieldCondition(key=key, range=models.Range(gte=value, lte=value))
+    return models.FieldCondition(key=key, match=models.MatchValue(value=value))
 
 
 def _nothing() -> models.Filter:

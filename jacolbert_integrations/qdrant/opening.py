@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from qdrant_client import models
+from collections.abc import Mapping, Sequence
 
 from .clients import connect
 from .stages import stages_of_names
@@ -16,7 +14,7 @@ def open_collection(
     collection: str,
     first_stage: Sequence[str] | None = None,
     *,
-    keywords: Sequence[str] = (),
+    indexes: Mapping[str, str] | None = None,
     grpc: bool = False,
     own_process: bool = False,
 ) -> QdrantStore:
@@ -26,7 +24,7 @@ def open_collection(
         place: The location, as for :func:`~.clients.connect`.
         collection: Its name.
         first_stage: Names of first stages; None takes what the collection has.
-        keywords: Payload keys by which it will be filtered often, as strings.
+        indexes: Payload keys by which it will be filtered, as what each is indexed, such as ``"keyword"``.
         grpc: As :func:`~.clients.connect`.
         own_process: As :func:`~.clients.connect`.
 
@@ -36,7 +34,6 @@ def open_collection(
         EngineError: As :func:`~.clients.connect`.
     """
     stages = None if first_stage is None else stages_of_names(first_stage)
-    indexes = dict.fromkeys(keywords, models.PayloadSchemaType.KEYWORD)
     return QdrantStore(
         connect(place, grpc=grpc, own_process=own_process), collection, first_stage=stages, indexes=indexes
     )

@@ -14,10 +14,11 @@ import httpx
 from qdrant_client.common.client_exceptions import QdrantException, ResourceExhaustedResponse
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
-from ..errors import AccessError, GaveUpError, InputError
+from ..errors import AccessError, GaveUpError, InputError, ServerError
+from .answers import DENIED, REFUSAL, cause_of, describe, status_of
 
-REJECTED = (UnexpectedResponse, grpc.RpcError, ValueError)
-"""What a client raises, over REST, over gRPC and in local mode, for a request that would fail again."""
+REJECTED = (ServerError, UnexpectedResponse, grpc.RpcError, ValueError)
+"""What is raised, over REST, over gRPC and in local mode, for a request that would fail again."""
 
 # The HTTP statuses, and the names of gRPC's, that a busy, full or restarting server answers with. Qdrant says
 # 500 or INTERNAL when its disk is full, FAILED_PRECONDITION when a shard is being moved.
@@ -26,7 +27,6 @@ _PASSING: frozenset[int | str | None] = frozenset({
     "ABORTED", "CANCELLED", "DEADLINE_EXCEEDED", "FAILED_PRECONDITION", "INTERNAL", "RESOURCE_EXHAUSTED",
     "UNAVAILABLE", "UNKNOWN",
 })  # fmt: skip
-_DENIED: frozenset[int | str | None] = frozenset({401, 403, "UNAUTHENTICATED", "PERMISSION_DENIED"})
 
 # No answer, or half of one. Of QdrantException there is besides 429 only one whose Retry-After is no number.
 _PASSING_ERRORS = (
@@ -77,19 +77,17 @@ class Retries:
             try:
                 return request()
             except Exception as error:
-                if _status(error) in _DENIED:
+                cause = cause_of(error)
+                if status_of(cause) in DENIED:
                     # Without what the server said, which may repeat the key.
-                    raise AccessError(
-                        f"the Qdrant server refuses this client ({_status(error)}). Check its API key, and what that "
-                        "key may read and write."
-                    ) from None
+                    raise AccessError(REFUSAL.format(status=status_of(cause))) from None
                 if not may_pass(error):
                     raise
                 if left == 0:
                     raise GaveUpError(
-                        f"{self.times + 1} tries failed, the last with {describe(error)}{_advice(error)}"
+                        f"{self.times + 1} tries failed, the last with {describe(cause)}{_advice(cause)}"
                     ) from error
-                asked = error.retry_after_s if isinstance(error, ResourceExhaustedResponse) else 0
+                asked = cause.retry_after_s if isinstance(cause, ResourceExhaustedResponse) else 0
                 time.sleep(max(asked, pause * random.uniform(0.5, 1)))
                 pause = min(2 * pause, self.longest_pause)
         raise AssertionError("unreachable")
@@ -97,35 +95,20 @@ class Retries:
 
 def may_pass(error: Exception) -> bool:
     """Returns whether the same request may succeed later: a busy server, a lost connection, a time-out."""
-    if _too_large(error):
+    cause = cause_of(error)
+    if _too_large(cause):
         return False
-    return _status(error) in _PASSING or isinstance(error, _PASSING_ERRORS)
+    return status_of(cause) in _PASSING or isinstance(cause, _PASSING_ERRORS)
 
 
-def describe(error: Exception) -> str:
-    """Returns the kind of an error and its message, on one line."""
-    said = f"{_status(error)}: {error.details()}" if isinstance(error, grpc.RpcError) else str(error)
-    return f"{type(error).__name__.lstrip('_')}: {' '.join(said.split())[:300]}"
-
-
-def _advice(error: Exception) -> str:
+def _advice(error: BaseException) -> str:
     """Returns advice for a client that does not wait long enough: by default it waits for 5 seconds."""
     source = error.source if isinstance(error, ResponseHandlingException) else None
-    if isinstance(source, httpx.TimeoutException) or _status(error) == "DEADLINE_EXCEEDED":
+    if isinstance(source, httpx.TimeoutException) or status_of(error) == "DEADLINE_EXCEEDED":
         return "; a client with a longer timeout may help, or a writer with a smaller batch"
     return ""
 
 
-def _status(error: Exception) -> int | str | None:
-    """Returns the HTTP status of an answer, or the name of its gRPC status; None if there was no answer."""
-    if isinstance(error, UnexpectedResponse):
-        return error.status_code
-    if isinstance(error, grpc.RpcError):
-        name: str = error.code().name
-        return name
-    return None
-
-
-def _too_large(error: Exception) -> bool:
+def _too_large(error: BaseException) -> bool:
     """Returns whether a gRPC message was refused for its size, which has the same status as a busy server."""
     return isinstance(error, grpc.RpcError) and "larger than max" in (error.details() or "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from qdrant_client import models
@@ -10,9 +11,11 @@ from qdrant_client import models
 from ..errors import CollectionLayoutError, InputError
 from ..stores.model_identity import identity_from_dict
 from ..types import ModelIdentity
+from .answers import answered
 from .clients import Client, client_lock, is_local_mode, keeps_float16
 from .points import VECTOR_NAME
 from .stages import ByWords, FirstStage, QdrantBM25, stage_from_dict, stage_to_dict
+from .strict_mode import StrictMode
 
 METADATA_KEY = "jacolbert"
 """Where the collection's metadata says what made it."""
@@ -32,11 +35,15 @@ class Record(NamedTuple):
         identity: The model that made it.
         stages: How it finds candidates.
         native_ids: Whether ids are Qdrant's own, integers too, rather than made from any string.
+        indexes: Its payload indexes, by path.
+        strict: What its strict mode allows.
     """
 
     identity: ModelIdentity
     stages: tuple[FirstStage, ...]
     native_ids: bool
+    indexes: Mapping[str, models.PayloadIndexInfo] = MappingProxyType({})
+    strict: StrictMode = StrictMode()
 
 
 def read_record(client: Client, collection: str) -> Record | None:
@@ -45,14 +52,20 @@ def read_record(client: Client, collection: str) -> Record | None:
     Raises:
         CollectionLayoutError: If it exists and was not created by this package.
         StoreFileError: If its record is incomplete, or of another release.
+        StoreError: If the server does not answer, or refuses (:func:`~.answers.answered`).
     """
-    with client_lock(client):
+    with client_lock(client), answered(client, f"the Qdrant collection {collection!r}"):
         try:
-            config = client.get_collection(collection).config
-        except Exception:  # each kind of client has its own for a collection that is not there
-            if not client.collection_exists(collection):
+            info = client.get_collection(collection)
+        except Exception as error:  # each kind of client has its own for a collection that is not there
+            try:
+                exists = client.collection_exists(collection)
+            except Exception:
+                raise error from error.__cause__  # the first thing that went wrong tells more
+            if not exists:
                 return None
-            config = client.get_collection(collection).config  # another process has just made it, or this fails again
+            info = client.get_collection(collection)  # another process has just made it, or this fails again
+    config = info.config
     record = (config.metadata or {}).get(METADATA_KEY)
     vectors = config.params.vectors
     if not isinstance(record, dict) or not isinstance(vectors, dict) or VECTOR_NAME not in vectors:
@@ -71,7 +84,8 @@ def read_record(client: Client, collection: str) -> Record | None:
             f"metadata says {identity.dimension}."
         )
     stages = tuple(stage_from_dict(values, where) for values in record.get(STAGES_KEY, ()))
-    return Record(identity, stages, bool(record.get(NATIVE_IDS_KEY, False)))
+    strict = StrictMode.of(config.strict_mode_config)
+    return Record(identity, stages, bool(record.get(NATIVE_IDS_KEY, False)), info.payload_schema or {}, strict)
 
 
 def record_metadata(

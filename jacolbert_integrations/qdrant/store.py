@@ -19,10 +19,22 @@ from ..stores.model_identity import check_identity, check_vectors
 from ..stores.payloads import check_bound, check_ids, check_points, json_copy
 from ..text.windows import DOCUMENT_KEY
 from ..types import Condition, Hit, Hits, ModelIdentity, Point, Query
+from .answers import answered
 from .clients import Client, ask, client_lock, is_in_process, uses_grpc
 from .cluster import create_indexes, create_shard_keys
 from .drift import LengthDrift
-from .filters import is_empty, to_qdrant
+from .filters import is_empty, payload_paths, to_qdrant
+from .indexes import (
+    Need,
+    Schema,
+    check_answers,
+    checked_indexes,
+    group_need,
+    index_of,
+    missing,
+    missing_index_error,
+    needs,
+)
 from .points import (
     HASH_KEY,
     VECTOR_NAME,
@@ -36,10 +48,13 @@ from .points import (
     to_structs,
 )
 from .retrying import REJECTED, Retries
-from .schema import create_collection, read_record
+from .schema import Record, create_collection, read_record
 from .search import Search, SearchOptions, checked_search
 from .stages import ByWords, FirstStage, check_recorded, check_stages, check_text, encode_words
-from .text_match import text_matches
+from .strict_mode import StrictMode, batched
+from .text_match import PAGE as TEXT_PAGE
+from .text_match import holding, text_matches
+from .whole_numbers import WholeNumbers
 
 _FIRST_PAGE = 16
 _PAGE_FLOATS = 2_000_000  # some 40 MB as JSON text
@@ -49,15 +64,18 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def _locked(method: Callable[Concatenate[S, P], T]) -> Callable[Concatenate[S, P], T]:
-    """Makes a method hold the client's lock (:func:`~.clients.client_lock`) while it runs."""
+def _request(method: Callable[Concatenate[S, P], T]) -> Callable[Concatenate[S, P], T]:
+    """Makes a method hold the client's lock while it runs, and raise errors of this package alone.
+
+    See :func:`~.clients.client_lock` and :func:`~.answers.answered`.
+    """
 
     @wraps(method)
-    def waiting(self: S, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        with client_lock(self.client):
+    def asking(self: S, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        with client_lock(self.client), answered(self.client, self._where):
             return method(self, *args, **kwargs)
 
-    return waiting
+    return asking
 
 
 class QdrantStore:
@@ -78,13 +96,14 @@ class QdrantStore:
         shard_key: In a cluster with custom sharding: the shards that everything is read from and written to. With
             ``sharding_method=models.ShardingMethod.CUSTOM`` they are made if they are missing.
         consistency: In a cluster: how many replicas have to agree on what is read.
-        indexes: Payload indexes by key, as Qdrant's own models, such as
-            ``{"tenant": models.KeywordIndexParams(type="keyword", is_tenant=True)}``. They are made before the first
-            write.
+        indexes: Payload indexes by key, such as ``{"year": "integer"}``, or as Qdrant's own models
+            (``{"tenant": models.KeywordIndexParams(type="keyword", is_tenant=True)}``). They are made before the first
+            write, also in a collection that is there.
+        create_missing_indexes: Whether an index is made, when strict mode asks for it, that a filter lacks.
         **collection_options: For :meth:`QdrantClient.create_collection`, such as ``shard_number``.
 
     Raises:
-        InputError: If ``first_stage`` holds something else, or two of a kind.
+        InputError: If ``first_stage`` holds something else, or two of a kind; or an index is none.
     """
 
     def __init__(
@@ -97,7 +116,8 @@ class QdrantStore:
         vector_options: Mapping[str, Any] | None = None,
         shard_key: models.ShardKeySelector | None = None,
         consistency: models.ReadConsistency | None = None,
-        indexes: Mapping[str, models.PayloadFieldSchema] | None = None,
+        indexes: Mapping[str, Schema] | None = None,
+        create_missing_indexes: bool = False,
         **collection_options: Any,
     ) -> None:
         self.client = client
@@ -106,13 +126,18 @@ class QdrantStore:
         self.vector_options = dict(vector_options or {})
         self.shard_key = shard_key
         self.consistency = consistency
-        self.indexes = dict(indexes or {})
+        self.indexes = checked_indexes(indexes or {})
+        self.create_missing_indexes = create_missing_indexes
         self.collection_options = collection_options
         asked = first_stage if first_stage is None or isinstance(first_stage, Sequence) else [first_stage]
         self._asked = None if asked is None else check_stages(asked)
         self._stages = self._asked or ()
         self._identity: ModelIdentity | None = None
         self._native_ids = False
+        self._needed = checked_indexes({DOCUMENT_KEY: "keyword"})  # what this package itself filters by
+        self._there: Mapping[str, models.PayloadIndexInfo] = {}
+        self._strict = StrictMode()
+        self._whole = WholeNumbers(collection)
         self._prepared = False
         self._drift = LengthDrift()
         self._preparing = Lock()  # a writer encodes and sends in two threads
@@ -120,7 +145,7 @@ class QdrantStore:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.collection!r})"
 
-    @_locked
+    @_request
     def bind(self, identity: ModelIdentity) -> None:
         """Tells the store which model reads and writes from now on.
 
@@ -131,12 +156,34 @@ class QdrantStore:
         check_bound(identity)
         recorded = read_record(self.client, self.collection)
         if recorded is not None:
-            where = f"the Qdrant collection {self.collection!r}"
-            check_identity(recorded.identity, identity, where)
+            check_identity(recorded.identity, identity, self._where)
             if self._asked is not None:
-                check_recorded(recorded.stages, self._asked, where)
-            self._stages, self._native_ids = recorded.stages, recorded.native_ids
+                check_recorded(recorded.stages, self._asked, self._where)
+            self._take(recorded)
         self._identity = identity
+
+    def add_indexes(self, indexes: Mapping[str, Schema], *, create_missing: bool = False) -> None:
+        """Adds keys that will be filtered by, as ``indexes`` does; what is indexed already stays as it is.
+
+        Args:
+            indexes: By key, as what it is indexed.
+            create_missing: Whether indexes of other keys are made, too, when strict mode asks for them.
+
+        Raises:
+            InputError: If one is no index.
+        """
+        self._needed |= checked_indexes(indexes)
+        self.create_missing_indexes |= create_missing
+        self._prepared = False
+
+    @property
+    def _where(self) -> str:
+        return f"the Qdrant collection {self.collection!r}"
+
+    def _take(self, recorded: Record) -> None:
+        """Notes what the collection says of itself."""
+        self._stages, self._native_ids = recorded.stages, recorded.native_ids
+        self._there, self._strict = recorded.indexes, recorded.strict
 
     def identity(self) -> ModelIdentity | None:
         """Returns the model that the collection records; before it is created, the one that :meth:`bind` named, if any.
@@ -183,9 +230,10 @@ class QdrantStore:
             check_size(point)
             check_payload(point)
             check_text(point, self._stages)
+        self._whole.notice(checked, {**self._needed, **self.indexes}, self._there)
         return checked
 
-    @_locked
+    @_request
     def create(self, points: Sequence[Point] = ()) -> None:
         """Makes the collection, unless it is there, and what it needs for this store (:meth:`prepare`).
 
@@ -213,7 +261,7 @@ class QdrantStore:
             self.bind(identity)  # another process was first: then it must be of the same model
         self.prepare()
 
-    @_locked
+    @_request
     def prepare(self) -> None:
         """Creates, the first time it is called, the shard keys and payload indexes that the collection lacks."""
         with self._preparing:
@@ -222,12 +270,21 @@ class QdrantStore:
             custom = self.collection_options.get("sharding_method") == models.ShardingMethod.CUSTOM
             if custom and self.shard_key is not None:
                 create_shard_keys(self.client, self.collection, self.shard_key)
-            create_indexes(self.client, self.collection, self.indexes)
+            recorded = read_record(self.client, self.collection)
+            if recorded is not None:
+                self._take(recorded)
+            lacking = {path: schema for path, schema in self._needed.items() if index_of(self._there, path) is None}
+            create_indexes(self.client, self.collection, {**lacking, **self.indexes})
             self._prepared = True
 
     def batches(self, points: Sequence[Point]) -> list[list[Point]]:
         """Splits checked points into batches, each for one :meth:`send`."""
-        return list(batches(points, self._stages, grpc=uses_grpc(self.client)))
+        most = self._strict.upserts
+        return [
+            list(part)
+            for batch in batches(points, self._stages, grpc=uses_grpc(self.client))
+            for part in ([batch] if most is None else batched(batch, most))
+        ]
 
     @property
     def write_options(self) -> dict[str, Any]:
@@ -264,10 +321,10 @@ class QdrantStore:
         )
         self._drift.notice(points, self._stages, self.collection)
         sent = list(structs)  # the first stages encode: that is nothing to wait for
-        with client_lock(self.client):
+        with client_lock(self.client), answered(self.client, self._where):
             self.client.upsert(self.collection, sent, wait=wait, ordering=ordering, **self.write_options)
 
-    @_locked
+    @_request
     def search(
         self, query: Query, *, top_k: int, filter: object | None = None, options: SearchOptions | None = None
     ) -> Hits:
@@ -291,23 +348,32 @@ class QdrantStore:
         identity = self._require_bound()
         options = self.search_options if options is None else options
         exists = self._look()
-        search = checked_search(query, top_k, self.condition(filter), options, self._stages, identity.dimension)
+        condition = self._condition(filter)
+        search = self._allowed(checked_search(query, top_k, condition, options, self._stages, identity.dimension))
         if not exists:
             return Hits()
         return self._best(search)
 
+    def _allowed(self, search: Search) -> Search:
+        """Returns the search within the limits of strict mode."""
+        self._strict.check_top_k(search.wanted, self._where)
+        if self._strict.limit is None or search.options.candidates <= self._strict.limit:
+            return search
+        return replace(search, options=replace(search.options, candidates=self._strict.limit))
+
     def _best(self, search: Search) -> Hits:
-        limit = search.wanted + 1
+        limit = self._strict.most(search.wanted + 1)
         while True:
             found = self.client.query_points(self.collection, **search.arguments(limit), **self.read_options).points
             if self._to_be_exact([search], [len(found)]):
                 return self._best(search.exact)
             # Those of equal score at the cut are in no order: take in all of them, and put them in ours.
-            if len(found) < limit or found[-1].score != found[search.wanted - 1].score:
+            tied = len(found) == limit and found[-1].score == found[search.wanted - 1].score
+            if not tied or limit == self._strict.limit:
                 return Hits(_hits(found)[search.options.offset : search.wanted], approximate=bool(search.stages))
-            limit *= 2
+            limit = self._strict.most(2 * limit)
 
-    @_locked
+    @_request
     def search_batch(
         self,
         queries: Sequence[Query],
@@ -324,8 +390,11 @@ class QdrantStore:
         identity = self._require_bound()
         options = self.search_options if options is None else options
         exists = self._look()
-        condition = self.condition(filter)
-        searches = [checked_search(q, top_k, condition, options, self._stages, identity.dimension) for q in queries]
+        condition = self._condition(filter)
+        searches = [
+            self._allowed(checked_search(query, top_k, condition, options, self._stages, identity.dimension))
+            for query in queries
+        ]
         if not searches or not exists:
             return [Hits() for _ in searches]
         answers = self._ask_together(searches)
@@ -351,7 +420,7 @@ class QdrantStore:
             for i, search in enumerate(searches)
             if search.stages and found[i] < search.wanted and search.options.exact_limit
         ]
-        if not short:
+        if not short or not self._strict.exact:
             return []
         counted = self.client.count(self.collection, searches[0].condition, exact=True, **self.write_options)
         return [i for i in short if found[i] < counted.count <= searches[i].options.exact_limit]
@@ -359,15 +428,20 @@ class QdrantStore:
     def _ask_together(self, searches: Sequence[Search]) -> list[list[models.ScoredPoint]]:
         requests = []
         for search in searches:
-            arguments = search.arguments(search.wanted + 1)
+            arguments = search.arguments(self._strict.most(search.wanted + 1))
             arguments["filter"] = arguments.pop("query_filter")
             arguments["params"] = arguments.pop("search_params")
             arguments["query"] = arguments["query"].tolist()
             requests.append(models.QueryRequest(**arguments, with_payload=True, shard_key=self.shard_key))
         consistency = {name: value for name, value in self.read_options.items() if name == "consistency"}
-        return [answer.points for answer in self.client.query_batch_points(self.collection, requests, **consistency)]
+        most = len(requests) if self._strict.searches is None else self._strict.searches
+        return [
+            answer.points
+            for part in batched(requests, most)
+            for answer in self.client.query_batch_points(self.collection, list(part), **consistency)
+        ]
 
-    @_locked
+    @_request
     def search_groups(
         self,
         query: Query,
@@ -397,9 +471,12 @@ class QdrantStore:
         if options.offset:
             raise InputError(f"offset is {options.offset}, but Qdrant pages through no groups. Raise top_k.")
         exists = self._look()
-        search = checked_search(query, top_k, self.condition(filter), options, self._stages, identity.dimension)
+        condition = self._condition(filter)
+        search = self._allowed(checked_search(query, top_k, condition, options, self._stages, identity.dimension))
         if not exists:
             return Hits()
+        if self._strict.indexed_reads:
+            self._require_indexes([group_need(group_by)])
         best = self._best_of_groups(search, group_by)
         if self._to_be_exact([search], [len(best)]):
             best = self._best_of_groups(search.exact, group_by)
@@ -415,7 +492,7 @@ class QdrantStore:
         )
         return Hits(_hits([group.hits[0] for group in found.groups]), approximate=bool(search.stages))
 
-    @_locked
+    @_request
     def search_dense(self, query: Query, *, top_k: int, filter: object | None = None) -> Hits:
         """Finds the best documents, highest MaxSim first; whether they share words with the query plays no part.
 
@@ -437,7 +514,7 @@ class QdrantStore:
             options = replace(options, exact=True)
         return self.search(query, top_k=top_k, filter=filter, options=options)
 
-    @_locked
+    @_request
     def search_words(self, text: str, *, top_k: int, filter: object | None = None) -> Hits:
         """Finds the documents that share words with a text, highest BM25 first; token vectors have no part in it.
 
@@ -455,7 +532,8 @@ class QdrantStore:
         check_top_k(top_k)
         exists = self._look()
         name, words = encode_words(self._stages, text, f"the Qdrant collection {self.collection!r}")
-        condition = self.condition(filter)
+        condition = self._condition(filter)
+        self._strict.check_top_k(top_k, self._where)
         if not exists or words is None:
             return Hits()
         found = self.client.query_points(
@@ -463,7 +541,7 @@ class QdrantStore:
         )
         return Hits(_hits(found.points))
 
-    @_locked
+    @_request
     def delete(self, ids: Iterable[str] | None = None, *, filter: object | None = None) -> None:
         """Removes points: by id, or all that pass a filter. Unknown ids are ignored.
 
@@ -479,7 +557,7 @@ class QdrantStore:
         if selected is not None and self.exists():
             self.client.delete(self.collection, selected, wait=True, **self.write_options)
 
-    @_locked
+    @_request
     def update_payload(
         self, values: Mapping[str, Any], *, ids: Iterable[str] | None = None, filter: object | None = None
     ) -> None:
@@ -509,48 +587,88 @@ class QdrantStore:
         if (ids is None) == (filter is None):
             raise InputError("give either ids or a filter, to say which points are meant.")
         if ids is None:
-            condition = self.condition(filter)
+            self._look()
+            condition = self._condition(filter, updating=True)
             return None if condition is None else models.FilterSelector(filter=condition)
         points = self.qdrant_ids(check_ids(ids))  # as a filter: to name a point that is not there is an error elsewhere
-        return models.FilterSelector(filter=models.Filter(must=models.HasIdCondition(has_id=points)))
+        named = self._strict.fitted(models.Filter(must=models.HasIdCondition(has_id=points)), self._where)
+        return models.FilterSelector(filter=named)
 
-    @_locked
+    @_request
     def condition(self, filter: object | None) -> models.Filter | None:
         """Translates a filter into Qdrant's own. For substrings, values of the collection are read.
 
         Raises:
             UnsupportedFilterError: If it is not one that Qdrant can apply.
+            PayloadIndexError: If it lacks an index that strict mode wants, or an index would answer it wrongly.
         """
-        return to_qdrant(filter, self._find_text)
+        self._look()
+        return self._condition(filter)
+
+    def _condition(self, filter: object | None, *, updating: bool = False) -> models.Filter | None:
+        """Translates a filter for the collection as it was when it was looked at last."""
+        condition = to_qdrant(filter, self._find_text, self._paths)
+        needed = list(needs(condition))
+        check_answers(needed, self._there, self._where)
+        if self._strict.indexed_updates if updating else self._strict.indexed_reads:
+            self._require_indexes(needed)
+        self._whole.check(self.client, needed, self._there, self.read_options)
+        return self._strict.fitted(condition, self._where)
+
+    def _paths(self, key: str) -> list[str]:
+        """Returns where what is stored under a key may be; in strict mode, which of these are indexed."""
+        paths = payload_paths(key)
+        indexed = [path for path in paths if index_of(self._there, path) is not None]
+        return indexed if indexed and (self._strict.indexed_reads or self._strict.indexed_updates) else paths
+
+    def _require_indexes(self, needed: Sequence[Need]) -> None:
+        """Makes the indexes that strict mode wants, where this store may, or refuses."""
+        declared = {**self._needed, **self.indexes}
+        while lacking := missing(needed, self._there):
+            need = lacking[0]
+            schema = declared.get(need.key)
+            if schema is None and self.create_missing_indexes:
+                schema = models.PayloadSchemaType(need.types[0])
+            if schema is None or index_of(self._there, need.key) is not None:  # one of another type is not replaced
+                raise missing_index_error(need, self._where, self.collection)
+            create_indexes(self.client, self.collection, {need.key: schema})
+            self._look()
 
     def _find_text(self, condition: Condition) -> models.HasIdCondition:
         if not self.exists():
             return models.HasIdCondition(has_id=[])
-        return text_matches(self.client, self.collection, condition, **self.read_options)
+        if self._strict.indexed_reads:
+            self._require_indexes([need for path in self._paths(condition.key) for need in needs(holding(path))])
+        page = self._strict.most(TEXT_PAGE)
+        return text_matches(
+            self.client, self.collection, condition, paths=self._paths(condition.key), page=page, **self.read_options
+        )
 
     def qdrant_ids(self, ids: Sequence[str]) -> list[models.ExtendedPointId]:
         """Returns the ids that points have in Qdrant."""
         return [native_id(i) if self._native_ids else qdrant_id(i) for i in check_ids(ids)]
 
-    @_locked
+    @_request
     def count(self, *, filter: object | None = None) -> int:
-        """Counts the points, or those that pass the filter.
+        """Counts the points, or those that pass the filter; about so many, where strict mode allows no exact requests.
 
         Raises:
             UnsupportedFilterError: If the filter is not one that Qdrant can apply.
         """
         self._require_bound()
-        condition = self.condition(filter)
-        if not self.exists():
+        exists = self._look()
+        condition = self._condition(filter)
+        if not exists:
             return 0
-        return self.client.count(self.collection, count_filter=condition, exact=True, **self.write_options).count
+        exact = self._strict.exact  # else Qdrant counts about how many there are
+        return self.client.count(self.collection, count_filter=condition, exact=exact, **self.write_options).count
 
-    @_locked
+    @_request
     def exists(self) -> bool:
         """Returns whether the collection has been created."""
         return self.client.collection_exists(self.collection)
 
-    @_locked
+    @_request
     def get(self, ids: Sequence[str], *, with_vectors: bool = True) -> dict[str, Point]:
         """Reads stored points by id, with or without their vectors; unknown ids are left out."""
         self._require_bound()
@@ -562,7 +680,7 @@ class QdrantStore:
         points = {point.id: point for point in map(self._point, records)}
         return {i: points[i] for i in ids if i in points}
 
-    @_locked
+    @_request
     def contains(self, ids: Sequence[str]) -> set[str]:
         """Returns which of the ids are stored; neither vectors nor payloads are read."""
         self._require_bound()
@@ -591,8 +709,10 @@ class QdrantStore:
         self._require_bound()
         if not isinstance(batch, int) or isinstance(batch, bool) or batch < 1:
             raise InputError(f"batch is {batch!r}, but it must be an integer of at least 1.")
-        condition = self.condition(filter)
-        return self._pages(condition, batch, with_vectors) if self._look() else iter(())
+        with client_lock(self.client), answered(self.client, self._where):
+            exists = self._look()
+            condition = self._condition(filter)
+        return self._pages(condition, self._strict.most(batch), with_vectors) if exists else iter(())
 
     def _pages(self, condition: models.Filter | None, batch: int, with_vectors: bool) -> Iterator[Point]:
         limit = min(batch, _FIRST_PAGE)
@@ -600,7 +720,8 @@ class QdrantStore:
         read = partial(self.client.scroll, self.collection, condition, **options)
         offset: Any = None
         while True:
-            records, offset = Retries().call(partial(ask, self.client, read, limit=limit, offset=offset))
+            with answered(self.client, self._where):
+                records, offset = Retries().call(partial(ask, self.client, read, limit=limit, offset=offset))
             page = [self._point(record) for record in records]
             yield from page
             if offset is None:
@@ -614,7 +735,7 @@ class QdrantStore:
         matrix = np.asarray(vectors, np.float32)
         return Point(point_id, matrix.reshape(len(matrix), self._require_bound().dimension), payload)
 
-    @_locked
+    @_request
     def optimize(self) -> None:
         """Builds what makes searches fast over what was written, where the engine does not do that by itself.
 
@@ -623,14 +744,14 @@ class QdrantStore:
         if not isinstance(self.client, QdrantClient) and self.exists():
             self.client.optimize(self.collection)
 
-    @_locked
+    @_request
     def _look(self) -> bool:
         """Returns whether the collection exists. Each search looks again: its name may be an alias, which moves."""
         recorded = read_record(self.client, self.collection)
         if recorded is None:
             return False
-        check_vectors(recorded.identity, self._require_bound(), f"the Qdrant collection {self.collection!r}")
-        self._stages, self._native_ids = recorded.stages, recorded.native_ids
+        check_vectors(recorded.identity, self._require_bound(), self._where)
+        self._take(recorded)
         return True
 
     def _require_bound(self) -> ModelIdentity:

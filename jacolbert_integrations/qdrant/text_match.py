@@ -10,13 +10,21 @@ from qdrant_client import models
 from ..stores.filters import holds, value_at
 from ..types import Condition
 from .clients import Client
-from .filters import is_empty, payload_paths
+from .filters import is_empty
 from .retrying import Retries
 
-_PAGE = 1000
+PAGE = 1000
+"""Points that are read at a time."""
 
 
-def text_matches(client: Client, collection: str, condition: Condition, **read_options: Any) -> models.HasIdCondition:
+def holding(*paths: str) -> models.Filter:
+    """Selects the points that have something at one of these paths."""
+    return models.Filter(must_not=[models.Filter(must=[is_empty(path) for path in paths])])
+
+
+def text_matches(
+    client: Client, collection: str, condition: Condition, *, paths: list[str], page: int = PAGE, **read_options: Any
+) -> models.HasIdCondition:
     """Finds the points of a collection whose text matches, and returns them as a condition on ids.
 
     That key of all points that have it is read, but neither their vectors nor the rest of their payloads.
@@ -25,14 +33,15 @@ def text_matches(client: Client, collection: str, condition: Condition, **read_o
         client: Any client.
         collection: A collection that exists.
         condition: ``text_match`` or ``text_match_insensitive``.
+        paths: Where what is stored under its key may be.
+        page: Points that are read at a time.
         **read_options: For each request.
     """
-    paths = payload_paths(condition.key)
     read = partial(
         client.scroll,
         collection,
-        models.Filter(must_not=[models.Filter(must=[is_empty(path) for path in paths])]),
-        limit=_PAGE,
+        holding(*paths),
+        limit=page,
         with_payload=paths,
         with_vectors=False,
         **read_options,

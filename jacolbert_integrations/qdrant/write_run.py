@@ -15,14 +15,15 @@ from typing import TYPE_CHECKING
 from qdrant_client import models
 from tqdm import tqdm
 
-from ..errors import AccessError, EngineError, GaveUpError, InputError, JaColBERTError, WriteError
+from ..errors import AccessError, EngineError, GaveUpError, InputError, JaColBERTError, ServerError, WriteError
 from ..text.windows import TooLong
 from ..types import Document, Filter, Point
+from .answers import describe
 from .clients import client_lock, is_in_process
 from .filters import to_qdrant
 from .passages import Passage, passages
 from .points import HASH_KEY, ID_KEY, windows_of
-from .retrying import REJECTED, Retries, describe
+from .retrying import REJECTED, Retries
 from .store import QdrantStore
 
 if TYPE_CHECKING:
@@ -295,6 +296,8 @@ class WriteRun:
                 "has space and may be written: what is there already is not written again.",
                 error,
             )
+        except ServerError as error:
+            self.stop(f"the server refuses the collection {self.store.collection!r} ({error})", error)
         except JaColBERTError:  # InputError is a ValueError
             raise
         except REJECTED as error:

@@ -50,6 +50,8 @@ class Backend:
         self.shard_keys: dict[str, list[int | str]] = {}
         """Of each collection with custom sharding."""
         self.indexes: list[dict[str, Any]] = []
+        self.strict: dict[str, Any] = {}
+        """What strict mode caps: of Qdrant's configuration, and ``indexed`` for filters by indexed keys alone."""
         self.faults: list[str] = []
         """What becomes of the next writes: "ok", a status, "busy" (429), "busy at noon" (the same with a date),
         "reset", "lost" (written, then reset), "late" (written, and answered when nobody waits any more), "silent"
@@ -72,11 +74,12 @@ class Backend:
         name, rest = parts[1], parts[2:]
         if rest[:1] == ["points"]:
             self._check_shard_keys(name, body)
+            self._check_strict_mode(body)
         match method, rest:
             case "GET", ["exists"]:
                 return {"exists": self.local.collection_exists(name)}
             case "GET", []:
-                return self.local.get_collection(name).model_dump(mode="json")
+                return self._described(name)
             case "PUT", []:
                 return self._create(name, models.CreateCollection.model_validate(body))
             case "GET", ["shards"]:
@@ -148,6 +151,64 @@ class Backend:
             for key in selector if isinstance(selector, list) else [] if selector is None else [selector]:
                 if key not in self.shard_keys.get(name, []):
                     raise ValueError(f"Shard key {key} not found")
+
+    def _described(self, name: str) -> Any:
+        found = self.local.get_collection(name).model_dump(mode="json")
+        found["payload_schema"] = {
+            index["field_name"]: {"data_type": kind if isinstance(kind, str) else kind["type"], "points": 0}
+            for index in self.indexes
+            for kind in [index["field_schema"]]
+        }
+        if self.strict:
+            caps = {key: value for key, value in self.strict.items() if key != "indexed"}
+            only = {"unindexed_filtering_retrieve": False, "unindexed_filtering_update": False}
+            indexed = only if self.strict.get("indexed") else {}
+            found["config"]["strict_mode_config"] = {"enabled": True, **indexed, **caps}
+        return found
+
+    def _check_strict_mode(self, body: dict[str, Any]) -> None:
+        """As Qdrant refuses what strict mode does not allow."""
+        indexed = {index["field_name"] for index in self.indexes}
+        for key in _filter_keys(body) if self.strict.get("indexed") else ():
+            if key not in indexed:
+                raise ValueError(f'Index required but no index for "{key}"')
+        for part in (body, *body.get("searches", ())):
+            caps = [("limit", "max_query_limit", part.get("limit") or 0)]
+            caps += [("prefetch", "max_query_limit", p.get("limit") or 0) for p in part.get("prefetch") or ()]
+            caps += [("upsert", "upsert_max_batchsize", len(part.get("points") or ()) if "filter" not in part else 0)]
+            caps += [("batch", "search_max_batchsize", len(part.get("searches") or ()))]
+            for what, cap, asked in caps:
+                if asked > self.strict.get(cap, asked):
+                    raise ValueError(f"{what} limit exceeded {asked} > {self.strict[cap]}")
+            sizes = [len(found) for found in _condition_values(part.get("filter") or {})]
+            if max(sizes, default=0) > self.strict.get("condition_max_size", 1 << 60):
+                raise ValueError("condition size limit reached")
+
+
+def _filter_keys(body: object) -> Iterator[str]:
+    """Every payload key that a request's filters compare."""
+    if isinstance(body, list):
+        for item in body:
+            yield from _filter_keys(item)
+    elif isinstance(body, dict):
+        if isinstance(body.get("key"), str) and (body.get("match") or body.get("range") or len(body) == 1):
+            yield body["key"]
+        for name, item in body.items():
+            if name not in ("payload", "query", "vector"):
+                yield from _filter_keys(item)
+
+
+def _condition_values(body: object) -> Iterator[list[Any]]:
+    """The ids and values of each condition."""
+    if isinstance(body, list):
+        for item in body:
+            yield from _condition_values(item)
+    elif isinstance(body, dict):
+        for name, item in body.items():
+            if name in ("has_id", "any", "except"):
+                yield item
+            else:
+                yield from _condition_values(item)
 
 
 class Handler(BaseHTTPRequestHandler):

@@ -13,9 +13,10 @@ from qdrant_client import QdrantClient, models
 from qdrant_client.http.exceptions import UnexpectedResponse
 
 from jacolbert_integrations import Condition, Filter, QdrantStore
-from jacolbert_integrations.errors import ModelMismatchError
+from jacolbert_integrations.errors import ModelMismatchError, ServerError
 from jacolbert_integrations.qdrant import EdgeClient, QdrantWriter, Retries, retrying
 from jacolbert_integrations.qdrant.cluster import create_shard_keys
+from jacolbert_integrations.text.windows import DOCUMENT_KEY
 from jacolbert_integrations.types import Document
 
 from ..conftest import PATIENCE
@@ -88,7 +89,8 @@ def test_nothing_is_asked_of_those_who_ask_for_nothing(server: QdrantClient, bac
         for part in sent.body.get("searches", [sent.body]):
             assert part.get("shard_key") is None
         assert not sent.parameters.keys() & {"consistency", "ordering"}
-    assert not any(kind(sent).endswith(("shards", "index")) for sent in backend.sent)
+    assert not any(kind(sent).endswith("shards") for sent in backend.sent)
+    assert [index["field_name"] for index in backend.indexes] == [DOCUMENT_KEY]
 
 
 def test_what_the_collection_is_made_with(server: QdrantClient, backend: Backend) -> None:
@@ -103,8 +105,11 @@ def test_what_the_collection_is_made_with(server: QdrantClient, backend: Backend
     assert [made[option] for option in options] == ["custom", 3, 2, 2]
     kinds = [kind(sent) for sent in backend.sent]
     assert kinds.index("PUT") < kinds.index("PUT shards") < kinds.index("PUT index") < kinds.index("PUT points")
-    assert (kinds.count("PUT"), kinds.count("PUT shards"), kinds.count("PUT index")) == (1, 1, 1)
-    assert backend.indexes == [{"field_name": "tenant", "field_schema": {"type": "keyword", "is_tenant": True}}]
+    assert (kinds.count("PUT"), kinds.count("PUT shards"), kinds.count("PUT index")) == (1, 1, 2)
+    assert backend.indexes == [
+        {"field_name": DOCUMENT_KEY, "field_schema": "keyword"},
+        {"field_name": "tenant", "field_schema": {"type": "keyword", "is_tenant": True}},
+    ]
     writes = [sent.parameters for sent in backend.sent if kind(sent) == "PUT points"]
     assert writes == [{"wait": "false", "ordering": "strong"}] * 3
 
@@ -115,7 +120,7 @@ def test_a_new_tenant_in_a_collection_that_is_there(server: QdrantClient, backen
         held = write_to(bound(server, sharding_method=CUSTOM, shard_key=key))
         assert held.write([Document(key, f"{key}の文書", {"tenant": key})]).failed == ()
     assert backend.shard_keys["documents"] == ["東京", "大阪"]
-    with pytest.raises(UnexpectedResponse, match="not found"):  # without the sharding method nothing is made
+    with pytest.raises(ServerError, match="not found"):  # without the sharding method nothing is made
         bound(server, shard_key="京都").count()
 
 

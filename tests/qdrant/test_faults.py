@@ -22,8 +22,9 @@ from qdrant_client.http.exceptions import ResponseHandlingException
 from jacolbert_integrations import JaColBERT, QdrantStore
 from jacolbert_integrations.errors import AccessError, GaveUpError, WriteError
 from jacolbert_integrations.qdrant import QdrantWriter, Retries, WriteResult
+from jacolbert_integrations.qdrant.answers import describe
 from jacolbert_integrations.qdrant.points import qdrant_id
-from jacolbert_integrations.qdrant.retrying import describe, may_pass
+from jacolbert_integrations.qdrant.retrying import may_pass
 from jacolbert_integrations.types import Document
 
 from ..conftest import PATIENCE
@@ -127,14 +128,14 @@ def test_a_long_document_whose_new_windows_fail_keeps_its_old_ones(
 def test_a_collection_that_is_refused(server: QdrantClient, backend: Backend) -> None:
     backend.faulty = lambda method, path: method == "PUT" and path.count("/") == 2
     backend.faults = ["400"]
-    with pytest.raises(WriteError, match=r"refuses the collection 'documents' \(UnexpectedResponse: .* 400") as caught:
+    with pytest.raises(WriteError, match=r"refuses the collection 'documents'.*UnexpectedResponse: .* 400") as caught:
         writer(server).write(documents(30))
     assert result_of(caught.value).written == 0
     held = writer(server)
     assert held.write(documents(30)).written == 30
     backend.faulty = lambda method, path: method == "POST"
     backend.faults = ["ok", "400"]
-    with pytest.raises(WriteError, match=r"does not say what is there \(UnexpectedResponse: .* 400") as caught:
+    with pytest.raises(WriteError, match=r"does not say what is there .*UnexpectedResponse: .* 400") as caught:
         held.write(documents(30))
     assert result_of(caught.value).unchanged == 8
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from llama_index.core import Settings
@@ -21,6 +21,7 @@ from ...text.windows import TooLong, check_too_long
 from ...types import Hit, Hits, MultiVectorStore, Query
 from ..best_per_node import best_per_node
 from ..events import retrieval_events
+from ..indexes import add_indexes
 from ..nodes import to_store_filter
 from ..queries import as_bundles, as_queries, encode_queries
 from ..results import scored_nodes
@@ -64,6 +65,8 @@ class JaColBERTRetriever(CopyableRetriever):
         similarity_top_k: int = 2,
         filters: object | None = None,
         score_threshold: float | None = None,
+        indexes: Mapping[str, str] | None = None,
+        create_missing_indexes: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -73,6 +76,7 @@ class JaColBERTRetriever(CopyableRetriever):
         self._store = check_store(store)
         self._model = model
         identity = model.identity
+        add_indexes(store, indexes, create_missing=create_missing_indexes)
         with using_store(store):
             store.bind(identity)
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from threading import RLock
 
 from ...encoding.encoder import JaColBERT
 from ...encoding.sources import ModelSource
 from ...types import MultiVectorStore
+from ..indexes import add_indexes
 from ..stores import using_store
 
 
@@ -22,6 +23,8 @@ class Connection:
         open_store: Opens the store.
         model: The model, if it is loaded.
         store: The store, if it is open.
+        indexes: Keys that will be filtered by, as what each is indexed.
+        create_missing_indexes: Whether indexes of other keys are made, too, when a filter lacks one.
     """
 
     def __init__(
@@ -30,11 +33,16 @@ class Connection:
         open_store: Callable[[], MultiVectorStore],
         model: JaColBERT | None = None,
         store: MultiVectorStore | None = None,
+        *,
+        indexes: Mapping[str, str] | None = None,
+        create_missing_indexes: bool = False,
     ) -> None:
         self._source = source
         self._open_store = open_store
         self._model = model
         self._store = store
+        self._indexes = indexes
+        self._create_missing_indexes = create_missing_indexes
         self._bound = False
         self._opening = RLock()  # is taken before a store's own lock, and never while that is held
 
@@ -64,6 +72,7 @@ class Connection:
                 self._store = self._open_store()
             if not self._bound:
                 identity = self.model.identity
+                add_indexes(self._store, self._indexes, create_missing=self._create_missing_indexes)
                 with using_store(self._store):
                     self._store.bind(identity)
                 self._bound = True

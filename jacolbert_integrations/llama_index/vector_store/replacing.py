@@ -9,10 +9,11 @@ from contextlib import nullcontext
 from llama_index.core.schema import BaseNode
 
 from ...types import Filter, MultiVectorStore, Point, WithIds
+from ..indexes import RESTORED_KEY
 from ..selection import document_of, having, of_nodes
 from ..writing import left_over
 from .connection import Connection
-from .undo import RESTORED_KEY, RecentlyDeleted
+from .undo import RecentlyDeleted
 
 _logger = logging.getLogger(__name__)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -27,10 +27,10 @@ from ...places import open_store
 from ...query_length import QueryLength
 from ...stores.addresses import MEMORY, check_collection_name, check_own_process, check_place, is_address
 from ...stores.memory import MemoryStore
-from ...text.windows import DOCUMENT_KEY, TooLong
+from ...text.windows import TooLong
 from ...types import Filter, MultiVectorStore, Point
 from ..best_per_node import node_id_of
-from ..nodes import REF_DOC_KEY, only_nodes, to_node
+from ..nodes import only_nodes, to_node
 from ..results import ScoredResult, scored_nodes
 from ..selection import checked_ids, joined, of_documents, of_nodes, says_nothing
 from ..splitter.node_parser import JaColBERTSentenceSplitter
@@ -44,7 +44,7 @@ from .index import TextIndex
 from .modes import answer
 from .persistence import DESCRIPTION, holds_memory, read_description, read_memory, write_vector_store
 from .replacing import documents_of, replace_nodes
-from .undo import RESTORED_KEY, RecentlyDeleted
+from .undo import RecentlyDeleted
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -73,8 +73,9 @@ class JaColBERTVectorStore(ThreadedVectorStore):
     ``PropertyGraphIndex``, is answered if it has that of :attr:`embed_model`, which knows its text; another model's, or
     none, as ``DocumentSummaryIndex`` has it in its embedding mode, is an error.
 
-    A node without text is an error, and then nothing of the call is stored: LlamaIndex leaves out empty nodes when it
-    builds an index, but not when it inserts. So are ids that come twice in one call.
+    A node that cannot be kept is an error, after all other documents of the call have been written: one without text
+    (LlamaIndex leaves out empty nodes when it builds an index, but not when it inserts), with an id that comes twice,
+    or with metadata that no store keeps.
 
     Model and store are opened when they are first needed, and opened anew where the vector store was pickled to or
     described (``to_dict``). What is in memory travels with a pickle, but not with a description. Copies share both.
@@ -99,6 +100,10 @@ class JaColBERTVectorStore(ThreadedVectorStore):
         collection: The collection's name at that location.
         first_stage: How a new collection finds candidates for MaxSim: some of ``"lexical"``, ``"bm25"``, ``"muvera"``,
             ``"mean"``. None takes what a collection has, and makes a new one without.
+        indexes: Keys of metadata that will be filtered by, as what Qdrant indexes each: ``{"year": "integer"}``. A
+            server in strict mode, as Qdrant's cloud is, refuses other filters. They are made before the first write,
+            also in a collection that is there; what LlamaIndex itself filters by is indexed always.
+        create_missing_indexes: Whether an index is made, when strict mode asks for it, that a filter lacks.
         grpc: Whether to talk gRPC with a server.
         own_process: Whether Qdrant Edge runs in a process of its own. In this one it holds Python's interpreter lock
             while it searches and writes, and the event loop stands still. Set it in applications that serve many
@@ -132,6 +137,8 @@ class JaColBERTVectorStore(ThreadedVectorStore):
     place: str = Field(frozen=True, description="Where the collection is.")
     collection: str = Field(default="nodes", frozen=True, description="The collection's name.")
     first_stage: list[str] | None = Field(default=None, frozen=True, description="How candidates are found.")
+    indexes: dict[str, str] | None = Field(default=None, frozen=True, description="Payload indexes, by key.")
+    create_missing_indexes: bool = Field(default=False, frozen=True, description="Whether filters make theirs.")
     grpc: bool = Field(default=False, frozen=True, description="Whether to talk gRPC with a server.")
     own_process: bool = Field(default=False, frozen=True, description="Whether Qdrant Edge has its own process.")
     too_long: TooLong = Field(default="split", frozen=True, description="What becomes of nodes that are too long.")
@@ -154,6 +161,8 @@ class JaColBERTVectorStore(ThreadedVectorStore):
         place: str | Path | None = None,
         collection: str = "nodes",
         first_stage: Sequence[str] | None = None,
+        indexes: Mapping[str, str] | None = None,
+        create_missing_indexes: bool = False,
         grpc: bool = False,
         own_process: bool = False,
         too_long: TooLong = "split",
@@ -184,6 +193,8 @@ class JaColBERTVectorStore(ThreadedVectorStore):
             "place": _place(place, store, own_process),
             "collection": check_collection_name(collection),
             "first_stage": None if first_stage is None else list(first_stage),
+            "indexes": None if indexes is None else dict(indexes),
+            "create_missing_indexes": create_missing_indexes,
             "grpc": grpc,
             "own_process": own_process,
             "too_long": too_long,
@@ -194,7 +205,14 @@ class JaColBERTVectorStore(ThreadedVectorStore):
         encoder = model if isinstance(model, JaColBERT) else None
         if store is not None:
             check_store(store)
-        self._connection = Connection(source, self._opener(), encoder, store)
+        self._connection = Connection(
+            source,
+            self._opener(),
+            encoder,
+            store,
+            indexes=self.indexes,
+            create_missing_indexes=create_missing_indexes,
+        )
         self._deleted = RecentlyDeleted(undo_bytes)
         if store is not None and encoder is not None:
             _ = self.store  # is bound
@@ -470,7 +488,6 @@ class JaColBERTVectorStore(ThreadedVectorStore):
             self.place,
             self.collection,
             self.first_stage,
-            keywords=[REF_DOC_KEY, DOCUMENT_KEY, RESTORED_KEY],
             grpc=self.grpc,
             own_process=self.own_process,
         )

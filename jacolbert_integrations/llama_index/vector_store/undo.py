@@ -11,10 +11,7 @@ from threading import Lock
 from ...errors import InputError
 from ...stores.payload_text import payload_text
 from ...types import Payload, Point
-from ..nodes import OUR_KEYS
-
-RESTORED_KEY = f"{OUR_KEYS}restored"
-"""The payload key of a node that was put back: the id of its document, which LlamaIndex believes to be gone."""
+from ..indexes import RESTORED_KEY
 
 _logger = logging.getLogger(__name__)
 

@@ -82,13 +82,19 @@ class Collection:
                 optimizer_config=models.OptimizersConfig(default_segment_number=0, flush_interval_sec=5),
                 metadata=self.record["metadata"],
             ),
-            payload_schema={},
+            payload_schema={path: _index_info(index) for path, index in info.payload_schema.items()},
         )
 
     def close(self) -> None:
         """Writes everything to the disk, and releases the folder."""
         with engine(f"close {self.folder.name!r}"):
             self.shard.close()
+
+
+def _index_info(index: Any) -> models.PayloadIndexInfo:
+    """Converts what Edge says of a payload index; its options it does not say."""
+    kind = str(index.data_type).rpartition(".")[2].lower()
+    return models.PayloadIndexInfo(data_type=models.PayloadSchemaType(kind), points=index.points)
 
 
 def check_space(folder: Path, floats: int = 0) -> None:

@@ -548,6 +548,8 @@ def test_descriptions(tmp_path: Path, copy: Callable[[JaColBERTVectorStore], JaC
         "place": place,
         "collection": "c",
         "first_stage": ["lexical", "muvera"],
+        "indexes": None,
+        "create_missing_indexes": False,
         "grpc": False,
         "own_process": True,
         "too_long": "split",
