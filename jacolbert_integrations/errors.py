@@ -38,6 +38,7 @@
     TruncationWarning                  texts were cut to the model's length        (a UserWarning)
     QueryLengthWarning                 a collection was made with another query-length rule
     FilterWarning                      metadata that filters will not find as they are
+    MissingCollectionWarning           a search in a collection that does not exist
     StatisticsWarning                  a first stage was measured in documents unlike those that came later
 """
 
@@ -123,11 +124,23 @@ class AccessError(StoreError):
 
 
 class UnreachableError(StoreError):
-    """A Qdrant server cannot be reached."""
+    """A Qdrant server cannot be reached.
+
+    Attributes:
+        cause: What the client raised. It is no part of the traceback, because it may show the API key.
+    """
+
+    cause: BaseException | None = None
 
 
 class ServerError(StoreError):
-    """A Qdrant server refuses a request, or cannot do it."""
+    """A Qdrant server refuses a request, or cannot do it.
+
+    Attributes:
+        cause: What the client raised. It is no part of the traceback, because it may show the API key.
+    """
+
+    cause: BaseException | None = None
 
 
 class GaveUpError(StoreError):
@@ -215,6 +228,10 @@ class QueryLengthWarning(UserWarning):
 
 class StatisticsWarning(UserWarning):
     """What a first stage measured in the first documents of a collection does not fit those that came later."""
+
+
+class MissingCollectionWarning(UserWarning):
+    """A collection that does not exist was searched: the answer is empty, and its name may be misspelt."""
 
 
 class FilterWarning(UserWarning):

@@ -34,11 +34,12 @@ def add_command(commands: Any) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Runs the command."""
     from ..errors import CollectionLayoutError
+    from ..qdrant.answers import ask
 
     with opened(arguments.at, grpc=arguments.grpc, must_exist=True) as client:
-        names = arguments.collections or [c.name for c in client.get_collections().collections]
+        names = arguments.collections or [c.name for c in ask(client, client.get_collections).collections]
         aliases: dict[str, list[str]] = {}
-        for alias in client.get_aliases().aliases:
+        for alias in ask(client, client.get_aliases).aliases:
             aliases.setdefault(alias.collection_name, []).append(alias.alias_name)
         rows: dict[str, dict[str, Any]] = {}
         for name in names:
@@ -47,7 +48,7 @@ def run(arguments: argparse.Namespace) -> None:
             except CollectionLayoutError:
                 if arguments.collections:
                     raise
-                rows[name] = {"points": client.count(name, exact=True).count, "model": None}
+                rows[name] = {"points": ask(client, client.count, name, exact=True).count, "model": None}
             folder = Path(arguments.at).expanduser() / name
             if folder.is_dir():
                 from ..qdrant.edge.collection import bytes_on_disk
@@ -71,6 +72,7 @@ def describe(client: Client, collection: str, aliases: list[str]) -> dict[str, A
     """
     from ..errors import InputError
     from ..qdrant import QdrantStore
+    from ..qdrant.answers import ask
     from ..qdrant.points import VECTOR_NAME
     from ..qdrant.schema import read_record
     from ..qdrant.stages import stage_to_dict
@@ -81,7 +83,7 @@ def describe(client: Client, collection: str, aliases: list[str]) -> dict[str, A
     store = QdrantStore(client, collection)
     store.bind(record.identity)
     lengths = [len(point.vectors) for point in islice(store.points(batch=_SAMPLE), _SAMPLE)]
-    vectors = client.get_collection(collection).config.params.vectors
+    vectors = ask(client, client.get_collection, collection).config.params.vectors
     params = vectors[VECTOR_NAME] if isinstance(vectors, Mapping) else None
     made = record.identity
     return {

@@ -16,8 +16,8 @@ from ..stores.model_identity import check_identity
 from ..stores.payload_text import TextReader, text_reader
 from ..stores.payloads import check_points
 from ..types import Point
-from .answers import describe
-from .clients import ask, uses_grpc
+from .answers import ask, describe
+from .clients import uses_grpc
 from .points import VECTOR_NAME, batches, check_size, from_payload, to_vectors
 from .retrying import REJECTED, Retries
 from .schema import METADATA_KEY, multivector_params, read_record, record_metadata

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from json import JSONDecodeError
+from typing import ParamSpec, TypeVar
 
 import grpc
 import httpx
@@ -13,7 +14,10 @@ from qdrant_client.common.client_exceptions import QdrantException
 from qdrant_client.http.exceptions import ApiException, ResponseHandlingException, UnexpectedResponse
 
 from ..errors import AccessError, JaColBERTError, ServerError, StoreError, UnreachableError
-from .clients import Client, is_local_mode
+from .clients import Client, client_lock, is_local_mode
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 DENIED: frozenset[int | str | None] = frozenset({401, 403, "UNAUTHENTICATED", "PERMISSION_DENIED"})
 
@@ -54,7 +58,16 @@ def answered(client: Client, what: str) -> Iterator[None]:
         found = _translated(error, f"{what} at {address_of(client)}")
         if found is None:
             raise
-        raise found from (None if isinstance(found, AccessError) else error)
+        if isinstance(found, ServerError | UnreachableError):
+            found.args = (_without_secrets(client, str(found)),)
+            found.cause = error
+        raise found from None
+
+
+def ask(client: Client, request: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Makes one request of a client while holding its lock, and returns the answer; see :func:`answered`."""
+    with client_lock(client), answered(client, "Qdrant"):
+        return request(*args, **kwargs)
 
 
 def address_of(client: Client) -> str:
@@ -95,9 +108,19 @@ def describe(error: BaseException) -> str:
 
 def cause_of(error: BaseException) -> BaseException:
     """Returns what a client raised, where :func:`answered` has put an error of this package in its place."""
-    if isinstance(error, ServerError | UnreachableError) and error.__cause__ is not None:
-        return error.__cause__
+    if isinstance(error, ServerError | UnreachableError) and error.cause is not None:
+        return error.cause
     return error
+
+
+def _without_secrets(client: QdrantClient, text: str) -> str:
+    """Takes out what a server repeats of what it was sent."""
+    options = client.init_options
+    headers = [value for name in ("headers", "metadata") for value in dict(options.get(name) or {}).values()]
+    for secret in (options.get("api_key"), *headers):
+        if secret:
+            text = text.replace(str(secret).strip(), "***")
+    return text
 
 
 def _translated(error: Exception, where: str) -> StoreError | None:

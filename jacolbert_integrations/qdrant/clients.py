@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from threading import Lock, RLock
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias
 from weakref import WeakKeyDictionary
 
 from qdrant_client import QdrantClient
@@ -26,9 +25,6 @@ _TIMEOUT = 60  # seconds; the client's own 5 are few for a request of some megab
 
 _locks: WeakKeyDictionary[Client, AbstractContextManager[Any]] = WeakKeyDictionary()
 _looking_up = Lock()
-
-P = ParamSpec("P")
-T = TypeVar("T")
 
 
 def is_local_mode(client: Client) -> bool:
@@ -65,12 +61,6 @@ def client_lock(client: Client) -> AbstractContextManager[Any]:
         return nullcontext()
     with _looking_up:
         return _locks.setdefault(client, RLock())
-
-
-def ask(client: Client, request: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Makes one request of a client while holding its lock, and returns the answer."""
-    with client_lock(client):
-        return request(*args, **kwargs)
 
 
 def connect(place: str, *, grpc: bool = False, own_process: bool = False) -> Client:

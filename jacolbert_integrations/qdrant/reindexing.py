@@ -14,7 +14,8 @@ from ..errors import InputError
 from ..stores.payload_text import TextReader, text_reader
 from ..text.windows import DOCUMENT_KEY, SPAN_KEY, Span
 from ..types import Document, Filter
-from .clients import Client, ask, client_lock
+from .answers import ask
+from .clients import Client, client_lock
 from .filters import to_qdrant
 from .points import ID_KEY, from_payload, native_id, qdrant_id, windows_of
 from .retrying import Retries
@@ -158,7 +159,7 @@ def move_alias(client: Client, alias: str, collection: str) -> str | None:
         if before is not None:
             changes.append(models.DeleteAliasOperation(delete_alias=models.DeleteAlias(alias_name=alias)))
         created = models.CreateAlias(collection_name=collection, alias_name=alias)
-        client.update_collection_aliases([*changes, models.CreateAliasOperation(create_alias=created)])
+        ask(client, client.update_collection_aliases, [*changes, models.CreateAliasOperation(create_alias=created)])
     return None if before == collection else before
 
 

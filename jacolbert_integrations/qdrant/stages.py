@@ -147,7 +147,8 @@ class QdrantBM25(_ByWords):
             tokenizer=models.TokenizerType.MULTILINGUAL,
             language="japanese",
         )
-        return models.Document(text=unicodedata.normalize("NFKC", clean(text)), model=BM25_MODEL, options=config)
+        plain = config.model_dump(mode="json", exclude_none=True)  # over gRPC the client sends no model of its own
+        return models.Document(text=unicodedata.normalize("NFKC", clean(text)), model=BM25_MODEL, options=plain)
 
 
 @dataclass(frozen=True)

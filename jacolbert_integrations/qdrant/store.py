@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial, wraps
@@ -12,15 +13,15 @@ import numpy as np
 from qdrant_client import QdrantClient, models
 from tqdm import tqdm
 
-from ..errors import EngineError, InputError, StoreNotBoundError
+from ..errors import EngineError, InputError, MissingCollectionWarning, StoreNotBoundError
 from ..scoring.vectors import check_top_k
 from ..stores.addresses import check_collection_name
 from ..stores.model_identity import check_identity, check_vectors
 from ..stores.payloads import check_bound, check_ids, check_points, json_copy
 from ..text.windows import DOCUMENT_KEY
 from ..types import Condition, Hit, Hits, ModelIdentity, Point, Query
-from .answers import answered
-from .clients import Client, ask, client_lock, is_in_process, uses_grpc
+from .answers import address_of, answered, ask
+from .clients import Client, client_lock, is_in_process, uses_grpc
 from .cluster import create_indexes, create_shard_keys
 from .drift import LengthDrift
 from .filters import is_empty, payload_paths, to_qdrant
@@ -139,6 +140,7 @@ class QdrantStore:
         self._strict = StrictMode()
         self._whole = WholeNumbers(collection)
         self._prepared = False
+        self._has_been_there = self._told_missing = False
         self._drift = LengthDrift()
         self._preparing = Lock()  # a writer encodes and sends in two threads
 
@@ -184,6 +186,7 @@ class QdrantStore:
         """Notes what the collection says of itself."""
         self._stages, self._native_ids = recorded.stages, recorded.native_ids
         self._there, self._strict = recorded.indexes, recorded.strict
+        self._has_been_there = True
 
     def identity(self) -> ModelIdentity | None:
         """Returns the model that the collection records; before it is created, the one that :meth:`bind` named, if any.
@@ -344,10 +347,13 @@ class QdrantStore:
             VectorError: If the query's vectors are malformed.
             UnsupportedFilterError: If the filter is not one that Qdrant can apply.
             ModelMismatchError: If the name has become that of another model's collection, as when an alias is moved.
+
+        Warns:
+            MissingCollectionWarning: If there is no such collection, once until there is one.
         """
         identity = self._require_bound()
         options = self.search_options if options is None else options
-        exists = self._look()
+        exists = self._look_for_a_search()
         condition = self._condition(filter)
         search = self._allowed(checked_search(query, top_k, condition, options, self._stages, identity.dimension))
         if not exists:
@@ -389,7 +395,7 @@ class QdrantStore:
         """
         identity = self._require_bound()
         options = self.search_options if options is None else options
-        exists = self._look()
+        exists = self._look_for_a_search()
         condition = self._condition(filter)
         searches = [
             self._allowed(checked_search(query, top_k, condition, options, self._stages, identity.dimension))
@@ -470,7 +476,7 @@ class QdrantStore:
         options = self.search_options if options is None else options
         if options.offset:
             raise InputError(f"offset is {options.offset}, but Qdrant pages through no groups. Raise top_k.")
-        exists = self._look()
+        exists = self._look_for_a_search()
         condition = self._condition(filter)
         search = self._allowed(checked_search(query, top_k, condition, options, self._stages, identity.dimension))
         if not exists:
@@ -530,7 +536,7 @@ class QdrantStore:
         """
         self._require_bound()
         check_top_k(top_k)
-        exists = self._look()
+        exists = self._look_for_a_search()
         name, words = encode_words(self._stages, text, f"the Qdrant collection {self.collection!r}")
         condition = self._condition(filter)
         self._strict.check_top_k(top_k, self._where)
@@ -749,10 +755,31 @@ class QdrantStore:
         """Returns whether the collection exists. Each search looks again: its name may be an alias, which moves."""
         recorded = read_record(self.client, self.collection)
         if recorded is None:
+            self._there, self._strict = {}, StrictMode()
             return False
         check_vectors(recorded.identity, self._require_bound(), self._where)
         self._take(recorded)
         return True
+
+    def _look_for_a_search(self) -> bool:
+        """Does the same, and says if there is none: a misspelt name must not look like an empty answer."""
+        exists = self._look()
+        if not exists and not self._told_missing:
+            said = "has been deleted" if self._has_been_there else "does not exist (yet?)"
+            warnings.warn(
+                f"{self._where} {said}, so that searches find nothing. {self._others()}",
+                MissingCollectionWarning,
+                stacklevel=3,
+            )
+        self._told_missing = not exists
+        return exists
+
+    def _others(self) -> str:
+        names = sorted(found.name for found in self.client.get_collections().collections)
+        if not names:
+            return f"There are no collections at {address_of(self.client)}."
+        shown = ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
+        return f"At {address_of(self.client)} there are {shown}."
 
     def _require_bound(self) -> ModelIdentity:
         if self._identity is None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import numpy as np
+from typing import Any
+
 import pytest
 from llama_index.core import Document as LlamaDocument
 from llama_index.core.schema import TextNode
@@ -215,7 +216,7 @@ def test_without_exact_requests_counts_are_not_asked_for_exactly(server: QdrantC
 def test_filters_that_are_split_pass_the_same_points(local: QdrantClient, size: int) -> None:
     store = bound(local)
     store.upsert(points(12))
-    ids = [models.HasIdCondition(has_id=store.qdrant_ids([p.id for p in points(12)][:7]))]
+    ids: list[Any] = [models.HasIdCondition(has_id=store.qdrant_ids([p.id for p in points(12)][:7]))]
     nested = models.Filter(
         must=[
             models.FieldCondition(key="n", match=models.MatchAny(any=[1, 2, 3, 4])),
@@ -244,4 +245,3 @@ def test_what_is_no_index_is_refused(local: QdrantClient) -> None:
         QdrantStore(local, "c", indexes={"n": "number"})
     with pytest.raises(InputError, match="the index of 'n' is 1"):
         QdrantStore(local, "c").add_indexes({"n": 1})  # type: ignore[dict-item]
-    assert np.all([QdrantStore(local, "c", indexes={"n": kind}).indexes for kind in ("keyword", "uuid", "text")])

@@ -169,9 +169,12 @@ def to_edge_vector(vector: Any) -> Any:
 
 def _bm25(document: models.Document) -> Any:
     """Builds Edge's BM25 for a text, which a server applies by itself."""
-    if document.model != BM25_MODEL or not isinstance(document.options, models.Bm25Config):
+    options = document.options
+    if isinstance(options, dict):
+        options = models.Bm25Config(**options)
+    if document.model != BM25_MODEL or options is None:
         raise InputError(f"Qdrant Edge makes vectors of texts by {BM25_MODEL} only, not by {document.model!r}.")
-    return edge.Bm25(edge.Bm25Config(**{name: to_edge(field) for name, field in _fields(document.options).items()}))
+    return edge.Bm25(edge.Bm25Config(**{name: to_edge(field) for name, field in _fields(options).items()}))
 
 
 def to_edge_query(query: Any, using: str | None) -> Any:
