@@ -35,7 +35,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Runs the command."""
     from ..errors import CollectionLayoutError
 
-    with opened(arguments.at, grpc=arguments.grpc, must_exist=True) as client:
+    with opened(arguments, must_exist=True) as client:
         names = arguments.collections or [c.name for c in client.get_collections().collections]
         aliases: dict[str, list[str]] = {}
         for alias in client.get_aliases().aliases:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from qdrant_client import models
 
+from ..stores.server_options import ServerOptions
 from .clients import connect
 from .stages import stages_of_names
 from .store import QdrantStore
@@ -18,6 +20,7 @@ def open_collection(
     *,
     keywords: Sequence[str] = (),
     grpc: bool = False,
+    server: ServerOptions | Mapping[str, Any] | None = None,
     own_process: bool = False,
 ) -> QdrantStore:
     """Opens a collection that exists, or that will be created.
@@ -28,6 +31,7 @@ def open_collection(
         first_stage: Names of first stages; None takes what the collection has.
         keywords: Payload keys by which it will be filtered often, as strings.
         grpc: As :func:`~.clients.connect`.
+        server: As :func:`~.clients.connect`.
         own_process: As :func:`~.clients.connect`.
 
     Raises:
@@ -37,6 +41,5 @@ def open_collection(
     """
     stages = None if first_stage is None else stages_of_names(first_stage)
     indexes = dict.fromkeys(keywords, models.PayloadSchemaType.KEYWORD)
-    return QdrantStore(
-        connect(place, grpc=grpc, own_process=own_process), collection, first_stage=stages, indexes=indexes
-    )
+    client = connect(place, grpc=grpc, server=server, own_process=own_process)
+    return QdrantStore(client, collection, first_stage=stages, indexes=indexes)

@@ -45,6 +45,12 @@ class Backend:
         self.requests: list[tuple[str, str, int]] = []
         self.sent: list[Sent] | None = None
         """What arrived in full, if a test makes this a list."""
+        self.headers: list[dict[str, str]] = []
+        """Of each request, also those for the version."""
+        self.prefix = ""
+        """The path under which everything is, as behind a proxy."""
+        self.version = version("qdrant-client")
+        """What the server says that it is."""
         self.created = 0
         """Collections that were made."""
         self.shard_keys: dict[str, list[int | str]] = {}
@@ -156,10 +162,15 @@ class Handler(BaseHTTPRequestHandler):
     def handle_any(self) -> None:
         raw = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         address = urlsplit(self.path)
-        path, backend = address.path, self.backend
+        backend = self.backend
+        backend.headers.append({name.lower(): value for name, value in self.headers.items()})
+        path = address.path.removeprefix(backend.prefix)
         body = json.loads(raw) if raw else {}
+        if not address.path.startswith(backend.prefix):
+            self.reply(404, "<html>there is nothing here</html>")
+            return
         if path == "/":
-            self.reply(200, {"title": "qdrant", "version": version("qdrant-client")})
+            self.reply(200, {"title": "qdrant", "version": backend.version})
             return
         with backend.lock:
             backend.requests.append((self.command, path, len(raw)))

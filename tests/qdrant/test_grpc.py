@@ -44,6 +44,8 @@ class Backend:
         self.local = QdrantClient(":memory:")
         self.lock = threading.Lock()
         self.sent: list[tuple[str, Any]] = []
+        self.metadata: list[dict[str, str]] = []
+        """Of each request."""
         self.sizes: list[int] = []
         """Bytes of each write."""
         self.shard_keys: list[int | str] = []
@@ -56,6 +58,7 @@ class Backend:
     def take(self, name: str, request: Any, context: grpc.ServicerContext) -> str:
         """Notes a request, and ends it if a fault is due; else its fault is what comes after."""
         self.sent.append((name, request))
+        self.metadata.append({str(key): str(value) for key, value in context.invocation_metadata()})
         if name != "Upsert":
             return "ok"
         self.sizes.append(request.ByteSize())

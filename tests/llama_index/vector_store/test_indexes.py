@@ -549,6 +549,7 @@ def test_descriptions(tmp_path: Path, copy: Callable[[JaColBERTVectorStore], JaC
         "collection": "c",
         "first_stage": ["lexical", "muvera"],
         "grpc": False,
+        "server": None,
         "own_process": True,
         "too_long": "split",
         "undo_bytes": 1 << 30,
