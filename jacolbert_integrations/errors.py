@@ -19,6 +19,8 @@
     │   ├── UnsupportedFilterError     a filter that this store cannot apply
     │   ├── UnsupportedModeError       a way of searching that this store has not
     │   ├── AccessError                a server refuses the API key, or what it is used for
+    │   ├── ServerError                a server refuses a request, or cannot do it
+    │   ├── UnreachableError           a server cannot be reached
     │   ├── GaveUpError                a request that failed each time it was sent
     │   ├── EngineError                Qdrant Edge refused, or failed
     │   └── WriteError                 a writer had to stop; what it wrote before is there
@@ -113,6 +115,14 @@ class EngineError(StoreError):
 
 class AccessError(StoreError):
     """A server refuses the client: its API key is wrong, or grants too little."""
+
+
+class ServerError(StoreError):
+    """A Qdrant server refuses a request, or cannot do it."""
+
+
+class UnreachableError(StoreError):
+    """A Qdrant server cannot be reached."""
 
 
 class GaveUpError(StoreError):

@@ -43,6 +43,7 @@ def open_store(
     Raises:
         InputError: If it is no place, there is no such first stage, or what is no folder is to have its own process,
             or what is no server has server options.
+        ServerError: If the server is too old.
         MissingExtraError: If it is a folder, and Qdrant Edge is not installed.
         EngineError: If the folder cannot be used.
     """

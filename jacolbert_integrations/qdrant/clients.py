@@ -14,6 +14,7 @@ from qdrant_client import QdrantClient
 from ..stores.addresses import check_own_process, is_address
 from ..stores.server_options import ServerOptions, check_server
 from .servers import client_arguments
+from .versions import check_server_version, probe
 
 if TYPE_CHECKING:
     from .edge.client import EdgeClient
@@ -88,13 +89,18 @@ def connect(
     Raises:
         InputError: If a server is to have a process of its own, or a folder has server options; if these cannot be
             used.
+        ServerError: If the server is too old; that it does not answer is no error yet.
         MissingExtraError: If it is a folder, and Qdrant Edge is not installed.
         EngineError: If the folder cannot be used.
     """
     check_own_process(place, own_process)
     check_server(place, server)
     if is_address(place):
-        return QdrantClient(**client_arguments(place, ServerOptions.given(server, grpc=grpc)))
+        options = ServerOptions.given(server, grpc=grpc)
+        arguments = client_arguments(place, options)
+        if options.check_compatibility:
+            check_server_version(probe(arguments), place)
+        return QdrantClient(**arguments)
     folder = Path(place).expanduser()
     if own_process:
         from .edge.process import EdgeProcess

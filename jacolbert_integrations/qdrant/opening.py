@@ -36,6 +36,7 @@ def open_collection(
 
     Raises:
         InputError: If there is no first stage of a name, or as :func:`~.clients.connect`.
+        ServerError: If the server is too old.
         MissingExtraError: As :func:`~.clients.connect`.
         EngineError: As :func:`~.clients.connect`.
     """

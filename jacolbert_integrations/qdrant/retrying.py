@@ -77,7 +77,7 @@ class Retries:
             try:
                 return request()
             except Exception as error:
-                if _status(error) in _DENIED:
+                if denied(error):
                     # Without what the server said, which may repeat the key.
                     raise AccessError(
                         f"the Qdrant server refuses this client ({_status(error)}). Check its API key, and what that "
@@ -100,6 +100,11 @@ def may_pass(error: Exception) -> bool:
     if _too_large(error):
         return False
     return _status(error) in _PASSING or isinstance(error, _PASSING_ERRORS)
+
+
+def denied(error: Exception) -> bool:
+    """Returns whether a server refused the client: its key is wrong, or grants too little."""
+    return _status(error) in _DENIED
 
 
 def describe(error: Exception) -> str:

@@ -31,7 +31,7 @@ def client_arguments(address: str, options: ServerOptions) -> dict[str, Any]:
         "prefer_grpc": options.prefer_grpc,
         "grpc_port": options.grpc_port,
         "timeout": math.ceil(options.timeout),
-        "check_compatibility": False,  # versions.py has a check of its own, over the same connection
+        "check_compatibility": False,  # there is one of our own, in versions.py
     }
     if options.headers:
         arguments["headers"] = header_values(options)

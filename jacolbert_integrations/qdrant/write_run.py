@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from qdrant_client import models
 from tqdm import tqdm
 
-from ..errors import AccessError, EngineError, GaveUpError, InputError, JaColBERTError, WriteError
+from ..errors import AccessError, EngineError, GaveUpError, InputError, JaColBERTError, ServerError, WriteError
 from ..text.windows import TooLong
 from ..types import Document, Filter, Point
 from .clients import client_lock, is_in_process
@@ -289,6 +289,8 @@ class WriteRun:
                 self._remove_old_windows(self._whole(batch.windows))
         except (AccessError, GaveUpError) as error:
             self.stop(str(error))
+        except ServerError as error:
+            self.stop(str(error), error)
         except (OSError, sqlite3.Error, EngineError) as error:  # points are checked before: it is no fault of theirs
             self.stop(
                 f"the storage of {self.store.collection!r} cannot be written ({describe(error)}). Write again when it "

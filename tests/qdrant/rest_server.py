@@ -51,6 +51,7 @@ class Backend:
         """The path under which everything is, as behind a proxy."""
         self.version = version("qdrant-client")
         """What the server says that it is."""
+        self.keeps_metadata = True
         self.created = 0
         """Collections that were made."""
         self.shard_keys: dict[str, list[int | str]] = {}
@@ -87,6 +88,8 @@ class Backend:
                 return self._create(name, models.CreateCollection.model_validate(body))
             case "GET", ["shards"]:
                 return {"shard_keys": [{"key": key} for key in self.shard_keys[name]]}
+            case "DELETE", []:
+                return self.local.delete_collection(name)
             case "PUT", ["shards"]:
                 key = models.CreateShardingKey.model_validate(body).shard_key
                 if key in self.shard_keys[name]:
@@ -134,7 +137,10 @@ class Backend:
 
     def _create(self, name: str, wanted: models.CreateCollection) -> bool:
         made = self.local.create_collection(
-            name, wanted.vectors, metadata=wanted.metadata, sparse_vectors_config=wanted.sparse_vectors
+            name,
+            wanted.vectors,
+            metadata=wanted.metadata if self.keeps_metadata else None,
+            sparse_vectors_config=wanted.sparse_vectors,
         )
         self.created += 1
         if wanted.sharding_method == models.ShardingMethod.CUSTOM:
@@ -218,7 +224,7 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(answer[: len(answer) // 2] if fault == "half" else answer)
 
-    do_GET = do_PUT = do_POST = handle_any
+    do_GET = do_PUT = do_POST = do_DELETE = handle_any
 
     def log_message(self, *_: object) -> None:
         return
