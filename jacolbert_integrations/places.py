@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from .errors import InputError
 from .stores.addresses import MEMORY, check_own_process, check_place
+from .stores.server_options import ServerOptions, check_server
 from .types import MultiVectorStore
 
 
@@ -21,6 +23,7 @@ def open_store(
     *,
     indexes: Mapping[str, str] | None = None,
     grpc: bool = False,
+    server: ServerOptions | Mapping[str, Any] | None = None,
     own_process: bool = False,
 ) -> MultiVectorStore:
     """Opens what is at a place. It has to be bound to its model before use.
@@ -33,15 +36,20 @@ def open_store(
             ``"mean"``. None takes what a collection has, and makes a new one without.
         indexes: Payload keys by which it will be filtered, as what each is indexed, such as ``"keyword"``.
         grpc: Whether to talk gRPC with a server.
+        server: How to reach a server beside (ports, time, certificates, headers): see :class:`ServerOptions`, of which
+            a mapping gives some by name.
         own_process: Whether Qdrant Edge runs in a process of its own, for an event loop that must go on meanwhile.
 
     Raises:
-        InputError: If it is no place, there is no such first stage, or what is no folder is to have its own process.
+        InputError: If it is no place, there is no such first stage, or what is no folder is to have its own process,
+            or what is no server has server options.
+        ServerError: If the server is too old.
         MissingExtraError: If it is a folder, and Qdrant Edge is not installed.
         EngineError: If the folder cannot be used.
     """
     place = check_place(place)
     check_own_process(place, own_process)
+    check_server(place, server)
     if place == MEMORY:
         if first_stage:
             raise InputError(
@@ -53,4 +61,6 @@ def open_store(
         return MemoryStore()
     from .qdrant.opening import open_collection
 
-    return open_collection(place, collection, first_stage, indexes=indexes, grpc=grpc, own_process=own_process)
+    return open_collection(
+        place, collection, first_stage, indexes=indexes, grpc=grpc, server=server, own_process=own_process
+    )

@@ -60,7 +60,7 @@ def _export_collection(arguments: argparse.Namespace) -> None:
         raise InputError("--collection exports the points of a collection: leave out the model and --push-to.")
     if arguments.output.exists() and not arguments.overwrite:
         raise InputError(f"{arguments.output} is there already. Write --overwrite to replace it.")
-    with opened(arguments.at, grpc=arguments.grpc, must_exist=True) as client:
+    with opened(arguments, must_exist=True) as client:
         manifest = export_points(QdrantStore(client, arguments.collection), arguments.output, dtype=arguments.dtype)
     size = arguments.output.stat().st_size / 2**20
     say(

@@ -29,7 +29,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Runs the command."""
     from ..stores.archive import import_points
 
-    with opened(arguments.at, grpc=arguments.grpc) as client:
+    with opened(arguments) as client:
         store = store_in(client, arguments.collection, arguments)
         result = import_points(arguments.file, store)
         say(f"{arguments.collection} in {arguments.at}: {result}, made by {result.manifest.model.name}")

@@ -66,7 +66,7 @@ def run(arguments: argparse.Namespace) -> None:
     model = JaColBERT.from_pretrained(arguments.model, pooling=arguments.pooling)
     devices = ["cpu"] * arguments.processes if model.model.device.type == "cpu" else None
     pool = EncoderPool(model, devices) if arguments.processes else nullcontext()
-    with opened(arguments.at, grpc=arguments.grpc) as client, pool as encoders:
+    with opened(arguments) as client, pool as encoders:
         store = store_in(client, arguments.collection, arguments)
         writer = QdrantWriter(store, model, batch=arguments.batch, too_long=arguments.too_long, pool=encoders)
         sources = Sources(store)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ..encoding.encoder import JaColBERT
     from ..qdrant import FirstStage, QdrantStore
     from ..qdrant.clients import Client
+    from ..stores.server_options import ServerOptions
 
 DEFAULT_PLACE = "jacolbert-index"
 DEFAULT_COLLECTION = "documents"
@@ -21,15 +22,58 @@ DATATYPES = ("float32", "float16", "turbo16", "turbo8", "turbo4")
 
 
 def add_place(parser: argparse.ArgumentParser, *, flag: str = "--at") -> None:
-    """Adds the option of where collections are."""
+    """Adds the options of where collections are, and of how to reach a server."""
     parser.add_argument(
         flag,
         default=os.environ.get("QDRANT_URL", DEFAULT_PLACE),
         metavar="PLACE",
         help="a Qdrant server's address, or a folder, where Qdrant Edge runs in this process (default: $QDRANT_URL, or "
-        f"the folder {DEFAULT_PLACE}). The key of a server is read from $QDRANT_API_KEY",
+        f"the folder {DEFAULT_PLACE}). The key of a server is read from $QDRANT_API_KEY, or from the file that "
+        "$QDRANT_API_KEY_FILE names",
     )
-    parser.add_argument("--grpc", action="store_true", help="talk gRPC with the server, which is faster")
+    server = parser.add_argument_group("a Qdrant server")
+    server.add_argument("--grpc", action="store_true", help="talk gRPC with the server, which is faster")
+    server.add_argument("--grpc-port", type=int, metavar="PORT", help="(default: 6334)")
+    server.add_argument("--timeout", type=float, metavar="SECONDS", help="how long to wait for an answer (default: 60)")
+    server.add_argument(
+        "--prefix",
+        metavar="PATH",
+        help="the path under which a proxy has the server. The address says the proxy's port: https://host:443",
+    )
+    server.add_argument("--ca-certificate", metavar="FILE", help="certificates of the authorities to trust")
+    server.add_argument(
+        "--header",
+        action="append",
+        default=[],
+        metavar="NAME=WHERE",
+        help="send a header, whose value is in an environment variable (NAME=env:VARIABLE) or a file (NAME=file:PATH); "
+        "may be repeated",
+    )
+    server.add_argument("--api-key-file", metavar="FILE", help="a file with the server's key")
+
+
+def server_options(arguments: argparse.Namespace) -> ServerOptions | None:
+    """Returns what the command line says of the server; None if it says nothing.
+
+    Raises:
+        InputError: If it cannot be used.
+    """
+    from ..errors import InputError
+    from ..stores.server_options import ServerOptions
+
+    headers = dict(header.partition("=")[::2] for header in arguments.header)
+    if len(headers) < len(arguments.header):
+        raise InputError("--header names the same header twice.")
+    said = {
+        "grpc_port": arguments.grpc_port,
+        "timeout": arguments.timeout,
+        "prefix": arguments.prefix,
+        "verify": arguments.ca_certificate,
+        "headers": headers or None,
+        "api_key_file": arguments.api_key_file,
+    }
+    values = {name: value for name, value in said.items() if value is not None}
+    return ServerOptions(**values) if values else None
 
 
 def add_collection(parser: argparse.ArgumentParser) -> None:
@@ -86,27 +130,26 @@ def _indexes(given: list[str]) -> dict[str, str]:
 
 
 @contextmanager
-def opened(place: str, *, grpc: bool = False, must_exist: bool = False) -> Iterator[Client]:
-    """Yields a client for a location, and closes it at the end.
+def opened(arguments: argparse.Namespace, *, must_exist: bool = False) -> Iterator[Client]:
+    """Yields a client for the location that the command line names, and closes it at the end.
 
     Args:
-        place: The location: an address, or a folder.
-        grpc: Whether to talk gRPC with a server.
+        arguments: Of a command with :func:`add_place`.
         must_exist: Whether a folder that is not there is an error, rather than made.
 
     Raises:
-        InputError: If ``must_exist`` and there is no such folder.
+        InputError: If ``must_exist`` and there is no such folder, or the options of a server cannot be used.
         MissingExtraError: If it is a folder, and Qdrant Edge is not installed.
     """
     from ..errors import InputError
     from ..qdrant.clients import connect
     from ..stores.addresses import check_place, is_address
 
-    check_place(place)
+    place = check_place(arguments.at)
     server = is_address(place)
     if must_exist and not server and not Path(place).expanduser().is_dir():
         raise InputError(f"there is no folder {place}. Index something first, or say where it is with --at.")
-    client = connect(place, grpc=grpc)
+    client = connect(place, grpc=arguments.grpc, server=server_options(arguments))
     try:
         yield client
     finally:

@@ -45,7 +45,7 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.beside and arguments.alias is not None:
         raise InputError("--alias is for a new collection; --beside makes none.")
     model = JaColBERT.from_pretrained(arguments.model, pooling=arguments.pooling)
-    with opened(arguments.at, grpc=arguments.grpc, must_exist=True) as client:
+    with opened(arguments, must_exist=True) as client:
         result = _add(client, model, arguments) if arguments.beside else _anew(client, model, arguments)
         say(result)
     failures(result.failed)

@@ -41,7 +41,7 @@ def run(arguments: argparse.Namespace) -> None:
 
     given = {} if arguments.candidates is None else {"candidates": arguments.candidates}
     options = SearchOptions(exact=arguments.exact, **given)
-    with opened(arguments.at, grpc=arguments.grpc, must_exist=True) as client:
+    with opened(arguments, must_exist=True) as client:
         model = model_of(client, arguments.collection, arguments.model)
         store = QdrantStore(client, arguments.collection, search_options=options)
         store.bind(model.identity)

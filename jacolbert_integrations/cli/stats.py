@@ -36,7 +36,7 @@ def run(arguments: argparse.Namespace) -> None:
     from ..errors import CollectionLayoutError
     from ..qdrant.answers import ask
 
-    with opened(arguments.at, grpc=arguments.grpc, must_exist=True) as client:
+    with opened(arguments, must_exist=True) as client:
         names = arguments.collections or [c.name for c in ask(client, client.get_collections).collections]
         aliases: dict[str, list[str]] = {}
         for alias in ask(client, client.get_aliases).aliases:

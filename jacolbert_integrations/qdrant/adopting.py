@@ -17,11 +17,12 @@ from ..stores.payload_text import TextReader, text_reader
 from ..stores.payloads import check_points
 from ..types import Point
 from .answers import ask, describe
-from .clients import uses_grpc
+from .clients import is_in_process, uses_grpc
 from .points import VECTOR_NAME, batches, check_size, from_payload, to_vectors
 from .retrying import REJECTED, Retries
 from .schema import METADATA_KEY, multivector_params, read_record, record_metadata
 from .stages import ByWords, FirstStage, check_recorded, check_stages, check_text
+from .versions import ADDED_VECTORS, check_features, server_version
 from .write_run import FailedDocument
 
 if TYPE_CHECKING:
@@ -86,6 +87,7 @@ def add_late_interaction(
         InputError: If there is no such collection, or the first stages are none.
         CollectionLayoutError: If it has other vectors of the names that are needed.
         ModelMismatchError: If it has token vectors of another model.
+        ServerError: If the server is too old.
         GaveUpError: If the server does not answer.
 
     Warns:
@@ -177,6 +179,8 @@ def _prepare(
         check_identity(recorded.identity, identity, where)
         check_recorded(recorded.stages, stages, where)
         return recorded.stages
+    if not is_in_process(client):
+        check_features(server_version(client), [("adding token vectors", ADDED_VECTORS)])
     if config.params.sharding_method == models.ShardingMethod.CUSTOM:
         raise CollectionLayoutError(
             f"{where} has shards of its own keys, and vectors cannot be added across them here. Index into a new "

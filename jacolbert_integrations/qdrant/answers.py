@@ -59,7 +59,7 @@ def answered(client: Client, what: str) -> Iterator[None]:
         if found is None:
             raise
         if isinstance(found, ServerError | UnreachableError):
-            found.args = (_without_secrets(client, str(found)),)
+            found.args = (without_secrets(client, str(found)),)
             found.cause = error
         raise found from None
 
@@ -113,7 +113,7 @@ def cause_of(error: BaseException) -> BaseException:
     return error
 
 
-def _without_secrets(client: QdrantClient, text: str) -> str:
+def without_secrets(client: QdrantClient, text: str) -> str:
     """Takes out what a server repeats of what it was sent."""
     options = client.init_options
     headers = [value for name in ("headers", "metadata") for value in dict(options.get(name) or {}).values()]

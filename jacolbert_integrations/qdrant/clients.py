@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from threading import Lock, RLock
@@ -12,16 +12,14 @@ from weakref import WeakKeyDictionary
 from qdrant_client import QdrantClient
 
 from ..stores.addresses import check_own_process, is_address
+from ..stores.server_options import ServerOptions, check_server
+from .servers import client_arguments
+from .versions import check_server_version, probe
 
 if TYPE_CHECKING:
     from .edge.client import EdgeClient
 
 Client: TypeAlias = "QdrantClient | EdgeClient"
-
-API_KEY = "QDRANT_API_KEY"
-"""The environment variable of a server's key."""
-
-_TIMEOUT = 60  # seconds; the client's own 5 are few for a request of some megabytes
 
 _locks: WeakKeyDictionary[Client, AbstractContextManager[Any]] = WeakKeyDictionary()
 _looking_up = Lock()
@@ -63,24 +61,37 @@ def client_lock(client: Client) -> AbstractContextManager[Any]:
         return _locks.setdefault(client, RLock())
 
 
-def connect(place: str, *, grpc: bool = False, own_process: bool = False) -> Client:
+def connect(
+    place: str,
+    *,
+    grpc: bool = False,
+    server: ServerOptions | Mapping[str, Any] | None = None,
+    own_process: bool = False,
+) -> Client:
     """Opens a client for a location.
 
     Args:
-        place: The location: the address of a server, whose key is read from ``$QDRANT_API_KEY``; or a folder, in
-            which Qdrant Edge runs in this process.
+        place: The location: the address of a server; or a folder, in which Qdrant Edge runs in this process.
         grpc: Whether to talk gRPC with a server.
+        server: How to reach a server beside: :class:`~jacolbert_integrations.stores.server_options.ServerOptions`, or
+            some of them by name. Without it, the server's key is read from ``$QDRANT_API_KEY``.
         own_process: Whether Qdrant Edge runs in a process of its own, for an event loop that must go on meanwhile.
 
     Raises:
-        InputError: If a server is to have a process of its own.
+        InputError: If a server is to have a process of its own, or a folder has server options; if these cannot be
+            used.
+        ServerError: If the server is too old; that it does not answer is no error yet.
         MissingExtraError: If it is a folder, and Qdrant Edge is not installed.
         EngineError: If the folder cannot be used.
     """
     check_own_process(place, own_process)
+    check_server(place, server)
     if is_address(place):
-        key = os.environ.get(API_KEY)
-        return QdrantClient(url=place, api_key=key, prefer_grpc=grpc, timeout=_TIMEOUT)
+        options = ServerOptions.given(server, grpc=grpc)
+        arguments = client_arguments(place, options)
+        if options.check_compatibility:
+            check_server_version(probe(arguments), place)
+        return QdrantClient(**arguments)
     folder = Path(place).expanduser()
     if own_process:
         from .edge.process import EdgeProcess

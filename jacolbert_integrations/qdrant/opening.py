@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
+from ..stores.server_options import ServerOptions
 from .clients import connect
 from .stages import stages_of_names
 from .store import QdrantStore
@@ -16,6 +18,7 @@ def open_collection(
     *,
     indexes: Mapping[str, str] | None = None,
     grpc: bool = False,
+    server: ServerOptions | Mapping[str, Any] | None = None,
     own_process: bool = False,
 ) -> QdrantStore:
     """Opens a collection that exists, or that will be created.
@@ -26,14 +29,15 @@ def open_collection(
         first_stage: Names of first stages; None takes what the collection has.
         indexes: Payload keys by which it will be filtered, as what each is indexed, such as ``"keyword"``.
         grpc: As :func:`~.clients.connect`.
+        server: As :func:`~.clients.connect`.
         own_process: As :func:`~.clients.connect`.
 
     Raises:
         InputError: If there is no first stage of a name, or as :func:`~.clients.connect`.
+        ServerError: If the server is too old.
         MissingExtraError: As :func:`~.clients.connect`.
         EngineError: As :func:`~.clients.connect`.
     """
     stages = None if first_stage is None else stages_of_names(first_stage)
-    return QdrantStore(
-        connect(place, grpc=grpc, own_process=own_process), collection, first_stage=stages, indexes=indexes
-    )
+    client = connect(place, grpc=grpc, server=server, own_process=own_process)
+    return QdrantStore(client, collection, first_stage=stages, indexes=indexes)

@@ -13,6 +13,7 @@ from ..stores.model_identity import identity_from_dict
 from ..types import ModelIdentity
 from .answers import answered
 from .clients import Client, client_lock, is_local_mode, keeps_float16
+from .creating import make_collection
 from .points import VECTOR_NAME
 from .stages import ByWords, FirstStage, QdrantBM25, stage_from_dict, stage_to_dict
 from .strict_mode import StrictMode
@@ -139,6 +140,7 @@ def create_collection(
 
     Raises:
         InputError: If the engine cannot do what a first stage needs.
+        ServerError: As :func:`~.creating.make_collection`.
     """
     if is_local_mode(client) and any(isinstance(stage, QdrantBM25) for stage in stages):
         raise InputError("qdrant-client's local mode has no BM25 of Qdrant's. Use Lexical(), a server or EdgeStore.")
@@ -146,6 +148,12 @@ def create_collection(
     vectors |= {s.name: s.vector_params(identity.dimension) for s in stages if not isinstance(s, ByWords)}
     sparse = {stage.name: stage.sparse_params() for stage in stages if isinstance(stage, ByWords)}
     metadata = {**(options.pop("metadata", None) or {}), **record_metadata(identity, stages)}
-    client.create_collection(
-        collection, vectors_config=vectors, sparse_vectors_config=sparse or None, metadata=metadata, **options
+    make_collection(
+        client,
+        collection,
+        bm25=any(isinstance(stage, QdrantBM25) for stage in stages),
+        vectors_config=vectors,
+        sparse_vectors_config=sparse or None,
+        metadata=metadata,
+        **options,
     )

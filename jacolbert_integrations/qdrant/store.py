@@ -13,7 +13,7 @@ import numpy as np
 from qdrant_client import QdrantClient, models
 from tqdm import tqdm
 
-from ..errors import EngineError, InputError, MissingCollectionWarning, StoreNotBoundError
+from ..errors import EngineError, InputError, MissingCollectionWarning, ServerError, StoreError, StoreNotBoundError
 from ..scoring.vectors import check_top_k
 from ..stores.addresses import check_collection_name
 from ..stores.model_identity import check_identity, check_vectors
@@ -210,12 +210,13 @@ class QdrantStore:
         Raises:
             InputError: If an id is no non-empty string, or a payload is not JSON-serialisable or uses a reserved key.
             VectorError: If vectors are malformed, or more than Qdrant takes in one point.
+            ServerError: If the server refuses the collection, or is too old for it.
             GaveUpError: If no try succeeds; what was sent before is there.
         """
         given = list(points) if isinstance(points, Iterable) else points
         checked = self.checked(given)
         if checked:
-            self.create(checked)
+            Retries().call(partial(self.create, checked))
         for batch in tqdm(self.batches(checked), desc="Writing to Qdrant", unit=" batches", delay=1.0, disable=None):
             Retries().call(partial(self.send, batch))
         self.optimize()
@@ -246,6 +247,7 @@ class QdrantStore:
         Raises:
             ModelMismatchError: If another process has made it meanwhile, for another model.
             CollectionLayoutError: If another process has made something else.
+            ServerError: If the server refuses it, or is too old for it.
         """
         identity = self._require_bound()
         if self.exists():
@@ -258,7 +260,7 @@ class QdrantStore:
                 self.client, self.collection, identity, stages, self.vector_options, **self.collection_options
             )
             self._stages = stages
-        except (*REJECTED, EngineError):
+        except (*REJECTED, EngineError, ServerError):
             if not self.exists():
                 raise
             self.bind(identity)  # another process was first: then it must be of the same model
@@ -775,7 +777,10 @@ class QdrantStore:
         return exists
 
     def _others(self) -> str:
-        names = sorted(found.name for found in self.client.get_collections().collections)
+        try:
+            names = sorted(found.name for found in ask(self.client, self.client.get_collections).collections)
+        except StoreError:  # a key may be for one collection alone
+            return f"It was looked for at {address_of(self.client)}."
         if not names:
             return f"There are no collections at {address_of(self.client)}."
         shown = ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")

@@ -290,14 +290,14 @@ class WriteRun:
                 self._remove_old_windows(self._whole(batch.windows))
         except (AccessError, GaveUpError) as error:
             self.stop(str(error))
+        except ServerError as error:
+            self.stop(str(error), error)
         except (OSError, sqlite3.Error, EngineError) as error:  # points are checked before: it is no fault of theirs
             self.stop(
                 f"the storage of {self.store.collection!r} cannot be written ({describe(error)}). Write again when it "
                 "has space and may be written: what is there already is not written again.",
                 error,
             )
-        except ServerError as error:
-            self.stop(f"the server refuses the collection {self.store.collection!r} ({error})", error)
         except JaColBERTError:  # InputError is a ValueError
             raise
         except REJECTED as error:

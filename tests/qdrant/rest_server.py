@@ -45,6 +45,13 @@ class Backend:
         self.requests: list[tuple[str, str, int]] = []
         self.sent: list[Sent] | None = None
         """What arrived in full, if a test makes this a list."""
+        self.headers: list[dict[str, str]] = []
+        """Of each request, also those for the version."""
+        self.prefix = ""
+        """The path under which everything is, as behind a proxy."""
+        self.version = version("qdrant-client")
+        """What the server says that it is."""
+        self.keeps_metadata = True
         self.created = 0
         """Collections that were made."""
         self.shard_keys: dict[str, list[int | str]] = {}
@@ -84,6 +91,8 @@ class Backend:
                 return self._create(name, models.CreateCollection.model_validate(body))
             case "GET", ["shards"]:
                 return {"shard_keys": [{"key": key} for key in self.shard_keys[name]]}
+            case "DELETE", []:
+                return self.local.delete_collection(name)
             case "PUT", ["shards"]:
                 key = models.CreateShardingKey.model_validate(body).shard_key
                 if key in self.shard_keys[name]:
@@ -131,7 +140,10 @@ class Backend:
 
     def _create(self, name: str, wanted: models.CreateCollection) -> bool:
         made = self.local.create_collection(
-            name, wanted.vectors, metadata=wanted.metadata, sparse_vectors_config=wanted.sparse_vectors
+            name,
+            wanted.vectors,
+            metadata=wanted.metadata if self.keeps_metadata else None,
+            sparse_vectors_config=wanted.sparse_vectors,
         )
         self.created += 1
         if wanted.sharding_method == models.ShardingMethod.CUSTOM:
@@ -217,10 +229,15 @@ class Handler(BaseHTTPRequestHandler):
     def handle_any(self) -> None:
         raw = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         address = urlsplit(self.path)
-        path, backend = address.path, self.backend
+        backend = self.backend
+        backend.headers.append({name.lower(): value for name, value in self.headers.items()})
+        path = address.path.removeprefix(backend.prefix)
         body = json.loads(raw) if raw else {}
+        if not address.path.startswith(backend.prefix):
+            self.reply(404, "<html>there is nothing here</html>")
+            return
         if path == "/":
-            self.reply(200, {"title": "qdrant", "version": version("qdrant-client")})
+            self.reply(200, {"title": "qdrant", "version": backend.version})
             return
         with backend.lock:
             backend.requests.append((self.command, path, len(raw)))
@@ -268,7 +285,7 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(answer[: len(answer) // 2] if fault == "half" else answer)
 
-    do_GET = do_PUT = do_POST = handle_any
+    do_GET = do_PUT = do_POST = do_DELETE = handle_any
 
     def log_message(self, *_: object) -> None:
         return

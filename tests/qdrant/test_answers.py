@@ -148,8 +148,8 @@ def test_a_key_that_no_header_can_have(backend: Backend) -> None:
 
 
 def test_addresses_hold_no_secret(tmp_path: Path) -> None:
-    def address(*given: Any, **options: Any) -> str:
-        return address_of(QdrantClient(*given, check_compatibility=False, **options))
+    def address(place: str | None = None, **options: Any) -> str:
+        return address_of(QdrantClient(place, **{"check_compatibility": False, **options}))
 
     assert address("http://u:secret@host:6333") == "http://host:6333"
     assert address(host="host", port=1234) == "host, port 1234"

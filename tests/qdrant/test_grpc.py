@@ -46,6 +46,8 @@ class Backend:
         self.local = QdrantClient(":memory:")
         self.lock = threading.Lock()
         self.sent: list[tuple[str, Any]] = []
+        self.metadata: list[dict[str, str]] = []
+        """Of each request."""
         self.sizes: list[int] = []
         """Bytes of each write."""
         self.shard_keys: list[int | str] = []
@@ -53,11 +55,15 @@ class Backend:
         """What becomes of the next writes: "ok", the name of a status, "busy" (RESOURCE_EXHAUSTED, and when to come
         back), "large", "lost" (written, and answered as UNAVAILABLE), "late" (written, and answered too late)."""
         self.refused: set[str] = set()
+        self.version = "1.20.0"
+        self.creations: list[str] = []
+        """What becomes of the next collections: "ok", or the name of a status with what is said."""
         self.let_go = threading.Event()
 
     def take(self, name: str, request: Any, context: grpc.ServicerContext) -> str:
         """Notes a request, and ends it if a fault is due; else its fault is what comes after."""
         self.sent.append((name, request))
+        self.metadata.append({str(key): str(value) for key, value in context.invocation_metadata()})
         if name != "Upsert":
             return "ok"
         self.sizes.append(request.ByteSize())
@@ -106,6 +112,10 @@ class Collections(Service, messages.CollectionsServicer):
         return messages.GetCollectionInfoResponse(result=RestToGrpc.convert_collection_info(info))
 
     def Create(self, request: Any, context: grpc.ServicerContext) -> Any:
+        status, _, said = (self.backend.creations.pop(0) if self.backend.creations else "ok").partition(" ")
+        if status != "ok":
+            self.backend.sent.append(("Create", request))
+            context.abort(grpc.StatusCode[status], said)
         with self.handling("Create", request, context):
             sparse = request.sparse_vectors_config if request.HasField("sparse_vectors_config") else None
             self.local.create_collection(
@@ -125,6 +135,12 @@ class Collections(Service, messages.CollectionsServicer):
         with self.handling("CreateShardKey", request, context):
             self.backend.shard_keys.append(GrpcToRest.convert_shard_key(request.request.shard_key))
         return messages.CreateShardKeyResponse(result=True)
+
+
+class Root(Service, messages.QdrantServicer):
+    def HealthCheck(self, request: Any, context: grpc.ServicerContext) -> Any:
+        with self.handling("HealthCheck", request, context):
+            return messages.HealthCheckReply(title="qdrant", version=self.backend.version)
 
 
 class Points(Service, messages.PointsServicer):
@@ -220,6 +236,7 @@ def serving(backend: Backend, port: int = 0) -> Iterator[int]:
     server = grpc.server(ThreadPoolExecutor(8), options=limits)
     messages.add_CollectionsServicer_to_server(Collections(backend), server)  # type: ignore[no-untyped-call]
     messages.add_PointsServicer_to_server(Points(backend), server)  # type: ignore[no-untyped-call]
+    messages.add_QdrantServicer_to_server(Root(backend), server)  # type: ignore[no-untyped-call]
     bound = server.add_insecure_port(f"127.0.0.1:{port}")
     server.start()
     try:

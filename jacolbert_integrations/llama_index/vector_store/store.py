@@ -27,6 +27,7 @@ from ...places import open_store
 from ...query_length import QueryLength
 from ...stores.addresses import MEMORY, check_collection_name, check_own_process, check_place, is_address
 from ...stores.memory import MemoryStore
+from ...stores.server_options import ServerOptions, check_server
 from ...text.windows import TooLong
 from ...types import Filter, MultiVectorStore, Point
 from ..best_per_node import node_id_of
@@ -105,6 +106,9 @@ class JaColBERTVectorStore(ThreadedVectorStore):
             also in a collection that is there; what LlamaIndex itself filters by is indexed always.
         create_missing_indexes: Whether an index is made, when strict mode asks for it, that a filter lacks.
         grpc: Whether to talk gRPC with a server.
+        server: How to reach a server beside (``grpc_port``, ``timeout``, ``prefix``, ``verify``, ``headers``, ...): a
+            :class:`~jacolbert_integrations.stores.server_options.ServerOptions`, or some of them by name. They say
+            where secrets are, and hold none.
         own_process: Whether Qdrant Edge runs in a process of its own. In this one it holds Python's interpreter lock
             while it searches and writes, and the event loop stands still. Set it in applications that serve many
             at once from a folder; it costs about a second at the start, and a copy of what goes there and comes back.
@@ -123,9 +127,9 @@ class JaColBERTVectorStore(ThreadedVectorStore):
         **kwargs: None but what a description holds beside.
 
     Raises:
-        InputError: If a place is none or holds a secret; if what is no folder is to have its own process; if a store
-            is given with a place; if a loaded model is given together with what is for loading one; or if there is no
-            such argument.
+        InputError: If a place is none or holds a secret; if what is no folder is to have its own process, or what is no
+            server has server options; if a store is given with a place; if a loaded model is given together with what
+            is for loading one; or if there is no such argument.
         ModelMismatchError: If a given store was filled by another model than a loaded one that is given.
     """
 
@@ -140,6 +144,7 @@ class JaColBERTVectorStore(ThreadedVectorStore):
     indexes: dict[str, str] | None = Field(default=None, frozen=True, description="Payload indexes, by key.")
     create_missing_indexes: bool = Field(default=False, frozen=True, description="Whether filters make theirs.")
     grpc: bool = Field(default=False, frozen=True, description="Whether to talk gRPC with a server.")
+    server: dict[str, Any] | None = Field(default=None, frozen=True, description="How to reach a server beside.")
     own_process: bool = Field(default=False, frozen=True, description="Whether Qdrant Edge has its own process.")
     too_long: TooLong = Field(default="split", frozen=True, description="What becomes of nodes that are too long.")
     undo_bytes: int = Field(default=_UNDO_BYTES, ge=0, frozen=True, description="Most bytes of deleted documents held.")
@@ -164,6 +169,7 @@ class JaColBERTVectorStore(ThreadedVectorStore):
         indexes: Mapping[str, str] | None = None,
         create_missing_indexes: bool = False,
         grpc: bool = False,
+        server: ServerOptions | Mapping[str, Any] | None = None,
         own_process: bool = False,
         too_long: TooLong = "split",
         undo_bytes: int = _UNDO_BYTES,
@@ -196,11 +202,17 @@ class JaColBERTVectorStore(ThreadedVectorStore):
             "indexes": None if indexes is None else dict(indexes),
             "create_missing_indexes": create_missing_indexes,
             "grpc": grpc,
+            "server": None,
             "own_process": own_process,
             "too_long": too_long,
             "undo_bytes": undo_bytes,
             **source.to_dict(),
         }
+        if server is not None:
+            check_server(fields["place"], server)
+            options = ServerOptions.given(server)
+            ServerOptions.given(options, grpc=grpc).check_address(fields["place"])
+            fields["server"] = options.to_dict()
         super().__init__(**fields, **kwargs)
         encoder = model if isinstance(model, JaColBERT) else None
         if store is not None:
@@ -489,6 +501,7 @@ class JaColBERTVectorStore(ThreadedVectorStore):
             self.collection,
             self.first_stage,
             grpc=self.grpc,
+            server=self.server,
             own_process=self.own_process,
         )
 

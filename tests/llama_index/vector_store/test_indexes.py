@@ -551,6 +551,7 @@ def test_descriptions(tmp_path: Path, copy: Callable[[JaColBERTVectorStore], JaC
         "indexes": None,
         "create_missing_indexes": False,
         "grpc": False,
+        "server": None,
         "own_process": True,
         "too_long": "split",
         "undo_bytes": 1 << 30,
