@@ -13,13 +13,13 @@ from qdrant_client import QdrantClient, models
 from tqdm import tqdm
 
 from ..errors import EngineError, InputError, StoreNotBoundError
-from ..scoring.vectors import check_top_k
+from ..scoring.vectors import as_token_vectors, check_top_k
 from ..stores.addresses import check_collection_name
 from ..stores.model_identity import check_identity, check_vectors
-from ..stores.payloads import check_bound, check_ids, check_points, json_copy
+from ..stores.payloads import check_bound, check_ids, check_points, check_query, json_copy
 from ..text.windows import DOCUMENT_KEY
 from ..types import Condition, Hit, Hits, ModelIdentity, Point, Query
-from .clients import Client, ask, client_lock, is_in_process, uses_grpc
+from .clients import Client, ask, client_lock, is_in_process, is_local_mode, uses_grpc
 from .cluster import create_indexes, create_shard_keys
 from .drift import LengthDrift
 from .filters import is_empty, to_qdrant
@@ -43,6 +43,7 @@ from .text_match import text_matches
 
 _FIRST_PAGE = 16
 _PAGE_FLOATS = 2_000_000  # some 40 MB as JSON text
+_UNQUANTIZED = models.SearchParams(exact=True, quantization=models.QuantizationSearchParams(ignore=True))
 
 S = TypeVar("S", bound="QdrantStore")
 P = ParamSpec("P")
@@ -436,6 +437,34 @@ class QdrantStore:
         elif self._stages and self.count(filter=filter) <= options.exact_limit:
             options = replace(options, exact=True)
         return self.search(query, top_k=top_k, filter=filter, options=options)
+
+    @_locked
+    def score(self, query: Query, ids: Sequence[str]) -> dict[str, Hit]:
+        """Scores stored documents by exact MaxSim, in one request and in Qdrant; unknown ids are left out.
+
+        No first stage and no threshold has a part in it, and quantized vectors are not looked at.
+
+        Raises:
+            InputError: If an id is no string.
+            VectorError: If the query's vectors are malformed.
+            ModelMismatchError: As :meth:`search`.
+        """
+        identity = self._require_bound()
+        vectors = as_token_vectors(check_query(query).vectors, "the query", identity.dimension)
+        if not check_ids(ids) or not self._look():
+            return {}
+        wanted = list(dict.fromkeys(self.qdrant_ids(ids)))
+        found = self.client.query_points(
+            self.collection,
+            query=vectors,
+            using=VECTOR_NAME,
+            query_filter=models.Filter(must=[models.HasIdCondition(has_id=wanted)]),
+            search_params=None if is_local_mode(self.client) else _UNQUANTIZED,
+            limit=len(wanted),
+            **self.read_options,
+        )
+        hits = {hit.id: hit for hit in _hits(found.points)}
+        return {i: hits[i] for i in ids if i in hits}
 
     @_locked
     def search_words(self, text: str, *, top_k: int, filter: object | None = None) -> Hits:
