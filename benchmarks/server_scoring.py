@@ -60,9 +60,7 @@ def measure(store: QdrantStore, model: JaColBERT, nodes: list[TextNode], questio
 
     def asked(mode: VectorStoreQueryMode) -> Callable[[int], object]:
         index = JaColBERTVectorStore(model, store=store)
-        return lambda number: index.query(
-            VectorStoreQuery(query_str=questions[number], similarity_top_k=5, mode=mode)
-        )
+        return lambda number: index.query(VectorStoreQuery(query_str=questions[number], similarity_top_k=5, mode=mode))
 
     rows = {
         "encoding the query": milliseconds(lambda number: model.query(questions[number]), times),

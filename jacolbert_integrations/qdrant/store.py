@@ -21,6 +21,7 @@ from ..text.windows import DOCUMENT_KEY
 from ..types import Condition, Hit, Hits, ModelIdentity, Point, Query
 from .clients import Client, ask, client_lock, is_in_process, is_local_mode, uses_grpc
 from .cluster import create_indexes, create_shard_keys
+from .decoding import retrieve_vectors, scroll_vectors
 from .drift import LengthDrift
 from .filters import is_empty, to_qdrant
 from .points import (
@@ -586,8 +587,8 @@ class QdrantStore:
         if not check_ids(ids) or not self.exists():
             return {}
         wanted = self.qdrant_ids(ids)
-        names = _vector_names(with_vectors)
-        records = self.client.retrieve(self.collection, wanted, with_vectors=names, **self.read_options)
+        read = partial(retrieve_vectors, self.client) if with_vectors else self.client.retrieve
+        records = read(self.collection, wanted, **self.read_options)
         points = {point.id: point for point in map(self._point, records)}
         return {i: points[i] for i in ids if i in points}
 
@@ -625,8 +626,8 @@ class QdrantStore:
 
     def _pages(self, condition: models.Filter | None, batch: int, with_vectors: bool) -> Iterator[Point]:
         limit = min(batch, _FIRST_PAGE)
-        options = {"with_payload": True, "with_vectors": _vector_names(with_vectors), **self.read_options}
-        read = partial(self.client.scroll, self.collection, condition, **options)
+        scroll = partial(scroll_vectors, self.client) if with_vectors else self.client.scroll
+        read = partial(scroll, self.collection, condition, **self.read_options)
         offset: Any = None
         while True:
             records, offset = Retries().call(partial(ask, self.client, read, limit=limit, offset=offset))
@@ -672,10 +673,6 @@ class QdrantStore:
 
 def _plain(point_id: models.ExtendedPointId) -> models.ExtendedPointId:
     return point_id if isinstance(point_id, int) else str(point_id)
-
-
-def _vector_names(with_vectors: bool) -> list[str] | bool:
-    return [VECTOR_NAME] if with_vectors else False
 
 
 def _hits(found: Iterable[models.ScoredPoint]) -> list[Hit]:

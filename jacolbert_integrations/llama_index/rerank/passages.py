@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -99,8 +100,11 @@ class PassageEncoder:
         return [self._cache.get(key) is not None for key in self._keys(texts)]
 
     def _keys(self, texts: Sequence[PassageText]) -> list[Hashable]:
-        made_by = (replace(self._model.identity, name="", query_length=None), self._limit)
-        return [(made_by, text.digest) for text in texts]
+        return [(self._made_by, text.digest) for text in texts]
+
+    @cached_property
+    def _made_by(self) -> Hashable:
+        return replace(self._model.identity, name="", query_length=None), self._limit
 
     def _compute(self, nodes: Sequence[BaseNode], texts: Sequence[PassageText]) -> list[Passage]:
         if not nodes:
