@@ -308,3 +308,20 @@ class WordSearch(Protocol):
             UnsupportedModeError: If what is stored was not prepared for that.
         """
         ...
+
+
+@runtime_checkable
+class ScoresById(Protocol):
+    """What a store can also be: one that scores documents that are named, so that no vector has to leave it."""
+
+    def score(self, query: Query, ids: Sequence[str]) -> dict[str, Hit]:
+        """Scores stored documents by exact MaxSim, whatever else finds candidates; unknown ids are left out.
+
+        Args:
+            query: The query.
+            ids: Of the documents.
+
+        Returns:
+            By id, in the order of the ids.
+        """
+        ...

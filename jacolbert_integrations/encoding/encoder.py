@@ -288,6 +288,22 @@ class JaColBERT:
             raise InputError(f"expected a list of texts, but got one string; write [{texts!r:.40}].")
         return self._lengths(list(texts), "document")
 
+    def documents_fit(self, texts: Sequence[str], limit: int) -> list[bool]:
+        """Returns which texts have at most so many tokens, as :meth:`document_lengths` counts them.
+
+        It is quicker than counting: where a text has so few characters that it must fit, no token is looked at.
+        """
+        prompt = self.model.prompts.get("document") or ""
+        transformer = self._transformer
+        if transformer is None:
+            short = [False for _ in texts]
+        else:
+            short = transformer.are_short([prompt + text for text in texts], limit, "document")
+        counted = iter(
+            self.document_lengths([text for text, is_short in zip(texts, short, strict=True) if not is_short])
+        )
+        return [is_short or next(counted) <= limit for is_short in short]
+
     def query(self, text: str) -> Query:
         """Encodes a query for a store: its text and its token vectors."""
         return Query(vectors=self.encode_query([text])[0], text=text)

@@ -164,6 +164,14 @@ class ColBERTTransformer(Transformer):
             lengths += [2 + len(markers) + len(tokens) for tokens in ids]
         return lengths
 
+    def are_short(self, texts: Sequence[str], limit: int, task: Task) -> list[bool]:
+        """Returns which texts surely have at most so many tokens (:meth:`text_lengths`); none is tokenized for that."""
+        tokenizer = self.text_tokenizer
+        if not isinstance(tokenizer, JapaneseTokenizer):
+            return [False for _ in texts]
+        room = limit - 2 - len(self.query_marker_ids if task == "query" else self.document_marker_ids)
+        return [tokenizer.most(text) <= room for text in texts]
+
     def collate(self, batch: Sequence[Encoded], task: Task) -> dict[str, Any]:
         """Pads encoded texts into the features that the pipeline takes.
 

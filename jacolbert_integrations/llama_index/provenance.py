@@ -25,6 +25,9 @@ _KINDS: dict[str, type[BaseNode]] = {
 ScoreKind: TypeAlias = Literal["maxsim", "bm25", "hybrid", "mmr"]
 """What kind of number a score is."""
 
+ScoredBy: TypeAlias = Literal["store", "client"]
+"""Who computed a score: the store, where the vectors are, or this process, from vectors that it encoded or read."""
+
 
 class Provenance(BaseModel):
     """What gave a node its score.
@@ -35,6 +38,8 @@ class Provenance(BaseModel):
         score_kind: What kind of number that is: ``maxsim``, as a retriever, a reranker and a vector store by default
             give it; of a vector store's other modes ``bm25`` (``text_search``, ``sparse``), ``hybrid``, the fusion of
             the two, or ``mmr``, relevance less redundancy, for which MMR chose the node.
+        scored_by: Who computed it: ``store``, where the vectors are, without any of them having been read; or
+            ``client``, this process, from vectors that it encoded or read.
         model: The model's name.
         fingerprint: SHA-256 over its weights.
         collection: Where the node was found; None after a reranker.
@@ -50,6 +55,7 @@ class Provenance(BaseModel):
     step: Literal["retrieve", "rerank"]
     score: float
     score_kind: ScoreKind = "maxsim"
+    scored_by: ScoredBy = "store"
     model: str
     fingerprint: str
     collection: str | None = None

@@ -14,15 +14,16 @@ from qdrant_client import QdrantClient, models
 from tqdm import tqdm
 
 from ..errors import EngineError, InputError, MissingCollectionWarning, ServerError, StoreError, StoreNotBoundError
-from ..scoring.vectors import check_top_k
+from ..scoring.vectors import as_token_vectors, check_top_k
 from ..stores.addresses import check_collection_name
 from ..stores.model_identity import check_identity, check_vectors
-from ..stores.payloads import check_bound, check_ids, check_points, json_copy
+from ..stores.payloads import check_bound, check_ids, check_points, check_query, json_copy
 from ..text.windows import DOCUMENT_KEY
 from ..types import Condition, Hit, Hits, ModelIdentity, Point, Query
 from .answers import address_of, answered, ask
-from .clients import Client, client_lock, is_in_process, uses_grpc
+from .clients import Client, client_lock, is_in_process, is_local_mode, uses_grpc
 from .cluster import create_indexes, create_shard_keys
+from .decoding import retrieve_vectors, scroll_vectors
 from .drift import LengthDrift
 from .filters import is_empty, payload_paths, to_qdrant
 from .indexes import (
@@ -59,6 +60,7 @@ from .whole_numbers import WholeNumbers
 
 _FIRST_PAGE = 16
 _PAGE_FLOATS = 2_000_000  # some 40 MB as JSON text
+_UNQUANTIZED = models.SearchParams(exact=True, quantization=models.QuantizationSearchParams(ignore=True))
 
 S = TypeVar("S", bound="QdrantStore")
 P = ParamSpec("P")
@@ -523,6 +525,37 @@ class QdrantStore:
         return self.search(query, top_k=top_k, filter=filter, options=options)
 
     @_request
+    def score(self, query: Query, ids: Sequence[str]) -> dict[str, Hit]:
+        """Scores stored documents by exact MaxSim, in one request and in Qdrant; unknown ids are left out.
+
+        No first stage and no threshold has a part in it, and quantized vectors are not looked at. Where strict mode
+        allows no exact searches, no score is known.
+
+        Raises:
+            InputError: If an id is no string.
+            VectorError: If the query's vectors are malformed.
+            ModelMismatchError: As :meth:`search`.
+        """
+        identity = self._require_bound()
+        vectors = as_token_vectors(check_query(query).vectors, "the query", identity.dimension)
+        if not check_ids(ids) or not self._look() or not self._strict.exact:
+            return {}
+        wanted = list(dict.fromkeys(self.qdrant_ids(ids)))
+        hits: dict[str, Hit] = {}
+        for part in batched(wanted, self._strict.most_ids(len(wanted))):
+            found = self.client.query_points(
+                self.collection,
+                query=vectors,
+                using=VECTOR_NAME,
+                query_filter=models.Filter(must=[models.HasIdCondition(has_id=part)]),
+                search_params=None if is_local_mode(self.client) else _UNQUANTIZED,
+                limit=len(part),
+                **self.read_options,
+            )
+            hits |= {hit.id: hit for hit in _hits(found.points)}
+        return {i: hits[i] for i in ids if i in hits}
+
+    @_request
     def search_words(self, text: str, *, top_k: int, filter: object | None = None) -> Hits:
         """Finds the documents that share words with a text, highest BM25 first; token vectors have no part in it.
 
@@ -683,8 +716,8 @@ class QdrantStore:
         if not check_ids(ids) or not self.exists():
             return {}
         wanted = self.qdrant_ids(ids)
-        names = _vector_names(with_vectors)
-        records = self.client.retrieve(self.collection, wanted, with_vectors=names, **self.read_options)
+        read = partial(retrieve_vectors, self.client) if with_vectors else self.client.retrieve
+        records = read(self.collection, wanted, **self.read_options)
         points = {point.id: point for point in map(self._point, records)}
         return {i: points[i] for i in ids if i in points}
 
@@ -724,8 +757,8 @@ class QdrantStore:
 
     def _pages(self, condition: models.Filter | None, batch: int, with_vectors: bool) -> Iterator[Point]:
         limit = min(batch, _FIRST_PAGE)
-        options = {"with_payload": True, "with_vectors": _vector_names(with_vectors), **self.read_options}
-        read = partial(self.client.scroll, self.collection, condition, **options)
+        scroll = partial(scroll_vectors, self.client) if with_vectors else self.client.scroll
+        read = partial(scroll, self.collection, condition, **self.read_options)
         offset: Any = None
         while True:
             with answered(self.client, self._where):
@@ -796,10 +829,6 @@ class QdrantStore:
 
 def _plain(point_id: models.ExtendedPointId) -> models.ExtendedPointId:
     return point_id if isinstance(point_id, int) else str(point_id)
-
-
-def _vector_names(with_vectors: bool) -> list[str] | bool:
-    return [VECTOR_NAME] if with_vectors else False
 
 
 def _hits(found: Iterable[models.ScoredPoint]) -> list[Hit]:

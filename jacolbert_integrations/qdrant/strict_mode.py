@@ -57,6 +57,10 @@ class StrictMode:
         """Returns how many points a request may ask for, where so many are wanted."""
         return wanted if self.limit is None else min(wanted, self.limit)
 
+    def most_ids(self, wanted: int) -> int:
+        """Returns how many ids a request may ask for by name, where so many are wanted."""
+        return max(1, self.most(wanted) if self.condition_size is None else min(self.most(wanted), self.condition_size))
+
     def check_top_k(self, wanted: int, where: str) -> None:
         """Refuses to look for more points than a request may ask for.
 

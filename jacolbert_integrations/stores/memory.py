@@ -113,6 +113,22 @@ class MemoryStore:
         found = sorted((-float(scores[i]), points[i].id, i) for i in candidates)[:top_k]
         return [Hit(point_id, -negative, deepcopy(points[i].payload)) for negative, point_id, i in found]
 
+    def score(self, query: Query, ids: Sequence[str]) -> dict[str, Hit]:
+        """Scores stored documents by exact MaxSim; unknown ids are left out.
+
+        Raises:
+            VectorError: If the query's vectors are malformed.
+        """
+        identity = self._require_bound()
+        vectors = as_token_vectors(check_query(query).vectors, "the query", identity.dimension)
+        with self._lock:
+            found = {i: self._points[i] for i in check_ids(ids) if i in self._points}
+            scores = maxsim([vectors], [point.vectors for point in found.values()])[0]
+            return {
+                i: Hit(i, float(score), deepcopy(point.payload))
+                for (i, point), score in zip(found.items(), scores, strict=True)
+            }
+
     def delete(self, ids: Iterable[str] | None = None, *, filter: object | None = None) -> None:
         """Removes points: by id, or all that pass a filter. Unknown ids are ignored.
 

@@ -180,6 +180,11 @@ class JapaneseTokenizer:
         """Computes the token ids of each text, without [CLS] and [SEP]; ``limit`` is as for :meth:`encode`."""
         return [self.encode(text, limit) for text in texts]
 
+    @staticmethod
+    def most(text: str) -> int:
+        """Returns how many tokens the text has at most, without reading it: none is shorter than a character."""
+        return max(len(text), len(unicodedata.normalize("NFKC", text).lower()))
+
     def words(self, text: str) -> list[str]:
         """Returns the words that WordPiece gets."""
         return self._cased(self.splitter.split(text))

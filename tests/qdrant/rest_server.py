@@ -78,6 +78,8 @@ class Backend:
 
     def answer(self, method: str, path: str, body: dict[str, Any]) -> Any:
         parts = path.strip("/").split("/")
+        if parts == ["collections"]:
+            return self.local.get_collections().model_dump(mode="json")
         name, rest = parts[1], parts[2:]
         if rest[:1] == ["points"]:
             self._check_shard_keys(name, body)

@@ -24,6 +24,7 @@ from jacolbert_integrations.errors import (
     VectorError,
 )
 from jacolbert_integrations.qdrant import EdgeClient, EdgeProcess, EdgeStore
+from jacolbert_integrations.types import ScoresById
 
 from .samples import DIMENSION, FLOAT32, IDENTITY, IDS, QUERY, points, vectors
 
@@ -86,6 +87,36 @@ def test_ranks_by_exact_maxsim(store: MultiVectorStore) -> None:
     by_id = {point.id: point for point in given}
     assert all(hit.payload == by_id[hit.id].payload for hit in hits)
     assert len(store.search(QUERY, top_k=100)) == 40
+
+
+def test_named_documents_are_scored_as_a_search_scores_them(store: MultiVectorStore) -> None:
+    assert isinstance(store, ScoresById)
+    assert store.score(QUERY, ["a"]) == {}
+    given = points(40)
+    store.upsert(given)
+    ids = ["文書 7", "missing", *(point.id for point in given[::-3])]
+    found = store.score(QUERY, [*ids, "文書 7"])
+    assert list(found) == [i for i in dict.fromkeys(ids) if i != "missing"]
+    assert [hit.id for hit in found.values()] == list(found)
+    hits = {hit.id: hit for hit in store.search(QUERY, top_k=40)}
+    assert {i: hit.payload for i, hit in found.items()} == {i: hits[i].payload for i in found}
+    assert [hit.score for hit in found.values()] == pytest.approx([hits[i].score for i in found], abs=1e-6)
+    assert store.score(QUERY, []) == {}
+    store.upsert([Point(point_id, vectors(i)) for i, point_id in enumerate(IDS)])
+    assert list(store.score(QUERY, IDS)) == IDS
+    with pytest.raises(VectorError, match="the query: expected vectors of 8 dimensions, but got 4"):
+        store.score(Query(np.ones((2, 4), np.float32)), ["a"])
+    with pytest.raises(InputError, match="ids are 'abc', but they must be a list of strings"):
+        store.score(QUERY, "abc")
+
+
+def test_any_number_of_documents_is_scored_at_once(store: MultiVectorStore) -> None:
+    assert isinstance(store, ScoresById)
+    given = [Point(str(i), vectors(i, 2)) for i in range(1500)]
+    store.upsert(given)
+    found = store.score(QUERY, [str(i) for i in range(3000)])
+    expected = [float((QUERY.vectors @ point.vectors.T).max(axis=1).sum()) for point in given]
+    assert [hit.score for hit in found.values()] == pytest.approx(expected, abs=1e-5)
 
 
 def test_negative_scores_are_ranked_too(store: MultiVectorStore) -> None:
@@ -246,6 +277,7 @@ def test_a_store_wants_to_know_its_model(reopen: Open) -> None:
         lambda: store.checked(points(1)),
         lambda: store.contains(["a"]),
         lambda: store.points(),
+        lambda: store.score(QUERY, ["a"]),  # type: ignore[attr-defined]
     ):
         with pytest.raises(StoreNotBoundError, match=r"call bind\(model\.identity\) first"):
             act()

@@ -1,19 +1,23 @@
-"""Nodes as token vectors for a reranker: from a cache, from a store, or encoded."""
+"""Nodes as token vectors for a reranker: from a cache, from a store, or encoded; and their scores."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from llama_index.core.schema import BaseNode
 
 from ...encoding.encoder import JaColBERT
 from ...errors import InputError
+from ...stores.payload_text import NODE_KEY
 from ...text.windows import SPAN_KEY, Span, windows
-from ...types import MultiVectorStore, TokenVectors
+from ...types import MultiVectorStore, Payload, TokenVectors
 from ..nodes import node_text, to_node
 from ..passage_text import PassageText
+from ..provenance import ScoredBy
 from ..stores import using_store
 from .vector_cache import Passage, VectorCache
 
@@ -22,11 +26,39 @@ _METADATA_SHARE = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class _Piece:
-    """What is encoded at once, and where in the node's text it is from."""
+class Piece:
+    """What of a node is encoded at once.
+
+    Attributes:
+        text: What is encoded.
+        span: Where in the node's own text it is from.
+        place: Where it is in all that is embedded of the node; None if it is not a part of that, because metadata are
+            repeated in it.
+    """
 
     text: str
     span: Span
+    place: Span | None
+
+
+class NodeScore(NamedTuple):
+    """The MaxSim of a node.
+
+    Attributes:
+        maxsim: Of its best window.
+        window: Where in the node that is; None if all of it was read at once.
+        by: Who computed it.
+    """
+
+    maxsim: float
+    window: Span | None
+    by: ScoredBy
+
+    @classmethod
+    def best(cls, scores: Sequence[float], spans: Sequence[Span], by: ScoredBy) -> NodeScore:
+        """Builds it of the scores of a node's windows, and where these are."""
+        place = int(np.argmax(scores))
+        return cls(scores[place], spans[place] if len(spans) > 1 else None, by)
 
 
 class PassageEncoder:
@@ -53,15 +85,8 @@ class PassageEncoder:
         Raises:
             InputError: If a node has no text.
         """
-        texts = [PassageText.of(node) for node in nodes]
-        if empty := [n.node_id for n, text in zip(nodes, texts, strict=True) if not text.whole.strip()]:
-            raise InputError(
-                f"{len(empty)} of {len(nodes)} nodes have no text (the first is {empty[0]!r}), so there is nothing to "
-                "score them by. Leave them out."
-            )
-        identity = self._model.identity
-        made_by = (replace(identity, name="", query_length=None), self._limit)
-        keys = [(made_by, text.digest) for text in texts]
+        texts = passage_texts(nodes)
+        keys = self._keys(texts)
         known = {key: passage for key in dict.fromkeys(keys) if (passage := self._cache.get(key)) is not None}
         missing = {key: place for place, key in enumerate(keys) if key not in known}
         computed = self._compute([nodes[p] for p in missing.values()], [texts[p] for p in missing.values()])
@@ -70,10 +95,21 @@ class PassageEncoder:
             self._cache.put(key, passage)
         return [known[key] for key in keys]
 
+    def kept(self, texts: Sequence[PassageText]) -> list[bool]:
+        """Returns which texts' vectors are in the cache."""
+        return [self._cache.get(key) is not None for key in self._keys(texts)]
+
+    def _keys(self, texts: Sequence[PassageText]) -> list[Hashable]:
+        return [(self._made_by, text.digest) for text in texts]
+
+    @cached_property
+    def _made_by(self) -> Hashable:
+        return replace(self._model.identity, name="", query_length=None), self._limit
+
     def _compute(self, nodes: Sequence[BaseNode], texts: Sequence[PassageText]) -> list[Passage]:
         if not nodes:
             return []
-        pieces = self._pieces(texts)
+        pieces = self.pieces(texts)
         stored = self._stored([node if len(own) == 1 else None for node, own in zip(nodes, pieces, strict=True)])
         wanted = [piece.text for own, vectors in zip(pieces, stored, strict=True) if vectors is None for piece in own]
         encoded = iter(self._model.encode_document(wanted) if wanted else [])
@@ -85,26 +121,32 @@ class PassageEncoder:
             for own, vectors in zip(pieces, stored, strict=True)
         ]
 
-    def _pieces(self, texts: Sequence[PassageText]) -> list[list[_Piece]]:
+    def pieces(self, texts: Sequence[PassageText]) -> list[list[Piece]]:
         """Returns each text whole, or, where it is too long to be read at once, in windows."""
-        lengths = self._model.document_lengths([text.whole for text in texts])
+        fitting = self._model.documents_fit([text.whole for text in texts], self._limit)
         return [
-            [_Piece(text.whole, (text.offset, text.offset + len(text.body)))]
-            if length <= self._limit
+            [Piece(text.whole, (text.offset, text.offset + len(text.body)), (0, len(text.whole)))]
+            if fits
             else self._windows(text)
-            for text, length in zip(texts, lengths, strict=True)
+            for text, fits in zip(texts, fitting, strict=True)
         ]
 
-    def _windows(self, text: PassageText) -> list[_Piece]:
+    def _windows(self, text: PassageText) -> list[Piece]:
         lengths, limit = self._model.document_lengths, self._limit
         if lengths([text.head + text.tail])[0] > _METADATA_SHARE * limit:
-            return [_Piece(text.whole[a:b], text.in_node((a, b))) for a, b in windows(text.whole, lengths, limit)]
+            spans = windows(text.whole, lengths, limit)
+            return [Piece(text.whole[a:b], text.in_node((a, b)), (a, b)) for a, b in spans]
 
         def with_metadata(parts: Sequence[str]) -> list[int]:
             return lengths([text.head + part + text.tail for part in parts])
 
+        alone = not text.head and not text.tail
         return [
-            _Piece(text.head + text.body[a:b] + text.tail, (a + text.offset, b + text.offset))
+            Piece(
+                text.head + text.body[a:b] + text.tail,
+                (a + text.offset, b + text.offset),
+                (a, b) if alone else None,
+            )
             for a, b in windows(text.body, with_metadata, limit)
         ]
 
@@ -115,27 +157,28 @@ class PassageEncoder:
             return [None for _ in nodes]
         with using_store(self._store):
             points = self._store.get(ids)
-        texts = {
-            node_id: node_text(to_node(point.payload))
-            for node_id, point in points.items()
-            if "_node_content" in point.payload and SPAN_KEY not in point.payload
-        }
+        texts = {i: stored_text(point.payload) for i, point in points.items() if SPAN_KEY not in point.payload}
         return [
             points[node.node_id].vectors if node is not None and texts.get(node.node_id) == node_text(node) else None
             for node in nodes
         ]
 
 
-def score_passages(
-    model: JaColBERT, query: TokenVectors, passages: Sequence[Passage]
-) -> list[tuple[float, Span | None]]:
-    """Scores each passage by the MaxSim of its best window, and says where that is; None if there is only one."""
-    scores = model.score([query], [matrix for passage in passages for matrix in passage.vectors])[0]
-    found: list[tuple[float, Span | None]] = []
-    first = 0
-    for passage in passages:
-        own = scores[first : first + len(passage.vectors)]
-        best = int(np.argmax(own))
-        found.append((float(own[best]), passage.spans[best] if len(passage.spans) > 1 else None))
-        first += len(passage.vectors)
-    return found
+def stored_text(payload: Payload) -> str | None:
+    """Returns what was embedded of the node that a payload holds; None if it holds none."""
+    return node_text(to_node(payload)) if NODE_KEY in payload else None
+
+
+def passage_texts(nodes: Sequence[BaseNode]) -> list[PassageText]:
+    """Returns what is embedded of each node.
+
+    Raises:
+        InputError: If a node has no text.
+    """
+    texts = [PassageText.of(node) for node in nodes]
+    if empty := [n.node_id for n, text in zip(nodes, texts, strict=True) if not text.whole.strip()]:
+        raise InputError(
+            f"{len(empty)} of {len(nodes)} nodes have no text (the first is {empty[0]!r}), so there is nothing to "
+            "score them by. Leave them out."
+        )
+    return texts

@@ -13,21 +13,21 @@ from llama_index.core.callbacks import CBEventType, EventPayload
 from llama_index.core.instrumentation import get_dispatcher  # type: ignore[attr-defined]  # re-exported
 from llama_index.core.instrumentation.events.rerank import ReRankEndEvent, ReRankStartEvent
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
-from llama_index.core.schema import BaseNode, NodeWithScore, QueryBundle, QueryType
+from llama_index.core.schema import NodeWithScore, QueryBundle, QueryType
 
 from ...encoding.encoder import JaColBERT
 from ...encoding.sources import ModelSource
 from ...errors import InputError
 from ...query_length import QueryLength
-from ...text.windows import Span
 from ...types import MultiVectorStore
 from ..events import query_events
 from ..fusion import interpolated
 from ..provenance import Provenance, ScoredNode
 from ..queries import as_bundles, query_strings
 from ..stores import check_store, using_store
-from .passages import PassageEncoder, score_passages
-from .vector_cache import Passage, VectorCache
+from .passages import NodeScore
+from .scores import score_nodes
+from .vector_cache import VectorCache
 
 _dispatcher = get_dispatcher(__name__)
 _RETRIEVAL_SCORE = "retrieval_score"
@@ -55,11 +55,12 @@ class JaColBERTRerank(BaseNodePostprocessor):
             alone; after a retriever by words, .05 to .2 is worth a try. (It weighs the other side than ``alpha`` of a
             hybrid query, which says how much MaxSim counts.)
         window_size: Most tokens of a window, control tokens included. None is what the model reads. Shorter windows
-            suit a model that was trained with shorter passages. The vectors of nodes that are split into windows are
-            not taken from the store.
-        store: A store that may hold the nodes: the vectors of those that it holds with the same
-            text are taken from there instead of being computed again. It is bound to the model.
-        cache_bytes: Most bytes of document vectors that are kept for later queries; 0 keeps none.
+            suit a model that was trained with shorter passages.
+        store: A store that may hold the nodes: those that it holds with the same text, and in the windows in which
+            they are read here, are scored there, by the vectors that it has, instead of being encoded again; from a
+            store in memory, whole nodes' vectors are taken. It is bound to the model.
+        cache_bytes: Most bytes of document vectors that are kept for later queries; 0 keeps none. Scores of a store
+            need none.
         cache: A cache that several rerankers share, instead of one of its own.
         revision: Of the hub repository, where ``model`` is a hub id.
         query_length: The query-length rule, where ``model`` is no loaded model.
@@ -240,31 +241,33 @@ class JaColBERTRerank(BaseNodePostprocessor):
             given = [[_given_score(node) for node in nodes[p]] if self.retrieval_weight else [] for p in asked]
             fingerprint = self._encoder.fingerprint
             queries = self._encoder.encode_query(query_strings([bundles[place] for place in asked]))
-            passages = iter(self._passages([node.node for place in asked for node in nodes[place]]))
-            for place, query, others in zip(asked, queries, given, strict=True):
-                scored = score_passages(self._encoder, query, [next(passages) for _ in nodes[place]])
-                scores = [maxsim for maxsim, _ in scored]
+            found = score_nodes(
+                self._encoder,
+                queries,
+                [[node.node for node in nodes[place]] for place in asked],
+                cache=self._cache,
+                store=self._store,
+                window_size=self.window_size,
+            )
+            for place, scored, others in zip(asked, found, given, strict=True):
+                scores = [score.maxsim for score in scored]
                 if others:
                     scores = interpolated(scores, others, self.retrieval_weight)
                 ranked = sorted(range(len(scores)), key=lambda i: -scores[i])[: self.top_n]
-                results[place] = [self._outgoing(nodes[place][i], scores[i], *scored[i], fingerprint) for i in ranked]
+                results[place] = [self._outgoing(nodes[place][i], scores[i], scored[i], fingerprint) for i in ranked]
             events.end([{EventPayload.NODES: results[place]} for place in asked])
         for place in asked:
             _dispatcher.event(ReRankEndEvent(nodes=results[place]))
         return results
 
-    def _passages(self, nodes: Sequence[BaseNode]) -> list[Passage]:
-        return PassageEncoder(self._encoder, self._cache, self._store, self.window_size).encode(nodes)
-
-    def _outgoing(
-        self, node: NodeWithScore, score: float, maxsim: float, window: Span | None, fingerprint: str
-    ) -> ScoredNode:
+    def _outgoing(self, node: NodeWithScore, score: float, scored: NodeScore, fingerprint: str) -> ScoredNode:
         provenance = Provenance(
             step="rerank",
-            score=maxsim,
+            score=scored.maxsim,
+            scored_by=scored.by,
             model=self._encoder.name,
             fingerprint=fingerprint,
-            window=window,
+            window=scored.window,
             previous=node.provenance if isinstance(node, ScoredNode) else None,
             previous_score=node.score,
         )

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...scoring.maxsim import maxsim
 from ...types import TokenVectors
+
+_PRODUCTS = 1 << 22  # 16 MiB
 
 
 def diverse(
@@ -43,12 +45,29 @@ def diverse(
             best = int(relevance.argmax())
         chosen.append((best, float(scores[best])))
         left[best] = False
-        redundancy = np.maximum(redundancy, _similarity(documents, lengths, best))
+        if len(chosen) < count:
+            redundancy = np.maximum(redundancy, _similarity(documents, lengths, best))
     return chosen
 
 
 def _similarity(documents: Sequence[TokenVectors], lengths: NDArray[np.float32], one: int) -> NDArray[np.float32]:
-    there = maxsim([documents[one]], documents)[0] / lengths[one]
-    back = maxsim(documents, [documents[one]])[:, 0] / lengths
-    mean: NDArray[np.float32] = (there + back) / 2
-    return mean
+    """Returns the similarity of one document with each: one product of all tokens has both directions."""
+    found = []
+    for first, last in _blocks(lengths, _PRODUCTS // len(documents[one])):
+        products = documents[one] @ np.concatenate(documents[first:last]).T
+        starts = np.concatenate([[0], np.cumsum(lengths[first : last - 1], dtype=np.intp)])
+        there = np.maximum.reduceat(products, starts, axis=1).sum(axis=0, dtype=np.float64) / lengths[one]
+        back = np.add.reduceat(products.max(axis=0), starts, dtype=np.float64) / lengths[first:last]
+        found.append((there + back) / 2)
+    return np.concatenate(found).astype(np.float32)
+
+
+def _blocks(lengths: NDArray[np.float32], most: int) -> Iterator[tuple[int, int]]:
+    """Yields runs of documents of so many tokens together, or of one that is longer by itself."""
+    first, tokens = 0, 0
+    for place, length in enumerate(lengths.astype(int).tolist()):
+        if place > first and tokens + length > most:
+            yield first, place
+            first, tokens = place, 0
+        tokens += length
+    yield first, len(lengths)

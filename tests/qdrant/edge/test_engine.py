@@ -42,6 +42,7 @@ from jacolbert_integrations.qdrant import (
 from jacolbert_integrations.qdrant.edge import collection as edge_collection
 from jacolbert_integrations.qdrant.edge.models import to_edge
 from jacolbert_integrations.qdrant.stages import _QDRANT_WORDS
+from jacolbert_integrations.scoring.maxsim import maxsim
 from jacolbert_integrations.text.squad import read_squad
 from jacolbert_integrations.text.tokenization import WordSplitter
 
@@ -231,6 +232,15 @@ def test_qdrants_own_options_reach_the_engine(tmp_path: Path, options: dict[str,
     with opened(tmp_path, vector_options=options) as store:
         store.upsert(points(30))
         assert len(store.search(QUERY, top_k=5)) == 5
+        ids = [point.id for point in points(30)]
+        scores = [hit.score for hit in store.score(QUERY, ids).values()]
+        if "datatype" in options:  # the engine has no other vectors than these, and its own way of comparing them
+            found = {hit.id: hit.score for hit in store.search(QUERY, top_k=30)}
+            expected = [found[i] for i in ids]
+        else:
+            stored = [point.vectors for point in store.get(ids).values()]
+            expected = list(maxsim([QUERY.vectors], stored)[0])
+        assert scores == pytest.approx(expected, abs=5e-3)
     written = json.loads((tmp_path / "documents" / "shard" / "edge_config.json").read_text())["vectors"]["colbert"]
     assert written[next(iter(options))] is not None
 

@@ -1,0 +1,103 @@
+"""Twenty stored nodes reranked, and MMR: where a server scores, and where vectors travel, over REST and gRPC.
+
+The nodes are passages of JSQuAD, other ones each time, because the reranker remembers those that it has read. They are
+reranked by encoding them anew, by fetching their vectors, and by the server's scores. Beside that stands what encoding
+the query alone takes, which is a part of all of them, and a vector store's query in its default mode and by MMR.
+
+Run it beside a Qdrant server: ``python benchmarks/server_scoring.py --url http://127.0.0.1:6333``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable, Sequence
+from statistics import median
+from time import perf_counter
+
+from llama_index.core.schema import BaseNode, NodeWithScore, TextNode
+from llama_index.core.vector_stores.types import VectorStoreQuery, VectorStoreQueryMode
+from qdrant_client import QdrantClient
+
+from jacolbert_integrations import JaColBERT, JaColBERTRerank, JaColBERTVectorStore, QdrantStore
+from jacolbert_integrations.evaluation.jsquad import load_jsquad
+from jacolbert_integrations.llama_index.writing import node_points
+
+COLLECTION = "benchmark-server-scoring"
+RERANKED = 20
+
+
+def milliseconds(call: Callable[[int], object], times: int) -> float:
+    """Median of some calls, each told its number, after one that does not count."""
+    call(times)
+    taken = []
+    for number in range(times):
+        begun = perf_counter()
+        call(number)
+        taken.append(perf_counter() - begun)
+    return 1000 * median(taken)
+
+
+def fetched(store: QdrantStore, model: JaColBERT, nodes: Sequence[BaseNode], question: str) -> list[str]:
+    """Reranks as the reranker did before stores scored: by vectors that are read from the store."""
+    points = store.get([node.node_id for node in nodes])
+    query = model.query(question)
+    scores = model.score([query.vectors], [points[node.node_id].vectors for node in nodes])[0]
+    return [nodes[place].node_id for place in (-scores).argsort()]
+
+
+def measure(store: QdrantStore, model: JaColBERT, nodes: list[TextNode], questions: list[str], way: str) -> None:
+    """Prints the figures of one client."""
+    groups = [nodes[first : first + RERANKED] for first in range(0, len(nodes) - RERANKED + 1, RERANKED)]
+    times = len(groups) - 1
+
+    def reranked(rerank: JaColBERTRerank) -> Callable[[int], object]:
+        def call(number: int) -> object:
+            found = [NodeWithScore(node=node, score=1.0) for node in groups[number]]
+            return rerank.postprocess_nodes(found, query_str=questions[number])
+
+        return call
+
+    def asked(mode: VectorStoreQueryMode) -> Callable[[int], object]:
+        index = JaColBERTVectorStore(model, store=store)
+        return lambda number: index.query(VectorStoreQuery(query_str=questions[number], similarity_top_k=5, mode=mode))
+
+    rows = {
+        "encoding the query": milliseconds(lambda number: model.query(questions[number]), times),
+        "reranked: encoded anew": milliseconds(reranked(JaColBERTRerank(model, top_n=5)), times),
+        "reranked: vectors fetched": milliseconds(
+            lambda number: fetched(store, model, groups[number], questions[number]), times
+        ),
+        "reranked: scored there": milliseconds(reranked(JaColBERTRerank(model, top_n=5, store=store)), times),
+        "mode default": milliseconds(asked(VectorStoreQueryMode.DEFAULT), times),
+        "mode mmr": milliseconds(asked(VectorStoreQueryMode.MMR), times),
+    }
+    for name, taken in rows.items():
+        print(f"{way:6}{name:28}{taken:9.1f} ms")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--url", default=os.environ.get("QDRANT_URL", "http://127.0.0.1:6333"))
+    parser.add_argument("--grpc-port", type=int, default=6334)
+    parser.add_argument("--passages", type=int, default=300)
+    arguments = parser.parse_args()
+    model, sets = JaColBERT.from_pretrained(), load_jsquad()
+    nodes = [TextNode(id_=passage.id, text=passage.text) for passage in sets.passages[: arguments.passages]]
+    questions = [question.text for question in sets.questions[:: len(sets.questions) // len(nodes)]]
+    for grpc in (False, True):
+        client = QdrantClient(arguments.url, grpc_port=arguments.grpc_port, prefer_grpc=grpc, timeout=60)
+        store = QdrantStore(client, COLLECTION)
+        if not grpc:
+            client.delete_collection(COLLECTION)
+            store.bind(model.identity)
+            store.upsert(node_points(nodes, model, "split"))
+            print(f"{len(nodes)} passages, {os.cpu_count()} processors")
+        store.bind(model.identity)
+        measure(store, model, nodes, questions, "gRPC" if grpc else "REST")
+    client.delete_collection(COLLECTION)
+    client.close()
+
+
+if __name__ == "__main__":
+    main()
