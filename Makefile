@@ -9,7 +9,7 @@ LOWEST := .venv-lowest
 CORE_TESTS := tests/test_extras.py tests/test_query_length.py tests/text tests/checkpoints tests/encoding tests/scoring \
 	tests/explaining tests/stores/test_addresses.py tests/stores/test_memory.py tests/stores/test_stored_nodes.py
 
-.PHONY: demo test test-lowest lint format notebook benchmarks interop wheel clean
+.PHONY: demo test test-server test-lowest lint format notebook benchmarks interop wheel clean
 
 demo: $(READY)
 	$(BIN)/jacolbert demo
@@ -31,6 +31,13 @@ $(LOWEST)/ready: pyproject.toml lowest.txt
 	$(LOWEST)/bin/python -m pip install --quiet --constraint lowest.txt torch
 	$(LOWEST)/bin/python -m pip install --quiet --constraint lowest.txt --editable . pytest hypothesis
 	touch $@
+
+# The same against a real server: make test-server QDRANT_URL=http://localhost:6333 [QDRANT_GRPC_PORT=6334]. Its key is
+# read from $QDRANT_API_KEY.
+test-server: $(READY)
+	@test -n "$(QDRANT_URL)" || { echo 'Say which server: make test-server QDRANT_URL=http://localhost:6333'; exit 2; }
+	JACOLBERT_TEST_SERVER="$(QDRANT_URL)" JACOLBERT_TEST_GRPC_PORT="$(QDRANT_GRPC_PORT)" $(BIN)/pytest \
+		-k 'server-rest or server-grpc or server-strict or test_metadata_filters' tests/qdrant tests/stores tests/llama_index
 
 lint: $(READY)
 	$(BIN)/ruff check .

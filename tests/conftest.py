@@ -37,6 +37,14 @@ multiprocessing.set_forkserver_preload(
     ["tests.qdrant.test_writer", "tests.qdrant.edge.test_engine", "tests.llama_index.test_ingestion"]
 )
 
+
+def pytest_configure() -> None:
+    if os.environ.get("JACOLBERT_TEST_SERVER"):
+        from .server import check_reachable
+
+        check_reachable()
+
+
 DATA = Path(__file__).parent / "data"
 STANFORD = DATA / "reference" / "stanford"
 PYLATE = DATA / "reference" / "pylate"

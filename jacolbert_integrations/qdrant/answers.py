@@ -9,6 +9,7 @@ from typing import ParamSpec, TypeVar
 
 import grpc
 import httpx
+from google.protobuf.message import Error as ProtobufError
 from qdrant_client import QdrantClient
 from qdrant_client.common.client_exceptions import QdrantException
 from qdrant_client.http.exceptions import ApiException, ResponseHandlingException, UnexpectedResponse
@@ -52,7 +53,7 @@ def answered(client: Client, what: str) -> Iterator[None]:
         yield
     except JaColBERTError:
         raise
-    except (ApiException, QdrantException, grpc.RpcError, RuntimeError, ValueError, *_LOST) as error:
+    except (ApiException, QdrantException, grpc.RpcError, RuntimeError, ValueError, ProtobufError, *_LOST) as error:
         if not isinstance(client, QdrantClient) or is_local_mode(client):
             raise
         found = _translated(error, f"{what} at {address_of(client)}")
@@ -135,7 +136,7 @@ def _translated(error: Exception, where: str) -> StoreError | None:
         return UnreachableError(f"{where}: what answers there is no Qdrant server. Check the address and the port.")
     if status in _NO_ANSWER:
         return UnreachableError(f"{where}: no answer ({describe(error)}). {_advice(error)}")
-    if isinstance(error, ApiException | QdrantException | grpc.RpcError):
+    if isinstance(error, ApiException | QdrantException | grpc.RpcError | ProtobufError):
         return ServerError(f"{where}: the server cannot do it ({describe(error)}).")
     return None
 

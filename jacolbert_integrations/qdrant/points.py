@@ -28,6 +28,7 @@ HASH_KEY = "_jacolbert_hash"
 """The payload key of a hash of what a document was written from, where a writer left one."""
 
 _NAMESPACE = uuid.UUID("5f0c2a52-6d1f-5e0b-9d3c-6a1c0be7b1a1")
+_MOST_MESSAGES = 96  # of the 100 that its readers allow, some are around a payload
 _MAX_BATCH_BYTES = 6_000_000
 _JSON_BYTES_PER_NUMBER = 21.0
 _GRPC_BYTES_PER_NUMBER = 4.05
@@ -80,17 +81,13 @@ def check_size(point: Point) -> None:
         )
 
 
-def check_payload(point: Point) -> None:
-    """Refuses a payload that uses a key that is ours.
+def check_payload(payload: Payload, what: str, *, grpc: bool = False) -> None:
+    """Refuses a payload that uses a key that is the store's, or that cannot travel.
 
-    Raises:
-        InputError: If it does.
-    """
-    check_keys(point.payload, f"point {point.id!r}")
-
-
-def check_keys(payload: Payload, what: str) -> None:
-    """Refuses a payload that uses a key that is the store's.
+    Args:
+        payload: The payload, of JSON's values.
+        what: Whose it is.
+        grpc: Whether it is to travel over gRPC, whose messages are nested less deeply than JSON.
 
     Raises:
         InputError: If it does.
@@ -98,6 +95,21 @@ def check_keys(payload: Payload, what: str) -> None:
     for key in (ID_KEY, HASH_KEY):
         if key in payload:
             raise InputError(f"{what} has the payload key {key!r}, which is for the store. Rename it.")
+    for key, value in payload.items() if grpc else ():
+        if _messages_deep(value) > _MOST_MESSAGES:
+            raise InputError(
+                f"{what} has a payload that is nested too deep for gRPC under {key!r}, which takes 32 objects or 48 "
+                "lists within each other. Flatten it, or use REST."
+            )
+
+
+def _messages_deep(value: object) -> int:
+    """Counts the messages within each other as which gRPC sends a value: three for an object, two for a list."""
+    if isinstance(value, Mapping):
+        return 3 + max(map(_messages_deep, value.values()), default=0)
+    if isinstance(value, list):
+        return 2 + max(map(_messages_deep, value), default=0)
+    return 0
 
 
 def to_structs(

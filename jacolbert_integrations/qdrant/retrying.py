@@ -96,7 +96,7 @@ class Retries:
 def may_pass(error: Exception) -> bool:
     """Returns whether the same request may succeed later: a busy server, a lost connection, a time-out."""
     cause = cause_of(error)
-    if _too_large(cause):
+    if _no_message(cause):
         return False
     return status_of(cause) in _PASSING or isinstance(cause, _PASSING_ERRORS)
 
@@ -109,6 +109,9 @@ def _advice(error: BaseException) -> str:
     return ""
 
 
-def _too_large(error: BaseException) -> bool:
-    """Returns whether a gRPC message was refused for its size, which has the same status as a busy server."""
-    return isinstance(error, grpc.RpcError) and "larger than max" in (error.details() or "")
+def _no_message(error: BaseException) -> bool:
+    """Returns whether gRPC refused a message for its size or its depth: with the statuses of a busy server."""
+    if not isinstance(error, grpc.RpcError):
+        return False
+    said = error.details() or ""
+    return "larger than max" in said or "deserializing" in said

@@ -41,7 +41,6 @@ from .points import (
     HASH_KEY,
     VECTOR_NAME,
     batches,
-    check_keys,
     check_payload,
     check_size,
     from_payload,
@@ -234,7 +233,7 @@ class QdrantStore:
         checked = check_points(points, self._require_bound().dimension)
         for point in checked:
             check_size(point)
-            check_payload(point)
+            check_payload(point.payload, f"point {point.id!r}", grpc=uses_grpc(self.client))
             check_text(point, self._stages)
         self._whole.notice(checked, {**self._needed, **self.indexes}, self._there)
         return checked
@@ -617,7 +616,7 @@ class QdrantStore:
         """
         selected = self._selected(ids, filter)
         payload = json_copy(values, "update_payload")
-        check_keys(payload, "update_payload")
+        check_payload(payload, "update_payload", grpc=uses_grpc(self.client))
         if selected is not None and self.exists():
             self.client.set_payload(
                 self.collection, {**payload, HASH_KEY: ""}, points=selected, wait=True, **self.write_options

@@ -11,11 +11,12 @@ from jacolbert_integrations import EdgeStore, JaColBERT, MemoryStore, MultiVecto
 from jacolbert_integrations.types import TokenVectors
 
 from ..processes import two_processes, workers
+from ..server import WAYS, opened
 
 __all__ = ["two_processes", "workers"]  # fixtures
 
 
-@pytest.fixture(params=["memory", "local", "edge"])
+@pytest.fixture(params=["memory", "local", "edge", *WAYS])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MultiVectorStore]:
     """Each of the stores that need no server."""
     if request.param == "memory":
@@ -23,6 +24,9 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MultiVecto
     elif request.param == "edge":
         with EdgeStore(tmp_path) as edge:
             yield edge
+    elif request.param in WAYS:
+        with opened(request.param) as server:
+            yield QdrantStore(server, "nodes")
     else:
         client = QdrantClient(":memory:")
         yield QdrantStore(client, "nodes")

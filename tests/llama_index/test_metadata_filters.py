@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,8 @@ from jacolbert_integrations.llama_index.nodes import node_text, to_payload, to_s
 from jacolbert_integrations.qdrant.filters import to_qdrant
 from jacolbert_integrations.stores.filters import as_date
 from jacolbert_integrations.types import ModelIdentity, TokenVectors, WithIds
+
+from ..server import WAYS, opened
 
 IDENTITY = ModelIdentity("made-up", "f" * 64, 8, 300)
 WORDS = ["京都", "東京", "東京都", "Tokyo Tower", "tokyo", "", "c++ 言語"]
@@ -67,8 +70,9 @@ QUERY = Query(vectors(999))
 @pytest.fixture(scope="module")
 def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, MultiVectorStore]]:
     client = QdrantClient(":memory:")
-    with EdgeStore(Path(tmp_path_factory.mktemp("edge"))) as edge:
+    with EdgeStore(Path(tmp_path_factory.mktemp("edge"))) as edge, ExitStack() as servers:
         every: dict[str, MultiVectorStore] = {"memory": MemoryStore(), "local": QdrantStore(client, "c"), "edge": edge}
+        every |= {way: QdrantStore(servers.enter_context(opened(way)), "c") for way in WAYS}
         for store in every.values():
             store.bind(IDENTITY)
             nodes = [TextNode(id_=name, text="本文", metadata=values) for name, values in NODES.items()]

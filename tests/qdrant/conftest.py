@@ -9,6 +9,7 @@ from qdrant_client import QdrantClient
 from jacolbert_integrations.qdrant import EdgeClient
 from jacolbert_integrations.qdrant.clients import Client
 
+from ..server import WAYS, opened
 from .rest_server import Backend, open_client, serving
 
 
@@ -20,12 +21,16 @@ def local() -> Iterator[QdrantClient]:
     opened.close()
 
 
-@pytest.fixture(params=["local", "edge"])
+@pytest.fixture(params=["local", "edge", *WAYS])
 def client(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Client]:
-    """Each of the clients that need no server."""
-    opened: Client = QdrantClient(":memory:") if request.param == "local" else EdgeClient(tmp_path)
-    yield opened
-    opened.close()
+    """Each of the clients that need no server, and those of a server where there is one."""
+    if request.param in WAYS:
+        with opened(request.param) as real:
+            yield real
+        return
+    found: Client = QdrantClient(":memory:") if request.param == "local" else EdgeClient(tmp_path)
+    yield found
+    found.close()
 
 
 @pytest.fixture

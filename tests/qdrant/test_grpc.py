@@ -21,7 +21,14 @@ from qdrant_client import grpc as messages
 from qdrant_client.conversions.conversion import GrpcToRest, RestToGrpc
 
 from jacolbert_integrations import Condition, Filter, MemoryStore, Point, QdrantStore
-from jacolbert_integrations.errors import GaveUpError, ModelMismatchError, ServerError, UnreachableError, WriteError
+from jacolbert_integrations.errors import (
+    GaveUpError,
+    InputError,
+    ModelMismatchError,
+    ServerError,
+    UnreachableError,
+    WriteError,
+)
 from jacolbert_integrations.qdrant import FixedDimensional, Lexical, MeanPooled, Retries, SearchOptions
 from jacolbert_integrations.qdrant import points as points_module
 from jacolbert_integrations.qdrant.answers import describe
@@ -509,3 +516,23 @@ def test_models_of_qdrant_are_what_is_sent(client: QdrantClient, backend: Backen
     assert backend.sent[-1][0] == "Upsert"
     assert backend.sent[-1][1].ordering.type == messages.WriteOrderingType.Strong
     assert backend.sent[-1][1].wait
+
+
+@pytest.mark.parametrize(("kind", "most"), [(dict, 32), (list, 48)])
+def test_payloads_are_nested_less_deeply_than_in_json(client: QdrantClient, kind: type, most: int) -> None:
+    def nested(depth: int) -> Any:
+        value: Any = 1
+        for _ in range(depth):
+            value = [value] if kind is list else {"a": value}
+        return value
+
+    store = bound(client)
+    store.upsert([Point("a", vectors(1, 2), {"k": nested(most)})])
+    assert store.get(["a"])["a"].payload == {"k": nested(most)}
+    with pytest.raises(InputError, match=r"point 'b' has a payload that is nested too deep for gRPC under 'k'"):
+        store.upsert([Point("b", vectors(1, 2), {"k": nested(most + 1)})])
+    with pytest.raises(InputError, match="update_payload has a payload that is nested too deep for gRPC"):
+        store.update_payload({"k": nested(most + 1)}, ids=["a"])
+    result = writer(client).write([Document("b", "文", {"k": nested(most + 1)}), Document("c", "よい文")])
+    assert (result.written, [failed.id for failed in result.failed]) == (1, ["b"])
+    assert store.count() == 2

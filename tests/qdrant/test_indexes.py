@@ -16,9 +16,11 @@ from qdrant_client import models
 from jacolbert_integrations import Condition, EdgeStore, Filter, MemoryStore, Point, QdrantStore
 from jacolbert_integrations.errors import FilterWarning, PayloadIndexError
 from jacolbert_integrations.qdrant import EdgeClient
+from jacolbert_integrations.qdrant.clients import Client
 from jacolbert_integrations.qdrant.indexes import index_of, needs
 from jacolbert_integrations.types import Operator, TokenVectors
 
+from ..server import WAYS, opened
 from ..stores.samples import DIMENSION, IDENTITY
 
 UNIT: TokenVectors = np.eye(1, DIMENSION, dtype=np.float32)
@@ -26,14 +28,17 @@ VALUES = {"one": 1, "fraction": 1.5, "text": "x", "date": "2024-05-01", "true": 
 KINDS = ["integer", "float", "keyword", "datetime", "bool", "uuid"]
 
 
-@pytest.fixture(scope="module")
-def edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EdgeClient]:
-    client = EdgeClient(tmp_path_factory.mktemp("indexes"))
-    yield client
-    client.close()
+@pytest.fixture(scope="module", params=["edge", *(way for way in WAYS if way != "server-strict")])
+def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    if request.param in WAYS:
+        with opened(request.param) as server:
+            yield server
+        return
+    with EdgeClient(tmp_path_factory.mktemp("indexes")) as client:
+        yield client
 
 
-def filled(client: EdgeClient, values: dict[str, Any], kind: str | None) -> QdrantStore:
+def filled(client: Client, values: dict[str, Any], kind: str | None) -> QdrantStore:
     client.delete_collection("c")
     store = QdrantStore(client, "c", indexes={} if kind is None else {"n": kind})
     store.bind(IDENTITY)
@@ -49,8 +54,8 @@ def ids(store: Any, condition: Condition) -> set[str]:
 
 
 @pytest.mark.parametrize("kind", ["integer", "float", "uuid"])
-def test_dates_are_not_compared_by_an_index_of_numbers(edge: EdgeClient, kind: str) -> None:
-    store = filled(edge, VALUES, kind)
+def test_dates_are_not_compared_by_an_index_of_numbers(engine: Client, kind: str) -> None:
+    store = filled(engine, VALUES, kind)
     with pytest.raises(
         PayloadIndexError,
         match=rf"has an? {kind} index over 'n', by which Qdrant cannot compare dates.*Remove.*of a datetime type",
@@ -58,19 +63,19 @@ def test_dates_are_not_compared_by_an_index_of_numbers(edge: EdgeClient, kind: s
         ids(store, Condition("n", ">", "2024-01-01"))
 
 
-def test_numbers_are_not_compared_by_an_index_of_dates(edge: EdgeClient) -> None:
-    store = filled(edge, VALUES, "datetime")
+def test_numbers_are_not_compared_by_an_index_of_dates(engine: Client) -> None:
+    store = filled(engine, VALUES, "datetime")
     with pytest.raises(PayloadIndexError, match=r"has a datetime index over 'n'.*cannot compare numbers"):
         ids(store, Condition("n", ">", 0))
 
 
 @pytest.mark.parametrize(("operator", "value"), [("==", 1.5), (">", 0), ("<=", 2)])
-def test_an_index_of_whole_numbers_leaves_fractions_out(edge: EdgeClient, operator: Operator, value: float) -> None:
-    store = filled(edge, VALUES, "integer")
+def test_an_index_of_whole_numbers_leaves_fractions_out(engine: Client, operator: Operator, value: float) -> None:
+    store = filled(engine, VALUES, "integer")
     with pytest.warns(FilterWarning, match=r"integer index over 'n', and numbers there that are not whole"):
         assert "fraction" not in ids(store, Condition("n", operator, value))
     ids(store, Condition("n", operator, value))  # said once
-    fresh = filled(edge, {"one": 1, "two": 2.0, "text": "x"}, "integer")
+    fresh = filled(engine, {"one": 1, "two": 2.0, "text": "x"}, "integer")
     assert ids(fresh, Condition("n", ">", 0)) == {"one", "two"}  # without a warning
 
 
@@ -86,7 +91,7 @@ def test_a_fraction_is_told_of_when_it_is_written(tmp_path: Path, key: str) -> N
 
 SCALARS = st.one_of(
     st.integers(-3, 3),
-    st.sampled_from([0.5, 1.0, -2.5, 2.0, 9007199254740991, 9007199254740991.0, 1 << 53, (1 << 53) + 1, -1e10]),
+    st.sampled_from([0.5, 1.0, -2.5, 2.0, 9007199254740991, 1 << 53, (1 << 53) + 1, -1e10]),
     st.sampled_from(["x", "", "2024-05-01", "2024-05-02T10:00:00Z", "1", "6ba7b810-9dad-11d1-80b4-00c04fd430c8"]),
     st.booleans(),
     st.none(),
@@ -109,14 +114,14 @@ CONDITIONS = st.one_of(
     kind=st.sampled_from([None, *KINDS]),
 )
 def test_a_filter_means_the_same_with_and_without_an_index(
-    edge: EdgeClient, values: list[Any], conditions: list[Condition], kind: str | None
+    engine: Client, values: list[Any], conditions: list[Condition], kind: str | None
 ) -> None:
     """Or it is refused, or warned about."""
     named = {f"p{place}": value for place, value in enumerate(values)}
     exact = MemoryStore()
     exact.bind(IDENTITY)
     exact.upsert([Point(name, UNIT, {} if value is None else {"n": value}) for name, value in named.items()])
-    store = filled(edge, named, kind)
+    store = filled(engine, named, kind)
     for condition in conditions:
         store._whole._told.clear()
         store._whole._checked.clear()
@@ -167,9 +172,9 @@ def test_an_index_is_found_however_its_path_is_quoted() -> None:
 
 
 @pytest.mark.parametrize("value", [9007199254740991, 9007199254740991.0, -900719925474099, 1 << 60])
-def test_large_whole_numbers_are_sent_as_whole_numbers(edge: EdgeClient, value: float) -> None:
+def test_large_whole_numbers_are_sent_as_whole_numbers(engine: Client, value: float) -> None:
     """A server reads the JSON text 9007199254740991.0 as ...990, and a range has floats alone."""
-    store = filled(edge, {"a": int(value), "b": int(value) - 1}, None)
+    store = filled(engine, {"a": int(value), "b": int(value) - 1}, None)
     sent = store.condition(Filter([Condition("n", "==", value)]))
     assert sent is not None
     assert sent.model_dump(exclude_none=True) == {"must": [{"key": "n", "match": {"value": int(value)}}]}

@@ -22,6 +22,7 @@ from jacolbert_integrations.qdrant.retrying import may_pass
 from jacolbert_integrations.types import Document, TokenVectors
 
 from ..conftest import PATIENCE
+from ..server import WAYS, opened
 from ..stores.samples import IDENTITY
 from .rest_server import Backend
 from .writing import Encoder, check, documents, documents_and_a_deletion, noted_pauses, writer
@@ -32,9 +33,13 @@ def client(local: QdrantClient) -> QdrantClient:
     return local
 
 
-@pytest.fixture(params=["local", "rest"])
-def either(request: pytest.FixtureRequest) -> QdrantClient:
-    return cast("QdrantClient", request.getfixturevalue("client" if request.param == "local" else "server"))
+@pytest.fixture(params=["local", "rest", *WAYS])
+def either(request: pytest.FixtureRequest) -> Iterator[QdrantClient]:
+    if request.param in WAYS:
+        with opened(request.param) as real:
+            yield real
+        return
+    yield cast("QdrantClient", request.getfixturevalue("client" if request.param == "local" else "server"))
 
 
 def test_writes_what_is_new_or_changed(either: QdrantClient) -> None:

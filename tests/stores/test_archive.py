@@ -41,16 +41,21 @@ from jacolbert_integrations.stores.archive import (
     read_manifest,
 )
 
+from ..server import WAYS, opened
 from .samples import DIMENSION, IDENTITY, IDS, QUERY, points, vectors
 
 PART = 600  # bytes: some points a part
 
 
-@pytest.fixture
-def client() -> Iterator[QdrantClient]:
-    opened = QdrantClient(":memory:")
-    yield opened
-    opened.close()
+@pytest.fixture(params=["local", *WAYS])
+def client(request: pytest.FixtureRequest) -> Iterator[QdrantClient]:
+    if request.param in WAYS:
+        with opened(request.param) as server:
+            yield server
+        return
+    local = QdrantClient(":memory:")
+    yield local
+    local.close()
 
 
 def filled(given: list[Point]) -> MemoryStore:

@@ -26,6 +26,7 @@ from jacolbert_integrations.errors import (
 from jacolbert_integrations.qdrant import EdgeClient, EdgeProcess, EdgeStore
 from jacolbert_integrations.types import ScoresById
 
+from ..server import WAYS, opened
 from .samples import DIMENSION, FLOAT32, IDENTITY, IDS, QUERY, points, vectors
 
 Open = Callable[[], MultiVectorStore]
@@ -37,7 +38,7 @@ def edge_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EdgeProce
         yield client
 
 
-@pytest.fixture(params=["memory", "qdrant-memory", "qdrant-disk", "edge", "edge-process"])
+@pytest.fixture(params=["memory", "qdrant-memory", "qdrant-disk", "edge", "edge-process", *WAYS])
 def reopen(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Open]:
     """Opens the same store anew, unbound."""
     if request.param == "memory":
@@ -60,6 +61,10 @@ def reopen(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Open]:
         process = request.getfixturevalue("edge_process")
         yield lambda: QdrantStore(process, "documents", vector_options=FLOAT32)
         process.delete_collection("documents")
+        return
+    if request.param in WAYS:
+        with opened(request.param) as server:
+            yield lambda: QdrantStore(server, "documents")
         return
     client = QdrantClient(":memory:") if request.param == "qdrant-memory" else QdrantClient(path=str(tmp_path / "q"))
     yield lambda: QdrantStore(client, "documents")

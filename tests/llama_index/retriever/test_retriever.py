@@ -51,6 +51,7 @@ from jacolbert_integrations.qdrant import Lexical, QdrantWriter
 from jacolbert_integrations.types import Hit
 
 from ...conftest import PATIENCE
+from ...server import WAYS, opened
 from ...waiting import FreeLoop
 from ..stand_ins import BySubject
 
@@ -80,10 +81,14 @@ class OneByOne(MemoryStore):
         return super().search(query, top_k=top_k, filter=filter)
 
 
-@pytest.fixture(params=["memory", "qdrant"])
+@pytest.fixture(params=["memory", "qdrant", *WAYS])
 def store(request: pytest.FixtureRequest) -> Iterator[MultiVectorStore]:
     if request.param == "memory":
         yield OneByOne()
+        return
+    if request.param in WAYS:
+        with opened(request.param) as server:
+            yield QdrantStore(server, "nodes")
         return
     client = QdrantClient(":memory:")
     yield QdrantStore(client, "nodes")

@@ -16,8 +16,10 @@ from jacolbert_integrations import (
 )
 from jacolbert_integrations.qdrant import Lexical
 
+from ...server import WAYS, opened
 
-@pytest.fixture(params=["memory", "local", "edge"])
+
+@pytest.fixture(params=["memory", "local", "edge", *WAYS])
 def inner(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MultiVectorStore]:
     """Each of the stores that need no server, to be handed in."""
     if request.param == "memory":
@@ -25,6 +27,9 @@ def inner(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MultiVecto
     elif request.param == "edge":
         with EdgeStore(tmp_path / "edge") as edge:
             yield edge
+    elif request.param in WAYS:
+        with opened(request.param) as server:
+            yield QdrantStore(server, "nodes")
     else:
         client = QdrantClient(":memory:")
         yield QdrantStore(client, "nodes")

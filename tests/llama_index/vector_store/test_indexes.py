@@ -58,6 +58,7 @@ from jacolbert_integrations.qdrant import EdgeProcess, Lexical
 from jacolbert_integrations.types import TokenVectors
 
 from ...processes import in_another_process
+from ...server import WAYS, opened
 from .samples import QUESTION, TEXTS
 
 
@@ -68,13 +69,16 @@ def documents(**changed: str) -> list[Document]:
     ]
 
 
-@pytest.fixture(params=["memory", "local", "edge"])
+@pytest.fixture(params=["memory", "local", "edge", *WAYS])
 def inner(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MultiVectorStore]:
     if request.param == "memory":
         yield MemoryStore()
     elif request.param == "edge":
         with EdgeStore(tmp_path / "edge") as edge:
             yield edge
+    elif request.param in WAYS:
+        with opened(request.param) as server:
+            yield QdrantStore(server, "nodes", first_stage=Lexical())
     else:
         client = QdrantClient(":memory:")
         yield QdrantStore(client, "nodes", first_stage=Lexical())

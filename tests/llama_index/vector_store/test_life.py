@@ -81,13 +81,14 @@ from jacolbert_integrations.stores.payload_text import payload_text
 from jacolbert_integrations.types import TokenVectors
 
 from ...conftest import PATIENCE, STANFORD
+from ...server import WAYS, opened
 from ...waiting import FreeLoop
 from ..stand_ins import Script
 from .samples import QUESTION, TEXTS
 from .test_undo import fail_on
 
 HYBRID = VectorStoreQueryMode.HYBRID
-PLACES = ["memory", "local", "path", "edge"]
+PLACES = ["memory", "local", "path", "edge", *WAYS]
 
 
 @pytest.fixture(params=PLACES)
@@ -97,6 +98,9 @@ def inner(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MultiVecto
     elif request.param == "edge":
         with EdgeStore(tmp_path / "edge", first_stage=Lexical()) as edge:
             yield edge
+    elif request.param in WAYS:
+        with opened(request.param) as server:
+            yield QdrantStore(server, "nodes", first_stage=Lexical())
     else:
         client = QdrantClient(":memory:") if request.param == "local" else QdrantClient(path=str(tmp_path / "local"))
         yield QdrantStore(client, "nodes", first_stage=Lexical())

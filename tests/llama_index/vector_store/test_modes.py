@@ -31,6 +31,8 @@ from jacolbert_integrations.qdrant import Lexical, QdrantBM25
 from jacolbert_integrations.text.windows import DOCUMENT_KEY
 from jacolbert_integrations.types import Hit, TokenVectors
 
+from ...server import WAYS, opened
+
 TEXTS = {
     "tokyo": "東京は日本の首都であり、人口は約千四百万人である。",
     "tokyo2": "東京は日本の首都であり、人口は約千四百万人を数える。",
@@ -49,9 +51,15 @@ def nodes() -> list[TextNode]:
     ]
 
 
-@pytest.fixture(params=["local", "edge", "edge-bm25"])
+@pytest.fixture(params=["local", "edge", "edge-bm25", *WAYS])
 def store(request: pytest.FixtureRequest, tmp_path: Path, mini: JaColBERT) -> Iterator[JaColBERTVectorStore]:
     """A collection that can be searched by words."""
+    if request.param in WAYS:
+        with opened(request.param) as server:
+            store = JaColBERTVectorStore(mini, QdrantStore(server, "c", first_stage=Lexical()))
+            store.add(nodes())
+            yield store
+        return
     if request.param == "local":
         client = QdrantClient(":memory:")
         store = JaColBERTVectorStore(mini, QdrantStore(client, "c", first_stage=Lexical()))
