@@ -143,8 +143,9 @@ class Backend:
 
     def _alone(self, name: str, wanted: models.QueryRequest) -> Any:
         """As Qdrant compares a point with itself where it is the only one that is asked for."""
-        match wanted.query, wanted.filter:
-            case str(point_id), models.Filter(must=[models.HasIdCondition(has_id=[other])]) if point_id == other:
+        asked = getattr(wanted.query, "nearest", None)
+        match wanted.filter:
+            case models.Filter(must=[models.HasIdCondition(has_id=[point_id])]) if point_id == asked:
                 (record,) = self.local.retrieve(name, [point_id], with_vectors=True)
                 assert isinstance(record.vector, dict)
                 return record.vector[wanted.using or ""]

@@ -88,5 +88,11 @@ def test_documents_are_compared_there(server: QdrantClient) -> None:
     assert answers is not None
     there = maxsim([sent[0].vectors], [point.vectors for point in sent[1:]])[0]
     back = maxsim([point.vectors for point in sent[1:]], [sent[0].vectors])[:, 0]
+    assert first not in answers[0]
+    alone = store.similarities([(point.id, [point.id]) for point in sent])
+    assert alone is not None
+    assert [answer[point.id] for answer, point in zip(alone, sent, strict=True)] == pytest.approx(
+        [len(point.vectors) for point in sent], abs=1e-4
+    )
     assert [answers[0][other] for other in others] == pytest.approx(there, abs=1e-5)
     assert [answer[first] for answer in answers[1:]] == pytest.approx(back, abs=1e-5)
