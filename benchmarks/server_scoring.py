@@ -14,6 +14,7 @@ import os
 from collections.abc import Callable, Sequence
 from statistics import median
 from time import perf_counter
+from typing import Any
 
 from llama_index.core.schema import BaseNode, NodeWithScore, TextNode
 from llama_index.core.vector_stores.types import VectorStoreQuery, VectorStoreQueryMode
@@ -22,6 +23,7 @@ from qdrant_client import QdrantClient
 from jacolbert_integrations import JaColBERT, JaColBERTRerank, JaColBERTVectorStore, QdrantStore
 from jacolbert_integrations.evaluation.jsquad import load_jsquad
 from jacolbert_integrations.llama_index.writing import node_points
+from jacolbert_integrations.qdrant.servers import UNCOMPRESSED
 
 COLLECTION = "benchmark-server-scoring"
 RERANKED = 20
@@ -73,7 +75,7 @@ def measure(store: QdrantStore, model: JaColBERT, nodes: list[TextNode], questio
         "mode mmr": milliseconds(asked(VectorStoreQueryMode.MMR), times),
     }
     for name, taken in rows.items():
-        print(f"{way:6}{name:28}{taken:9.1f} ms")
+        print(f"{way:20}{name:28}{taken:9.1f} ms")
 
 
 def main() -> None:
@@ -85,16 +87,21 @@ def main() -> None:
     model, sets = JaColBERT.from_pretrained(), load_jsquad()
     nodes = [TextNode(id_=passage.id, text=passage.text) for passage in sets.passages[: arguments.passages]]
     questions = [question.text for question in sets.questions[:: len(sets.questions) // len(nodes)]]
-    for grpc in (False, True):
-        client = QdrantClient(arguments.url, grpc_port=arguments.grpc_port, prefer_grpc=grpc, timeout=60)
+    ways: dict[str, dict[str, Any]] = {
+        "REST": {},
+        "gRPC": {"prefer_grpc": True},
+        "gRPC, uncompressed": {"prefer_grpc": True, "grpc_options": dict(UNCOMPRESSED)},
+    }
+    for way, options in ways.items():
+        client = QdrantClient(arguments.url, grpc_port=arguments.grpc_port, timeout=60, **options)
         store = QdrantStore(client, COLLECTION)
-        if not grpc:
+        if not options:
             client.delete_collection(COLLECTION)
             store.bind(model.identity)
             store.upsert(node_points(nodes, model, "split"))
             print(f"{len(nodes)} passages, {os.cpu_count()} processors")
         store.bind(model.identity)
-        measure(store, model, nodes, questions, "gRPC" if grpc else "REST")
+        measure(store, model, nodes, questions, way)
     client.delete_collection(COLLECTION)
     client.close()
 

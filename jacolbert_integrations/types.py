@@ -325,3 +325,20 @@ class ScoresById(Protocol):
             By id, in the order of the ids.
         """
         ...
+
+
+@runtime_checkable
+class ComparesById(Protocol):
+    """What a store can also be: one that compares documents that are named, so that no vector has to leave it."""
+
+    def similarities(self, asked: Sequence[tuple[str, Sequence[str]]]) -> list[dict[str, float]] | None:
+        """Computes MaxSim of stored documents, as queries, with stored documents.
+
+        Args:
+            asked: The id of each document that is a query, and the ids of those that it is compared with.
+
+        Returns:
+            For each query, scores by id. A store may leave out a document's with itself, where it is one of several,
+            and what is not stored. None where nothing is computed: who asks then reads the vectors.
+        """
+        ...

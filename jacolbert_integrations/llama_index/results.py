@@ -12,7 +12,7 @@ from ..text.windows import SPAN_KEY
 from ..types import Hit, MultiVectorStore
 from .nodes import to_node
 from .passage_text import PassageText
-from .provenance import Provenance, ScoredNode, ScoreKind
+from .provenance import Provenance, ScoredBy, ScoredNode, ScoreKind
 
 
 @dataclass
@@ -33,6 +33,7 @@ def scored_nodes(
     *,
     approximate: bool,
     score_kind: ScoreKind = "maxsim",
+    scored_by: ScoredBy = "store",
 ) -> list[ScoredNode]:
     """Builds the nodes that were found, each with its hit's score.
 
@@ -42,6 +43,7 @@ def scored_nodes(
         store: Where.
         approximate: Whether a first stage chose the candidates.
         score_kind: What kind of number the scores are.
+        scored_by: Who computed them.
 
     Raises:
         StoreFileError: If a point is no node.
@@ -55,6 +57,7 @@ def scored_nodes(
             step="retrieve",
             score=hit.score,
             score_kind=score_kind,
+            scored_by=scored_by,
             model=model.name,
             fingerprint=fingerprint,
             collection=getattr(store, "collection", type(store).__name__),

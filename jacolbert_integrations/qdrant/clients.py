@@ -13,7 +13,7 @@ from qdrant_client import QdrantClient
 
 from ..stores.addresses import check_own_process, is_address
 from ..stores.server_options import ServerOptions, check_server
-from .servers import client_arguments
+from .servers import UNCOMPRESSED, client_arguments
 from .versions import check_server_version, probe
 
 if TYPE_CHECKING:
@@ -46,6 +46,12 @@ def keeps_float16(client: Client) -> bool:
 def uses_grpc(client: Client) -> bool:
     """Returns whether vectors travel as binary numbers, rather than as JSON text."""
     return isinstance(client, QdrantClient) and bool(client.init_options.get("prefer_grpc"))
+
+
+def sends_binary(client: Client) -> bool:
+    """Returns whether vectors travel as they are, neither as text nor compressed (:data:`UNCOMPRESSED`)."""
+    options = client.init_options.get("grpc_options") if uses_grpc(client) else None  # type: ignore[union-attr]
+    return options is not None and options.items() >= UNCOMPRESSED.items()
 
 
 def client_lock(client: Client) -> AbstractContextManager[Any]:

@@ -1,7 +1,7 @@
 """Points with their token vectors from a server, decoded into arrays without a Python object for each number.
 
-The client itself makes lists of lists of floats of them, eight times the memory, and over gRPC one number after the
-other. Requests, errors, headers and time-outs are the client's own.
+The client itself makes lists of lists of Python's floats of them, in eight times the memory. Requests, errors, headers
+and time-outs are the client's own.
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ def _record(point: Any) -> models.Record:
 
 def _matrix(vector: Any) -> Any:
     """Reads a multivector from its serialised rows: each is a header, the same for all, and its packed numbers."""
-    if vector.WhichOneof("vector") != "multi_dense":  # a server of before Qdrant 1.16
+    if vector.WhichOneof("vector") != "multi_dense":  # as older servers send it
         return GrpcToRest.convert_vector_output(vector)
     rows = vector.multi_dense.vectors
     data = vector.multi_dense.SerializeToString()
@@ -151,7 +151,7 @@ def _matrix(vector: Any) -> Any:
 class _ReadingMatrices(ApiClient):
     """The client's own connection, whose answers lose their matrices before they are decoded as ever.
 
-    In the place of each is a list of two numbers: one that no answer can know, and which matrix it was.
+    In the place of each is a list of two numbers: one that nothing stored can know, and which matrix it was.
     """
 
     def __init__(self, client: ApiClient) -> None:

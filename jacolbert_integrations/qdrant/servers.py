@@ -11,6 +11,10 @@ from urllib.parse import urlsplit, urlunsplit
 from ..errors import InputError
 from ..stores.server_options import ServerOptions, header_values, key_of_server
 
+UNCOMPRESSED: dict[str, Any] = {"grpc.compression_enabled_algorithms_bitset": 1}
+"""For ``QdrantClient(grpc_options=...)``: a server compresses all that a client takes compressed, and for token vectors
+that takes ten times as long as to send them within a machine or a data centre."""
+
 
 def client_arguments(address: str, options: ServerOptions) -> dict[str, Any]:
     """Returns the arguments of :class:`qdrant_client.QdrantClient`, secrets included: never show or keep them.
@@ -32,6 +36,7 @@ def client_arguments(address: str, options: ServerOptions) -> dict[str, Any]:
         "grpc_port": options.grpc_port,
         "timeout": math.ceil(options.timeout),
         "check_compatibility": False,  # there is one of our own, in versions.py
+        "grpc_options": dict(UNCOMPRESSED),
     }
     if options.headers:
         arguments["headers"] = header_values(options)
@@ -40,7 +45,7 @@ def client_arguments(address: str, options: ServerOptions) -> dict[str, Any]:
     elif isinstance(options.verify, str):
         # The client gives the first to httpx, for REST, and the second to gRPC.
         arguments["verify"], certificates = _trusted(options.verify)
-        arguments["grpc_options"] = {"root_certificates": certificates}
+        arguments["grpc_options"]["root_certificates"] = certificates
     return arguments
 
 

@@ -21,7 +21,7 @@ from ..stores.payloads import check_bound, check_ids, check_points, check_query,
 from ..text.windows import DOCUMENT_KEY
 from ..types import Condition, Hit, Hits, ModelIdentity, Point, Query
 from .answers import address_of, answered, ask
-from .clients import Client, client_lock, is_in_process, is_local_mode, uses_grpc
+from .clients import Client, client_lock, is_in_process, is_local_mode, sends_binary, uses_grpc
 from .cluster import create_indexes, create_shard_keys
 from .decoding import retrieve_vectors, scroll_vectors
 from .drift import LengthDrift
@@ -553,6 +553,43 @@ class QdrantStore:
             )
             hits |= {hit.id: hit for hit in _hits(found.points)}
         return {i: hits[i] for i in ids if i in hits}
+
+    @_request
+    def similarities(self, asked: Sequence[tuple[str, Sequence[str]]]) -> list[dict[str, float]] | None:
+        """Computes MaxSim of stored documents, as queries, with stored documents, in one request and on the server.
+
+        Args:
+            asked: The id of each document that is a query, and the ids of those that it is compared with.
+
+        Returns:
+            For each query, scores by id; a document's with itself only where it is the one that it is compared with.
+            None where the vectors are at hand: where Qdrant runs in this process, or sends them as they are, over gRPC
+            without compression.
+        """
+        self._require_bound()
+        if is_in_process(self.client) or sends_binary(self.client) or not (self._look() and self._strict.exact):
+            return None
+        names = {str(self.qdrant_ids([i])[0]): i for one, others in asked for i in (one, *others)}
+        requests = [
+            models.QueryRequest(
+                query=self.qdrant_ids([one])[0],
+                using=VECTOR_NAME,
+                filter=models.Filter(must=[models.HasIdCondition(has_id=self.qdrant_ids(others))]),
+                params=_UNQUANTIZED,
+                limit=len(others),
+                with_payload=False,
+                shard_key=self.shard_key,
+            )
+            for one, others in asked
+        ]
+        consistency = {name: value for name, value in self.read_options.items() if name == "consistency"}
+        most = len(requests) if self._strict.searches is None else self._strict.searches
+        answers = [
+            answer
+            for part in batched(requests, most)
+            for answer in self.client.query_batch_points(self.collection, part, **consistency)
+        ]
+        return [{names[str(point.id)]: float(point.score) for point in answer.points} for answer in answers]
 
     @_request
     def search_words(self, text: str, *, top_k: int, filter: object | None = None) -> Hits:

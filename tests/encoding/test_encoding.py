@@ -219,3 +219,11 @@ def test_repr_says_what_it_is(model: JaColBERT) -> None:
     assert repr(model) == (
         "JaColBERT('stanford', dimension=128, document_maxlen=300, query_length='released', device='cpu')"
     )
+
+
+def test_documents_fit_as_they_are_counted(model: JaColBERT, mini: JaColBERT) -> None:
+    texts = ["", "山", "富士山は日本で一番高い山である。", "㍿ﷺ" * 5, "a" * 80]
+    for each in (model, mini):
+        lengths = each.document_lengths(texts)
+        for limit in range(1, 90):
+            assert each.documents_fit(texts, limit) == [length <= limit for length in lengths]

@@ -154,9 +154,19 @@ class Backend:
 
     def _query(self, name: str, wanted: models.QueryRequest) -> Any:
         return self.local.query_points(
-            name, wanted.query, wanted.using, wanted.prefetch, wanted.filter, limit=wanted.limit or 10,
+            name, self._alone(name, wanted), wanted.using, wanted.prefetch, wanted.filter, limit=wanted.limit or 10,
             score_threshold=wanted.score_threshold,
         ).model_dump(mode="json")  # fmt: skip
+
+    def _alone(self, name: str, wanted: models.QueryRequest) -> Any:
+        """As Qdrant compares a point with itself where it is the only one that is asked for."""
+        asked = getattr(wanted.query, "nearest", None)
+        match wanted.filter:
+            case models.Filter(must=[models.HasIdCondition(has_id=[point_id])]) if point_id == asked:
+                (record,) = self.local.retrieve(name, [point_id], with_vectors=True)
+                assert isinstance(record.vector, dict)
+                return record.vector[wanted.using or ""]
+        return wanted.query
 
     def _check_shard_keys(self, name: str, body: dict[str, Any]) -> None:
         """As Qdrant refuses a shard key that nobody has made."""
@@ -278,7 +288,7 @@ class Handler(BaseHTTPRequestHandler):
         self.connection.shutdown(socket.SHUT_RDWR)
 
     def reply(self, status: int, body: object, fault: str = "ok") -> None:
-        answer = body.encode() if isinstance(body, str) else json.dumps(body).encode()
+        answer = body.encode() if isinstance(body, str) else json.dumps(body, separators=(",", ":")).encode()
         self.send_response(status)
         if fault.startswith("busy"):
             self.send_header("Retry-After", "1" if fault == "busy" else "Sat, 21 Nov 2026 12:00:00 GMT")

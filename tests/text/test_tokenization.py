@@ -68,6 +68,13 @@ def test_lower_casing_is_the_same_too(tmp_path: Path) -> None:
         assert fast.encode(text) == slow(text, add_special_tokens=False)["input_ids"]
 
 
+@settings(max_examples=200)
+@given(st.text(max_size=40) | st.text(alphabet="ﷺ㍿İｶﾞが①a 。\ud800", max_size=20))
+def test_no_text_has_more_tokens_than_it_can(text: str) -> None:
+    for lower in (False, True):
+        assert len(JapaneseTokenizer(FAST.vocabulary, do_lower_case=lower).encode(text)) <= FAST.most(text)
+
+
 @pytest.mark.parametrize("text", ["[MASK]", "[CLS]質問[SEP]", "[unused0]", "[PAD] [UNK]"])
 def test_control_tokens_in_text_are_ordinary_text(text: str) -> None:
     ids = FAST.encode(text)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...scoring.maxsim import maxsim
-from ...types import TokenVectors
+from ...types import ComparesById, TokenVectors
+
+Floats: TypeAlias = NDArray[np.float32]
 
 _PRODUCTS = 1 << 22  # 16 MiB
+_ROUNDING = 0.25
 
 
 def diverse(
@@ -33,9 +37,72 @@ def diverse(
     """
     relevance = maxsim([query], documents)[0] / len(query)
     lengths = np.array([len(document) for document in documents], np.float32)
-    redundancy = np.full(len(documents), -np.inf, np.float32)
+    return _chosen(relevance, lambda one, _: _similarity(documents, lengths, one), count, threshold)
+
+
+def diverse_there(
+    store: ComparesById, ids: Sequence[str], relevance: Floats, count: int, threshold: float
+) -> list[tuple[int, float]] | None:
+    """Does the same as :func:`diverse` by scores of the store that has the documents; no vector is read.
+
+    How many tokens a document has is what its MaxSim with itself is, because its vectors have the length 1; but for
+    rounding, of the model's numbers and of those that the store keeps.
+
+    Args:
+        store: Compares them.
+        ids: Of the documents.
+        relevance: (documents,) MaxSim with the query over the query's number of tokens.
+        count: As :func:`diverse`.
+        threshold: As :func:`diverse`.
+
+    Returns:
+        As :func:`diverse`; None if the store does not say all that is needed.
+    """
+    lengths = np.zeros(len(ids), np.float32)
+
+    def similarity(one: int, left: NDArray[np.bool_]) -> Floats:
+        others = np.flatnonzero(left).tolist()
+        unknown = [] if lengths.any() else [(i, [i]) for i in ids]
+        back = [(ids[other], [ids[one]]) for other in others]
+        answers = store.similarities([(ids[one], [ids[other] for other in others]), *back, *unknown])
+        if answers is None:
+            raise _NotSaidError
+        if unknown:
+            lengths[:] = _lengths([answer.get(i) for i, answer in zip(ids, answers[1 + len(others) :], strict=True)])
+        found = np.zeros(len(ids), np.float32)
+        for other, answer in zip(others, answers[1:], strict=False):
+            if ids[one] not in answer or ids[other] not in answers[0]:
+                raise _NotSaidError
+            there, returned = answers[0][ids[other]], answer[ids[one]]
+            found[other] = (there / lengths[one] + returned / lengths[other]) / 2
+        return found
+
+    try:
+        return _chosen(relevance, similarity, count, threshold)
+    except _NotSaidError:
+        return None
+
+
+class _NotSaidError(Exception):
+    """The store left something out."""
+
+
+def _lengths(own: Sequence[float | None]) -> Floats:
+    """Returns numbers of tokens, by documents' MaxSim with themselves."""
+    scores = np.array([np.nan if score is None else score for score in own], np.float32)
+    lengths: Floats = np.round(scores)
+    if not (np.abs(scores - lengths) <= _ROUNDING).all() or lengths.min() < 1:
+        raise _NotSaidError
+    return lengths
+
+
+def _chosen(
+    relevance: Floats, similarity: Callable[[int, NDArray[np.bool_]], Floats], count: int, threshold: float
+) -> list[tuple[int, float]]:
+    """Chooses by relevance, and by the similarity of each that was chosen with all that are left."""
+    redundancy = np.full(len(relevance), -np.inf, np.float32)
     chosen: list[tuple[int, float]] = []
-    left = np.ones(len(documents), bool)
+    left = np.ones(len(relevance), bool)
     while left.any() and len(chosen) < count:
         scores = threshold * relevance
         if chosen:
@@ -45,12 +112,12 @@ def diverse(
             best = int(relevance.argmax())
         chosen.append((best, float(scores[best])))
         left[best] = False
-        if len(chosen) < count:
-            redundancy = np.maximum(redundancy, _similarity(documents, lengths, best))
+        if len(chosen) < count and left.any():
+            redundancy = np.maximum(redundancy, similarity(best, left))
     return chosen
 
 
-def _similarity(documents: Sequence[TokenVectors], lengths: NDArray[np.float32], one: int) -> NDArray[np.float32]:
+def _similarity(documents: Sequence[TokenVectors], lengths: Floats, one: int) -> Floats:
     """Returns the similarity of one document with each: one product of all tokens has both directions."""
     found = []
     for first, last in _blocks(lengths, _PRODUCTS // len(documents[one])):
@@ -62,7 +129,7 @@ def _similarity(documents: Sequence[TokenVectors], lengths: NDArray[np.float32],
     return np.concatenate(found).astype(np.float32)
 
 
-def _blocks(lengths: NDArray[np.float32], most: int) -> Iterator[tuple[int, int]]:
+def _blocks(lengths: Floats, most: int) -> Iterator[tuple[int, int]]:
     """Yields runs of documents of so many tokens together, or of one that is longer by itself."""
     first, tokens = 0, 0
     for place, length in enumerate(lengths.astype(int).tolist()):

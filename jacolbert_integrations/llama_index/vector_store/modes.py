@@ -13,18 +13,20 @@ from llama_index.core.vector_stores.types import VectorStoreQuery, VectorStoreQu
 from ...errors import InputError, UnsupportedModeError
 from ...scoring.vectors import check_top_k
 from ...text.windows import SPAN_KEY
-from ...types import DenseSearch, Filter, Hit, Hits, MultiVectorStore, Query, WithIds, WordSearch
+from ...types import ComparesById, DenseSearch, Filter, Hit, Hits, MultiVectorStore, Query, WithIds, WordSearch
 from ..best_per_node import best_per_node, node_id_of
 from ..fusion import reciprocal_ranks, weighted
-from ..provenance import ScoreKind
+from ..provenance import ScoredBy, ScoreKind
 from ..queries import encode_queries
 from ..selection import checked_ids, joined, of_documents, of_nodes
 from .connection import Connection
-from .diversity import diverse
+from .diversity import diverse, diverse_there
 from .embedding import NoVector
 
 _PREFETCH_FACTOR = 4.0
 _MMR_THRESHOLD = 0.5
+_COMPARED = 64
+"""Most candidates that a store compares with each other; of more, the vectors are read."""
 
 
 @dataclass
@@ -72,6 +74,13 @@ class ModeOptions:
         return max(round(factor * top_k), top_k)
 
 
+class Found(NamedTuple):
+    """What a search found, best first, and who computed the scores."""
+
+    hits: Hits
+    scored_by: ScoredBy = "store"
+
+
 @dataclass(frozen=True, slots=True)
 class Search:
     """A checked query on its way to a store.
@@ -104,18 +113,18 @@ class Search:
         given = self.asked.sparse_top_k
         return self.top_k if given is None else given
 
-    def by_maxsim(self) -> Hits:
+    def by_maxsim(self) -> Found:
         """Finds the nodes of highest MaxSim, which is the score of each."""
         found = self._near(self.top_k)
-        return Hits((_node_hit(hit, hit.score / self.texts) for hit in found), approximate=found.approximate)
+        return Found(Hits((_node_hit(hit, hit.score / self.texts) for hit in found), approximate=found.approximate))
 
-    def by_words(self) -> Hits:
+    def by_words(self) -> Found:
         """Finds the nodes of highest BM25, which is the score of each; in mode ``sparse``, ``sparse_top_k`` of them."""
         sparse = VectorStoreQueryMode(self.asked.mode) is VectorStoreQueryMode.SPARSE
         found = self._sharing_words(self._sparse_top_k if sparse else self.top_k)
-        return Hits((_node_hit(hit, hit.score) for hit in found), approximate=found.approximate)
+        return Found(Hits((_node_hit(hit, hit.score) for hit in found), approximate=found.approximate))
 
-    def by_both(self) -> Hits:
+    def by_both(self) -> Found:
         """Finds the best nodes of both rankings, MaxSim and BM25, and ranks them by the fused score.
 
         MaxSim's best are found without words, where the store can (:class:`~jacolbert_integrations.types.DenseSearch`).
@@ -128,7 +137,7 @@ class Search:
         dense = self._near_without_words(self.top_k)
         hits = {_node_id(hit): hit for hit in [*words, *dense]}
         if not hits:
-            return Hits(approximate=dense.approximate)
+            return Found(Hits(approximate=dense.approximate))
         if asked.alpha is None:
             scores = reciprocal_ranks([_node_id(hit) for hit in dense], [_node_id(hit) for hit in words])
         else:
@@ -138,21 +147,33 @@ class Search:
             all_words = self._words_store().search_words(self.words, top_k=len(points), filter=these)
             scores = weighted(_scores(all_dense), _scores(all_words), asked.alpha)
         best = sorted(scores, key=lambda node_id: (-scores[node_id], node_id))[:wanted]
-        return Hits((_node_hit(hits[i], scores[i]) for i in best), approximate=dense.approximate)
+        return Found(Hits((_node_hit(hits[i], scores[i]) for i in best), approximate=dense.approximate))
 
-    def by_diversity(self) -> Hits:
+    def by_diversity(self) -> Found:
         """Chooses nodes by MMR among those of highest MaxSim; the score of each is the value that it was chosen for."""
         given = self.asked.mmr_threshold
         threshold = self.options.mmr_threshold if given is None else given
         threshold = _MMR_THRESHOLD if threshold is None else threshold
         _check_share("mmr_threshold", threshold)
         found = self._near(self.options.prefetch(self.top_k))
-        points = self.store.get([hit.id for hit in found])
-        hits = [hit for hit in found if hit.id in points]  # but for what has been deleted meanwhile
-        if not hits:
-            return Hits(approximate=found.approximate)
-        chosen = diverse(self.query.vectors, [points[hit.id].vectors for hit in hits], self.top_k, threshold)
-        return Hits((_node_hit(hits[place], score) for place, score in chosen), approximate=found.approximate)
+        hits, chosen = list(found), self._diverse_there(found, threshold)
+        scored_by: ScoredBy = "store"
+        if chosen is None:
+            scored_by = "client"
+            points = self.store.get([hit.id for hit in found])
+            hits = [hit for hit in found if hit.id in points]  # but for what has been deleted meanwhile
+            vectors = [points[hit.id].vectors for hit in hits]
+            chosen = diverse(self.query.vectors, vectors, self.top_k, threshold) if hits else []
+        best = Hits((_node_hit(hits[place], score) for place, score in chosen), approximate=found.approximate)
+        return Found(best, scored_by)
+
+    def _diverse_there(self, hits: Hits, threshold: float) -> list[tuple[int, float]] | None:
+        """Chooses by what the store says of its documents' likeness; None if it says nothing, or they are too many."""
+        store = self.store
+        if not isinstance(store, ComparesById) or not 0 < len(hits) <= _COMPARED:
+            return None
+        relevance = np.array([hit.score for hit in hits], np.float32) / np.float32(len(self.query.vectors))
+        return diverse_there(store, [hit.id for hit in hits], relevance, self.top_k, threshold)
 
     def _near(self, wanted: int) -> Hits:
         return best_per_node(lambda top_k: self.store.search(self.query, top_k=top_k, filter=self.filter), wanted)
@@ -176,7 +197,7 @@ class Search:
         )
 
 
-_MODES: Mapping[VectorStoreQueryMode, tuple[Callable[[Search], Hits], ScoreKind]] = {
+_MODES: Mapping[VectorStoreQueryMode, tuple[Callable[[Search], Found], ScoreKind]] = {
     VectorStoreQueryMode.DEFAULT: (Search.by_maxsim, "maxsim"),
     VectorStoreQueryMode.TEXT_SEARCH: (Search.by_words, "bm25"),
     VectorStoreQueryMode.SPARSE: (Search.by_words, "bm25"),
@@ -192,11 +213,13 @@ class Answer(NamedTuple):
     Attributes:
         hits: The nodes, best first.
         score_kind: What kind of number their scores are.
+        scored_by: Who computed these.
         store: Where they are.
     """
 
     hits: Hits
     score_kind: ScoreKind
+    scored_by: ScoredBy
     store: MultiVectorStore
 
 
@@ -225,7 +248,7 @@ def answer(connection: Connection, asked: VectorStoreQuery, **options: Any) -> A
     filter, checked_options = query_filter(asked), _mode_options(options)
     if mode is VectorStoreQueryMode.DEFAULT and filter is not None and _asks_for_all(asked):
         with connection.using() as store:
-            return Answer(_passing(store, filter, asked.similarity_top_k), "maxsim", store)
+            return Answer(_passing(store, filter, asked.similarity_top_k), "maxsim", "store", store)
     texts = _texts(asked)
     if mode in _BY_WORDS:
         query, number_of_texts = Query(np.empty((0, 0), np.float32)), 0
@@ -235,8 +258,8 @@ def answer(connection: Connection, asked: VectorStoreQuery, **options: Any) -> A
     find, score_kind = _MODES[mode]
     with connection.using() as store:
         words = asked.query_str or " ".join(texts)
-        hits = find(Search(store, query, number_of_texts, words, asked, filter, checked_options))
-    return Answer(hits, score_kind, store)
+        found = find(Search(store, query, number_of_texts, words, asked, filter, checked_options))
+    return Answer(found.hits, score_kind, found.scored_by, store)
 
 
 def query_filter(asked: VectorStoreQuery) -> object | None:

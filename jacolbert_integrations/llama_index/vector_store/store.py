@@ -418,8 +418,15 @@ class JaColBERTVectorStore(ThreadedVectorStore):
             UnsupportedModeError: If there is no such mode, or the store cannot search by words.
             UnsupportedFilterError: If the store cannot apply the filter.
         """
-        hits, score_kind, store = answer(self._connection, query, **kwargs)
-        found = scored_nodes(hits, self.encoder, store, approximate=hits.approximate, score_kind=score_kind)
+        hits, score_kind, scored_by, store = answer(self._connection, query, **kwargs)
+        found = scored_nodes(
+            hits,
+            self.encoder,
+            store,
+            approximate=hits.approximate,
+            score_kind=score_kind,
+            scored_by=scored_by,
+        )
         return ScoredResult(
             nodes=[scored.node for scored in found],
             similarities=[hit.score for hit in hits],
