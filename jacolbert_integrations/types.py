@@ -293,6 +293,20 @@ class IndexedPayload(Protocol):
 
 
 @runtime_checkable
+class DocumentReplacing(Protocol):
+    """What a store can also be: one in which several writers may replace the same document at once."""
+
+    def replace_documents(self, points: Iterable[Point], documents: Collection[str]) -> None:
+        """Adds all points of some documents, and removes what else is stored of these: windows of earlier versions.
+
+        Args:
+            points: The documents, or their windows.
+            documents: Their ids.
+        """
+        ...
+
+
+@runtime_checkable
 class WordSearch(Protocol):
     """What a store can also be: one that ranks by words, without token vectors."""
 

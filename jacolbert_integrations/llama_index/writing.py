@@ -12,7 +12,7 @@ from ..encoding.encoder import JaColBERT
 from ..errors import InputError
 from ..stores.payloads import check_id, json_copy
 from ..text.windows import DOCUMENT_KEY, SPAN_KEY, TooLong, check_too_long, window_id, windows
-from ..types import Filter, Payload, Point, WithIds
+from ..types import DocumentReplacing, Filter, MultiVectorStore, Payload, Point, WithIds
 from .nodes import check_nodes, to_payload
 from .selection import document_of, windows_of
 
@@ -76,10 +76,15 @@ def sort_out(nodes: Sequence[BaseNode], model: JaColBERT, too_long: TooLong) -> 
     return [node for node in nodes if document_of(node) not in spoiled], bad
 
 
-def left_over(nodes: Sequence[BaseNode], points: Sequence[Point]) -> Filter:
-    """Selects the windows of earlier versions of nodes that are not among these points, their new versions."""
+def replace_in(store: MultiVectorStore, nodes: Sequence[BaseNode], points: Sequence[Point]) -> None:
+    """Writes nodes, and removes the windows of earlier versions of them that are not among these points."""
+    ids = [node.node_id for node in nodes]
+    if isinstance(store, DocumentReplacing):
+        store.replace_documents(points, ids)
+        return
+    store.upsert(points)
     written = WithIds(frozenset(point.id for point in points))
-    return Filter([windows_of([node.node_id for node in nodes]), Filter([written], "not")])
+    store.delete(filter=Filter([windows_of(ids), Filter([written], "not")]))
 
 
 def _passages(nodes: Sequence[BaseNode], texts: Sequence[str], model: JaColBERT, too_long: TooLong) -> list[_Passage]:

@@ -25,6 +25,7 @@ ID_KEY = "_jacolbert_id"
 """The payload key that keeps the id as it was given."""
 
 HASH_KEY = "_jacolbert_hash"
+VERSION_KEY = "_jacolbert_version"
 """The payload key of a hash of what a document was written from, where a writer left one."""
 
 _NAMESPACE = uuid.UUID("5f0c2a52-6d1f-5e0b-9d3c-6a1c0be7b1a1")
@@ -92,7 +93,7 @@ def check_payload(payload: Payload, what: str, *, grpc: bool = False) -> None:
     Raises:
         InputError: If it does.
     """
-    for key in (ID_KEY, HASH_KEY):
+    for key in (ID_KEY, HASH_KEY, VERSION_KEY):
         if key in payload:
             raise InputError(f"{what} has the payload key {key!r}, which is for the store. Rename it.")
     for key, value in payload.items() if grpc else ():
@@ -118,6 +119,7 @@ def to_structs(
     *,
     in_process: bool,
     hashes: Mapping[str, str] | None = None,
+    version: int | None = None,
     native_ids: bool = False,
 ) -> Iterator[models.PointStruct]:
     """Converts points to Qdrant's, with the vectors of the first stages; arrays stay where the client takes them.
@@ -129,7 +131,12 @@ def to_structs(
         fields: dict[str, Any] = {
             "id": native_id(point.id) if native_ids else qdrant_id(point.id),
             "vector": vectors,
-            "payload": {**point.payload, ID_KEY: point.id, **({HASH_KEY: hashes[point.id]} if hashes else {})},
+            "payload": {
+                **point.payload,
+                ID_KEY: point.id,
+                **({HASH_KEY: hashes[point.id]} if hashes else {}),
+                **({} if version is None else {VERSION_KEY: version}),
+            },
         }
         yield models.PointStruct.model_construct(**fields) if in_process else models.PointStruct(**fields)
 
@@ -184,4 +191,5 @@ def from_payload(qdrant_point_id: object, payload: Payload | None) -> tuple[str,
     """Returns the id as it was given, and the payload without it."""
     values = dict(payload or {})
     values.pop(HASH_KEY, None)
+    values.pop(VERSION_KEY, None)
     return str(values.pop(ID_KEY, qdrant_point_id)), values

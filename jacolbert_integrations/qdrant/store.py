@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial, wraps
 from threading import Lock
@@ -19,7 +19,7 @@ from ..stores.addresses import check_collection_name
 from ..stores.model_identity import check_identity, check_vectors
 from ..stores.payloads import check_bound, check_ids, check_points, check_query, json_copy
 from ..text.windows import DOCUMENT_KEY
-from ..types import Condition, Hit, Hits, ModelIdentity, Point, Query
+from ..types import Condition, Filter, Hit, Hits, ModelIdentity, Point, Query, WithIds
 from .answers import address_of, answered, ask
 from .clients import Client, client_lock, is_in_process, is_local_mode, sends_binary, uses_grpc
 from .cluster import create_indexes, create_shard_keys
@@ -40,6 +40,7 @@ from .indexes import (
 from .points import (
     HASH_KEY,
     VECTOR_NAME,
+    VERSION_KEY,
     batches,
     check_payload,
     check_size,
@@ -47,6 +48,7 @@ from .points import (
     native_id,
     qdrant_id,
     to_structs,
+    windows_of,
 )
 from .retrying import REJECTED, Retries
 from .schema import Record, create_collection, read_record
@@ -55,6 +57,7 @@ from .stages import ByWords, FirstStage, check_recorded, check_stages, check_tex
 from .strict_mode import StrictMode, batched
 from .text_match import PAGE as TEXT_PAGE
 from .text_match import holding, text_matches
+from .versions_of_documents import next_version, older_windows, up_to, version_of
 from .whole_numbers import WholeNumbers
 
 _FIRST_PAGE = 16
@@ -137,6 +140,8 @@ class QdrantStore:
         self._identity: ModelIdentity | None = None
         self._native_ids = False
         self._needed = checked_indexes({DOCUMENT_KEY: "keyword"})  # what this package itself filters by
+        if not is_in_process(client):
+            self._needed |= checked_indexes({VERSION_KEY: "integer"})
         self._there: Mapping[str, models.PayloadIndexInfo] = {}
         self._strict = StrictMode()
         self._whole = WholeNumbers(collection)
@@ -307,6 +312,7 @@ class QdrantStore:
         points: Sequence[Point],
         *,
         hashes: Mapping[str, str] | None = None,
+        version: int | None = None,
         wait: bool = True,
         ordering: models.WriteOrdering | None = None,
     ) -> None:
@@ -315,6 +321,7 @@ class QdrantStore:
         Args:
             points: So few that a server takes them at once.
             hashes: What to keep as the hash of each point's content, by id.
+            version: Of the documents that they are or are windows of: points of later versions stay as they are.
             wait: Whether Qdrant answers when they can be found, or when they are safely kept.
             ordering: In a cluster.
         """
@@ -323,12 +330,68 @@ class QdrantStore:
             self._stages,
             in_process=is_in_process(self.client),
             hashes=hashes,
+            version=version,
             native_ids=self._native_ids,
         )
         self._drift.notice(points, self._stages, self.collection)
         sent = list(structs)  # the first stages encode: that is nothing to wait for
         with client_lock(self.client), answered(self.client, self._where):
-            self.client.upsert(self.collection, sent, wait=wait, ordering=ordering, **self.write_options)
+            self.client.upsert(
+                self.collection,
+                sent,
+                wait=wait,
+                ordering=ordering,
+                update_filter=None if version is None else up_to(version),
+                **self.write_options,
+            )
+
+    def replace_documents(self, points: Iterable[Point], documents: Collection[str]) -> None:
+        """Adds all points of some documents, and removes what else is stored of these: windows of earlier versions.
+
+        On a server several writers may do so at once: the windows of the latest version stay, all of them.
+
+        Args:
+            points: The documents, or their windows.
+            documents: Their ids.
+
+        Raises:
+            As :meth:`upsert`.
+        """
+        given = list(points)
+        if is_in_process(self.client):
+            self.upsert(given)
+            written = WithIds(frozenset(point.id for point in given))
+            self.delete(filter=Filter([windows_of(documents), Filter([written], "not")]))
+            return
+        checked = self.checked(given)
+        if checked:
+            Retries().call(partial(self.create, checked))
+        retries = Retries()
+        version = next_version(retries.call(partial(self.versions, documents)).values())
+        for batch in self.batches(checked):
+            retries.call(partial(self.send, batch, version=version))
+        retries.call(partial(self.remove_older, documents))
+
+    @_request
+    def versions(self, documents: Collection[str]) -> dict[str, int]:
+        """Returns the version of each document that is stored, by its first point."""
+        if not documents or not self.exists():
+            return {}
+        wanted = dict(zip(map(str, self.qdrant_ids(list(documents))), documents, strict=True))
+        records = self.client.retrieve(self.collection, list(wanted), with_payload=[VERSION_KEY], **self.read_options)
+        return {wanted[str(record.id)]: version_of(record.payload) for record in records}
+
+    @_request
+    def remove_older(self, documents: Collection[str]) -> None:
+        """Removes the windows of documents that are of earlier versions than their first points."""
+        latest: dict[int, list[str]] = {}
+        for document, version in self.versions(documents).items():
+            if version:  # else it is from before there were any, and so may be its windows
+                latest.setdefault(version, []).append(document)
+        for version, names in latest.items():
+            old = self._strict.fitted(older_windows(names, version), self._where)
+            selector = models.FilterSelector(filter=old)
+            self.client.delete(self.collection, selector, wait=True, **self.write_options)
 
     @_request
     def search(

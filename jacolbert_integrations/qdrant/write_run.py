@@ -22,9 +22,10 @@ from .answers import describe
 from .clients import client_lock, is_in_process
 from .filters import to_qdrant
 from .passages import Passage, passages
-from .points import HASH_KEY, ID_KEY, windows_of
+from .points import HASH_KEY, ID_KEY, VERSION_KEY, windows_of
 from .retrying import REJECTED, Retries
 from .store import QdrantStore
+from .versions_of_documents import next_version, version_of
 
 if TYPE_CHECKING:
     from ..encoding.encoder import JaColBERT
@@ -112,12 +113,14 @@ class _Batch:
         hashes: Of what each was made from, by id.
         windows: The ids of all windows that some documents have now, by document.
         replacing: The ids under which something else is stored.
+        version: Of its documents; None where only one at a time can write.
     """
 
     points: list[Point] = field(default_factory=list)
     hashes: dict[str, str] = field(default_factory=dict)
     windows: dict[str, list[str]] = field(default_factory=dict)
     replacing: frozenset[str] = frozenset()
+    version: int | None = None
 
 
 class WriteRun:
@@ -199,7 +202,7 @@ class WriteRun:
         except REJECTED as error:
             self.stop(f"the server does not say what is there ({describe(error)}).", error)
             return _Batch()
-        for passage_id, (other, _) in there.items():
+        for passage_id, (other, _, _) in there.items():
             if other != passage_id:
                 del latest[passage_id]
                 self.failed.append(
@@ -210,6 +213,10 @@ class WriteRun:
             for i, passage in latest.items()
             if i not in there or there[i][1] != passage.digest or i in self.on_the_way  # about to be replaced
         }
+        several = not is_in_process(self.store.client)
+        if several:  # others may write the same documents: a version of one is all of its windows
+            changed = {passage.document for passage in fresh.values() if passage.document is not None}
+            fresh = {i: passage for i, passage in latest.items() if i in fresh or passage.document in changed}
         self.unchanged += len(latest) - len(fresh)
         for passage_id, tokens in self._too_long(list(fresh.values())).items():
             del fresh[passage_id]
@@ -232,7 +239,8 @@ class WriteRun:
             if passage.document is not None:
                 windows.setdefault(passage.document, []).append(passage.id)
         hashes = {point.id: latest[point.id].digest for point in points}
-        return _Batch(points, hashes, windows, frozenset(hashes).intersection(there))
+        version = next_version(version for _, _, version in there.values()) if several else None
+        return _Batch(points, hashes, windows, frozenset(hashes).intersection(there), version)
 
     def _passages(self, group: Sequence[Document]) -> dict[str, Passage]:
         """Splits documents into passages, by id; of documents with one id, only the last counts."""
@@ -252,8 +260,8 @@ class WriteRun:
                 self.failed.append(FailedDocument(identity, str(error)))
         return {passage.id: passage for found in by_document.values() for passage in found}
 
-    def _stored(self, ids: Sequence[str]) -> dict[str, tuple[str, str]]:
-        """Returns the id and the hash of the points that are stored where these ids' are to be."""
+    def _stored(self, ids: Sequence[str]) -> dict[str, tuple[str, str, int]]:
+        """Returns the id, the hash and the version of the points that are stored where these ids' are to be."""
         if not ids:
             return {}
 
@@ -264,12 +272,15 @@ class WriteRun:
             wanted, client = self.store.qdrant_ids(ids), self.store.client
             with client_lock(client):
                 return client.retrieve(
-                    self.store.collection, wanted, with_payload=[ID_KEY, HASH_KEY], **self.store.read_options
+                    self.store.collection,
+                    wanted,
+                    with_payload=[ID_KEY, HASH_KEY, VERSION_KEY],
+                    **self.store.read_options,
                 )
 
         found = {str(record.id): record.payload or {} for record in self.settings.retries.call(ask)}
         return {
-            i: (payload.get(ID_KEY, i), payload.get(HASH_KEY, ""))
+            i: (payload.get(ID_KEY, i), payload.get(HASH_KEY, ""), version_of(payload))
             for i, key in zip(ids, self.store.qdrant_ids(ids), strict=True)
             if (payload := found.get(str(key))) is not None
         }
@@ -287,7 +298,7 @@ class WriteRun:
             if batch.points:
                 self._send_all(batch)
             if batch.windows and self.fatal is None:
-                self._remove_old_windows(self._whole(batch.windows))
+                self._remove_old_windows(self._whole(batch.windows), versioned=batch.version is not None)
         except (AccessError, GaveUpError) as error:
             self.stop(str(error))
         except ServerError as error:
@@ -321,9 +332,13 @@ class WriteRun:
         failed = {document.id for document in self.failed}
         return {document: found for document, found in windows.items() if failed.isdisjoint(found)}
 
-    def _remove_old_windows(self, windows: dict[str, list[str]]) -> None:
+    def _remove_old_windows(self, windows: dict[str, list[str]], *, versioned: bool) -> None:
         """Removes the windows that documents had when they were longer."""
         if not windows:
+            return
+        if versioned:
+            with contextlib.suppress(GaveUpError):
+                self.settings.retries.call(lambda: self.store.remove_older(list(windows)))
             return
         kept = self.store.qdrant_ids([window for found in windows.values() for window in found])
         old = models.Filter(must=to_qdrant(Filter([windows_of(windows)])), must_not=models.HasIdCondition(has_id=kept))
@@ -334,7 +349,13 @@ class WriteRun:
         settings = self.settings
         try:
             settings.retries.call(
-                lambda: self.store.send(points, hashes=batch.hashes, wait=settings.wait, ordering=settings.ordering)
+                lambda: self.store.send(
+                    points,
+                    hashes=batch.hashes,
+                    version=batch.version,
+                    wait=settings.wait,
+                    ordering=settings.ordering,
+                )
             )
         except GaveUpError as error:
             self.lost(points, str(error))

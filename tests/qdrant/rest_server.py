@@ -109,7 +109,7 @@ class Backend:
                 sent = models.PointsList.model_validate(body)
                 if self.refused & {str(point.id) for point in sent.points}:
                     raise ValueError("one of them is refused")
-                return self.local.upsert(name, sent.points).model_dump(mode="json")
+                return self.local.upsert(name, sent.points, update_filter=sent.update_filter).model_dump(mode="json")
             case "POST", ["points"]:
                 with_vectors, with_payload = body.get("with_vector", False), body.get("with_payload", True)
                 found = self.local.retrieve(name, body["ids"], with_payload, with_vectors)

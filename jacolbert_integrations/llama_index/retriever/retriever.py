@@ -28,7 +28,7 @@ from ..results import scored_nodes
 from ..splitter.node_parser import JaColBERTSentenceSplitter
 from ..splitter.transformations import default_transformations
 from ..stores import check_store, using_store
-from ..writing import left_over, node_points
+from ..writing import node_points, replace_in
 from .copies import CopyableRetriever
 from .descriptions import RetrieverDescription, describable
 from .index_nodes import without_objects
@@ -238,8 +238,8 @@ class JaColBERTRetriever(CopyableRetriever):
             nodes: Nodes with text.
             too_long: What becomes of a node of more tokens than the model reads. ``split`` writes it as windows of
                 whole sentences, the best of which finds it; ``cut`` leaves out the rest; ``refuse`` is an error. In a
-                store in this process a node is replaced with all of its windows in one piece. On a server it is not:
-                there, let one writer at a time write a node.
+                store in this process a node is replaced with all of its windows in one piece. On a server several may
+                write a node at once: the windows of the latest version stay, all of them.
             show_progress: None shows a bar after a second, on a terminal.
 
         Raises:
@@ -253,8 +253,7 @@ class JaColBERTRetriever(CopyableRetriever):
         written, objects = without_objects(nodes)
         points = node_points(written, self._model, too_long, show_progress=show_progress)
         with using_store(self._store, writing=True):
-            self._store.upsert(points)
-            self._store.delete(filter=left_over(written, points))
+            replace_in(self._store, written, points)
         self.object_map = {**self.object_map, **objects}  # not in the map that was handed in
 
     async def ainsert_nodes(

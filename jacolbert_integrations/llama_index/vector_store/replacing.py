@@ -11,7 +11,7 @@ from llama_index.core.schema import BaseNode
 from ...types import Filter, MultiVectorStore, Point, WithIds
 from ..indexes import RESTORED_KEY
 from ..selection import document_of, having, of_nodes
-from ..writing import left_over
+from ..writing import replace_in
 from .connection import Connection
 from .undo import RecentlyDeleted
 
@@ -45,15 +45,14 @@ def replace_nodes(
         except BaseException:
             _put_back(nodes, connection, deleted)
             raise
-        # LlamaIndex does not do it: its docstore has forgotten what was put back, and knows of no windows.
-        replaced = Filter([having(RESTORED_KEY, documents), left_over(nodes, points)], "or")
         with connection.using(writing=True) as store:
             try:
-                store.upsert(points)
+                replace_in(store, nodes, points)
             except BaseException:
                 _put_back(nodes, connection, deleted, store)
                 raise
-            store.delete(filter=replaced)
+            # LlamaIndex does not do it: its docstore has forgotten what was put back.
+            store.delete(filter=having(RESTORED_KEY, documents))
         deleted.drop(documents)
 
 

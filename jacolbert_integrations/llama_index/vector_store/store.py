@@ -82,7 +82,7 @@ class JaColBERTVectorStore(ThreadedVectorStore):
     described (``to_dict``). What is in memory travels with a pickle, but not with a description. Copies share both.
 
     In a folder or in memory, a node is replaced with all of its windows in one piece, however many threads write. On a
-    server it is not, so let one writer at a time write a node there.
+    server several may write a node at once: the windows of the latest version stay, all of them.
 
     ``IngestionPipeline`` and ``update_ref_doc`` delete the old version of a document before the new one is encoded. So
     documents that :meth:`delete` removes are held in memory until an :meth:`add` that began later has succeeded, and as
