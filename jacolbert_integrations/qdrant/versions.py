@@ -82,6 +82,7 @@ def probe(arguments: Mapping[str, Any]) -> str | None:
         "headers": {**(arguments.get("headers") or {}), **({} if key is None else {"api-key": key})},
         "timeout": min(arguments["timeout"], _PATIENCE),
         "pool_size": 1,
+        "grpc_options": dict(arguments["grpc_options"]),  # the client writes into it
     }
     client = QdrantClient(**asking)
     try:

@@ -27,7 +27,7 @@ from llama_index.vector_stores.qdrant import QdrantVectorStore
 from qdrant_client import AsyncQdrantClient, QdrantClient, models
 
 from jacolbert_integrations import JaColBERT, JaColBERTRetriever, JaColBERTVectorStore, QdrantStore
-from jacolbert_integrations.errors import CollectionLayoutError
+from jacolbert_integrations.errors import CollectionLayoutError, MissingCollectionWarning
 from jacolbert_integrations.qdrant import EdgeClient, Lexical, add_late_interaction, reindex
 from jacolbert_integrations.qdrant.clients import Client
 
@@ -218,7 +218,8 @@ def test_a_collection_that_it_has_cleared_is_made_anew(client: QdrantClient, our
     theirs(client, "ours").clear()  # it deletes the collection itself
     assert not client.collection_exists("ours")
     assert ours.get_nodes() == []
-    assert ours.as_index().as_retriever().retrieve(QUESTION) == []
+    with pytest.warns(MissingCollectionWarning, match="'ours' has been deleted"):
+        assert ours.as_index().as_retriever().retrieve(QUESTION) == []
     ours.add(nodes())
     assert ours.as_index().as_retriever(similarity_top_k=1).retrieve(QUESTION)[0].node_id == uuid_of("tokyo")
 

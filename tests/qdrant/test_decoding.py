@@ -13,6 +13,8 @@ from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
 from jacolbert_integrations import Point, QdrantStore
+from jacolbert_integrations.errors import AccessError, ServerError, UnreachableError
+from jacolbert_integrations.qdrant.answers import cause_of
 from jacolbert_integrations.scoring.maxsim import maxsim
 
 from ..stores.samples import IDENTITY, QUERY, points, vectors
@@ -57,15 +59,22 @@ def test_no_payload_is_taken_for_vectors(server: QdrantClient, value: Any) -> No
     np.testing.assert_array_equal(found.vectors, vectors(1, 3))
 
 
-def test_errors_are_the_clients_own(server: QdrantClient, backend: Backend) -> None:
+def test_errors_are_as_of_the_client(server: QdrantClient, backend: Backend) -> None:
     store = bound(server)
     store.upsert(points(3))
     backend.faulty = lambda method, path: path.endswith("/points") and method == "POST"
-    for fault, error in (("500", UnexpectedResponse), ("403", UnexpectedResponse), ("busy", ResourceExhaustedResponse),
-                         ("reset", ResponseHandlingException)):  # fmt: skip
+    for fault, error, cause in (
+        ("500", ServerError, UnexpectedResponse),
+        ("busy", ServerError, ResourceExhaustedResponse),
+        ("reset", UnreachableError, ResponseHandlingException),
+    ):
         backend.faults = [fault]
-        with pytest.raises(error):
+        with pytest.raises(error) as caught:
             store.get(["文書 1"])
+        assert isinstance(cause_of(caught.value), cause)
+    backend.faults = ["403"]
+    with pytest.raises(AccessError):
+        store.get(["文書 1"])
     assert list(store.get(["文書 1"])) == ["文書 1"]
 
 
