@@ -6,8 +6,25 @@ from collections.abc import Mapping
 
 from qdrant_client import QdrantClient, models
 
+from ..errors import InputError
 from .clients import Client, is_local_mode
 from .retrying import REJECTED
+
+
+def checked_consistency(consistency: object) -> models.ReadConsistency | None:
+    """Returns how many replicas have to agree as Qdrant's own models say it: over gRPC its client takes no strings.
+
+    Raises:
+        InputError: If it is none.
+    """
+    if consistency is None or isinstance(consistency, models.ReadConsistencyType):
+        return consistency
+    if isinstance(consistency, int) and not isinstance(consistency, bool) and consistency > 0:
+        return consistency
+    names = [kind.value for kind in models.ReadConsistencyType]
+    if consistency in names:
+        return models.ReadConsistencyType(consistency)
+    raise InputError(f"consistency is {consistency!r:.60}, but it must be a number of replicas, or {', '.join(names)}.")
 
 
 def create_shard_keys(client: Client, collection: str, selector: models.ShardKeySelector) -> None:

@@ -30,6 +30,7 @@ VERSION_KEY = "_jacolbert_version"
 
 _NAMESPACE = uuid.UUID("5f0c2a52-6d1f-5e0b-9d3c-6a1c0be7b1a1")
 _MOST_MESSAGES = 96  # of the 100 that its readers allow, some are around a payload
+_MAX_REQUEST_BYTES = 32 * 2**20  # what a server takes, unless it is told otherwise
 _MAX_BATCH_BYTES = 6_000_000
 _JSON_BYTES_PER_NUMBER = 21.0
 _GRPC_BYTES_PER_NUMBER = 4.05
@@ -80,6 +81,21 @@ def check_size(point: Point) -> None:
             f"point {point.id!r} has {len(point.vectors)} token vectors, but Qdrant takes at most {most} of "
             f"{point.vectors.shape[1]} dimensions in one point. Split the document."
         )
+
+
+def check_request(points: Iterable[Point], stages: Sequence[FirstStage], *, grpc: bool) -> None:
+    """Refuses a point that no request can hold, by itself.
+
+    Raises:
+        InputError: If there is one.
+    """
+    for point in points:
+        size = _bytes_of(point, stages, grpc=grpc)
+        if size > _MAX_REQUEST_BYTES:
+            raise InputError(
+                f"point {point.id!r} takes {size / 2**20:,.0f} MiB in a request, but a Qdrant server takes "
+                f"{_MAX_REQUEST_BYTES / 2**20:.0f} MiB. Keep less in its payload, or split the document."
+            )
 
 
 def check_payload(payload: Payload, what: str, *, grpc: bool = False) -> None:
@@ -164,16 +180,10 @@ def batches(points: Sequence[Point], stages: Sequence[FirstStage] = (), *, grpc:
         stages: What else is sent of each.
         grpc: Whether numbers travel in binary form, so that five times as many fit.
     """
-    number = _GRPC_BYTES_PER_NUMBER if grpc else _JSON_BYTES_PER_NUMBER
-    dense = 0 if not points else sum(_dense_size(stage, points[0].vectors.shape[1]) for stage in stages)
-    lexical = any(isinstance(stage, ByWords) for stage in stages)
     batch: list[Point] = []
     size = 0.0
     for point in points:
-        # Of its text the words are sent, most of them longer than one character, as two numbers each.
-        numbers = point.vectors.size + dense + (len(point.text) if lexical else 0)
-        payload = json.dumps(point.payload, ensure_ascii=False).encode("utf-8", "surrogatepass")
-        point_size = numbers * number + len(payload) + _BYTES_BESIDES
+        point_size = _bytes_of(point, stages, grpc=grpc)
         if batch and size + point_size > _MAX_BATCH_BYTES:
             yield batch
             batch, size = [], 0.0
@@ -181,6 +191,15 @@ def batches(points: Sequence[Point], stages: Sequence[FirstStage] = (), *, grpc:
         size += point_size
     if batch:
         yield batch
+
+
+def _bytes_of(point: Point, stages: Sequence[FirstStage], *, grpc: bool) -> float:
+    number = _GRPC_BYTES_PER_NUMBER if grpc else _JSON_BYTES_PER_NUMBER
+    # Of its text the words are sent, most of them longer than one character, as two numbers each.
+    words = len(point.text) if any(isinstance(stage, ByWords) for stage in stages) else 0
+    dense = sum(_dense_size(stage, point.vectors.shape[1]) for stage in stages)
+    payload = json.dumps(point.payload, ensure_ascii=False).encode("utf-8", "surrogatepass")
+    return (point.vectors.size + dense + words) * number + len(payload) + _BYTES_BESIDES
 
 
 def _dense_size(stage: FirstStage, dimension: int) -> int:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from qdrant_client import models
 
 from ..errors import InputError
+from ..stores.addresses import check_collection_name
 from ..stores.payload_text import TextReader, text_reader
 from ..text.windows import DOCUMENT_KEY, SPAN_KEY, Span
 from ..types import Document, Filter
@@ -149,6 +150,7 @@ def move_alias(client: Client, alias: str, collection: str) -> str | None:
     Raises:
         InputError: If there is no such collection, or one that has the alias's name.
     """
+    check_collection_name(alias)
     with client_lock(client):
         before = alias_target(client, alias)
         if before is None:
@@ -176,6 +178,7 @@ def _check(source: Client, collection: str, target: QdrantStore, alias: str | No
     if same and target.collection in (collection, alias_target(source, collection)):
         raise InputError(f"{target.collection!r} is what is read: give the new collection a name of its own.")
     if alias is not None:
+        check_collection_name(alias)
         if alias == target.collection:
             raise InputError(f"the alias {alias!r} must not be the new collection's own name.")
         if alias_target(target.client, alias) is None:

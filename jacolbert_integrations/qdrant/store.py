@@ -22,7 +22,7 @@ from ..text.windows import DOCUMENT_KEY
 from ..types import Condition, Filter, Hit, Hits, ModelIdentity, Point, Query, WithIds
 from .answers import address_of, answered, ask
 from .clients import Client, client_lock, is_in_process, is_local_mode, sends_binary, uses_grpc
-from .cluster import create_indexes, create_shard_keys
+from .cluster import checked_consistency, create_indexes, create_shard_keys
 from .decoding import retrieve_vectors, scroll_vectors
 from .drift import LengthDrift
 from .filters import is_empty, payload_paths, to_qdrant
@@ -43,6 +43,7 @@ from .points import (
     VERSION_KEY,
     batches,
     check_payload,
+    check_request,
     check_size,
     from_payload,
     native_id,
@@ -100,7 +101,8 @@ class QdrantStore:
         vector_options: For the multivector's :class:`qdrant_client.models.VectorParams`, such as ``datatype``.
         shard_key: In a cluster with custom sharding: the shards that everything is read from and written to. With
             ``sharding_method=models.ShardingMethod.CUSTOM`` they are made if they are missing.
-        consistency: In a cluster: how many replicas have to agree on what is read.
+        consistency: In a cluster: how many replicas have to agree on what is read: a number, or ``"majority"``,
+            ``"quorum"`` or ``"all"``.
         indexes: Payload indexes by key, such as ``{"year": "integer"}``, or as Qdrant's own models
             (``{"tenant": models.KeywordIndexParams(type="keyword", is_tenant=True)}``). They are made before the first
             write, also in a collection that is there.
@@ -120,7 +122,7 @@ class QdrantStore:
         search_options: SearchOptions | None = None,
         vector_options: Mapping[str, Any] | None = None,
         shard_key: models.ShardKeySelector | None = None,
-        consistency: models.ReadConsistency | None = None,
+        consistency: models.ReadConsistency | str | None = None,
         indexes: Mapping[str, Schema] | None = None,
         create_missing_indexes: bool = False,
         **collection_options: Any,
@@ -130,7 +132,7 @@ class QdrantStore:
         self.search_options = SearchOptions() if search_options is None else search_options
         self.vector_options = dict(vector_options or {})
         self.shard_key = shard_key
-        self.consistency = consistency
+        self.consistency = checked_consistency(consistency)
         self.indexes = checked_indexes(indexes or {})
         self.create_missing_indexes = create_missing_indexes
         self.collection_options = collection_options
@@ -240,6 +242,8 @@ class QdrantStore:
             check_size(point)
             check_payload(point.payload, f"point {point.id!r}", grpc=uses_grpc(self.client))
             check_text(point, self._stages)
+        if not is_in_process(self.client):
+            check_request(checked, self._stages, grpc=uses_grpc(self.client))
         self._whole.notice(checked, {**self._needed, **self.indexes}, self._there)
         return checked
 

@@ -16,6 +16,7 @@ from jacolbert_integrations import Condition, Filter, QdrantStore
 from jacolbert_integrations.errors import ModelMismatchError, ServerError
 from jacolbert_integrations.qdrant import EdgeClient, QdrantWriter, Retries, retrying
 from jacolbert_integrations.qdrant.cluster import create_shard_keys
+from jacolbert_integrations.qdrant.points import VERSION_KEY
 from jacolbert_integrations.text.windows import DOCUMENT_KEY
 from jacolbert_integrations.types import Document
 
@@ -90,7 +91,7 @@ def test_nothing_is_asked_of_those_who_ask_for_nothing(server: QdrantClient, bac
             assert part.get("shard_key") is None
         assert not sent.parameters.keys() & {"consistency", "ordering"}
     assert not any(kind(sent).endswith("shards") for sent in backend.sent)
-    assert [index["field_name"] for index in backend.indexes] == [DOCUMENT_KEY]
+    assert [index["field_name"] for index in backend.indexes] == [DOCUMENT_KEY, VERSION_KEY]
 
 
 def test_what_the_collection_is_made_with(server: QdrantClient, backend: Backend) -> None:
@@ -105,9 +106,10 @@ def test_what_the_collection_is_made_with(server: QdrantClient, backend: Backend
     assert [made[option] for option in options] == ["custom", 3, 2, 2]
     kinds = [kind(sent) for sent in backend.sent]
     assert kinds.index("PUT") < kinds.index("PUT shards") < kinds.index("PUT index") < kinds.index("PUT points")
-    assert (kinds.count("PUT"), kinds.count("PUT shards"), kinds.count("PUT index")) == (1, 1, 2)
+    assert (kinds.count("PUT"), kinds.count("PUT shards"), kinds.count("PUT index")) == (1, 1, 3)
     assert backend.indexes == [
         {"field_name": DOCUMENT_KEY, "field_schema": "keyword"},
+        {"field_name": VERSION_KEY, "field_schema": "integer"},
         {"field_name": "tenant", "field_schema": {"type": "keyword", "is_tenant": True}},
     ]
     writes = [sent.parameters for sent in backend.sent if kind(sent) == "PUT points"]

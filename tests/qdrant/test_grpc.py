@@ -500,7 +500,7 @@ def test_models_of_qdrant_are_what_is_sent(client: QdrantClient, backend: Backen
     created = next(request for name, request in backend.sent if name == "Create")
     assert created.sharding_method == messages.ShardingMethod.Custom
     assert created.write_consistency_factor == 2
-    ours, index = (request for name, request in backend.sent if name == "CreateFieldIndex")
+    ours, _, index = (request for name, request in backend.sent if name == "CreateFieldIndex")
     assert (ours.field_name, ours.field_type) == (DOCUMENT_KEY, messages.FieldType.FieldTypeKeyword)
     assert index.field_index_params.keyword_index_params.is_tenant
     seen = set()
