@@ -10,7 +10,21 @@ from collections.abc import Sequence
 
 from .. import __version__
 from ..errors import JaColBERTError, TruncationWarning
-from . import demo, evaluate, export, import_points, index, merge, negatives, reindex, search, stats, teach, train
+from . import (
+    demo,
+    doctor,
+    evaluate,
+    export,
+    import_points,
+    index,
+    merge,
+    negatives,
+    reindex,
+    search,
+    stats,
+    teach,
+    train,
+)
 from .terminal import HarmlessFormatter, say
 
 
@@ -29,6 +43,7 @@ def parser() -> argparse.ArgumentParser:
         stats,
         export,
         import_points,
+        doctor,
         evaluate,
         train,
         negatives,
