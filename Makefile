@@ -37,7 +37,8 @@ $(LOWEST)/ready: pyproject.toml lowest.txt
 test-server: $(READY)
 	@test -n "$(QDRANT_URL)" || { echo 'Say which server: make test-server QDRANT_URL=http://localhost:6333'; exit 2; }
 	JACOLBERT_TEST_SERVER="$(QDRANT_URL)" JACOLBERT_TEST_GRPC_PORT="$(QDRANT_GRPC_PORT)" $(BIN)/pytest \
-		-k 'server-rest or server-grpc or server-strict or test_metadata_filters' tests/qdrant tests/stores tests/llama_index
+		-k 'server-rest or server-grpc or server-strict or test_metadata_filters' tests/qdrant tests/stores tests/llama_index \
+		tests/test_flows_on_a_server.py
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -20,6 +20,7 @@ from qdrant_client import QdrantClient, models
 
 from jacolbert_integrations import QdrantStore
 from jacolbert_integrations.qdrant import servers
+from jacolbert_integrations.qdrant.servers import UNCOMPRESSED
 from jacolbert_integrations.stores.server_options import ServerOptions
 
 URL = "JACOLBERT_TEST_SERVER"
@@ -47,12 +48,14 @@ class OwnNames(QdrantClient):
 
     Args:
         strict: Whether collections are made in strict mode.
+        prefix: What all names begin with; None makes one up.
         **options: As of the client.
     """
 
-    def __init__(self, *, strict: bool, **options: Any) -> None:
+    def __init__(self, *, strict: bool, prefix: str | None = None, **options: Any) -> None:
         super().__init__(**options)
-        self._prefix = f"test-{uuid.uuid4().hex[:12]}-"
+        self._given = options
+        self._prefix = prefix or f"test-{uuid.uuid4().hex[:12]}-"
         self._strict = strict
         self.http.client.add_middleware(self._renamed)
         remote: Any = self._client
@@ -61,6 +64,11 @@ class OwnNames(QdrantClient):
                 getattr(remote, f"_init_grpc_{kind}_client")()
                 pool = getattr(remote, f"_grpc_{kind}_client_pool")
                 setattr(remote, f"_grpc_{kind}_client_pool", [_RenamingStub(stub, self._own) for stub in pool])
+
+    def again(self) -> OwnNames:
+        """Another client, for which collections have the same names."""
+        options = {**self._given, "grpc_options": dict(UNCOMPRESSED)}  # the client has written into its own
+        return OwnNames(strict=self._strict, prefix=self._prefix, **options)
 
     def _own(self, name: str) -> str:
         return name if name.startswith(self._prefix) else self._prefix + name

@@ -54,8 +54,9 @@ def make_collection(client: Client, collection: str, *, bm25: bool = False, **ar
 
 
 def _of_options(error: Exception) -> bool:
-    """Returns whether a server does not know a value that it was given, which over gRPC may look like a fault of it."""
-    return "cannot convert" in describe(error).lower()
+    """Returns whether a server cannot do something with a value that it was given, which may look like a fault of it."""
+    said = describe(error).lower()
+    return "cannot convert" in said or "not implemented" in said
 
 
 def _said(arguments: dict[str, Any]) -> str:

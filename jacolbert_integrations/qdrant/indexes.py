@@ -115,6 +115,28 @@ def check_answers(needed: Iterable[Need], indexes: Mapping[str, models.PayloadIn
             )
 
 
+def without_blanks(filter: models.Filter, indexes: Mapping[str, models.PayloadIndexInfo]) -> models.Filter:
+    """Takes out comparisons with the empty string under keys whose index holds no strings: nothing there equals it.
+
+    LlamaIndex asks for it beside each ``IS_EMPTY``, and strict mode would refuse that for a key of numbers.
+    """
+
+    def changed(condition: Any) -> Any:
+        if isinstance(condition, models.Filter):
+            return without_blanks(condition, indexes)
+        if isinstance(condition, models.FieldCondition) and condition.match == models.MatchValue(value=""):
+            info = index_of(indexes, condition.key)
+            if info is not None and info.data_type.value in ("integer", "float", "bool", "datetime"):
+                return models.HasIdCondition(has_id=[])
+        return condition
+
+    groups = {name: getattr(filter, name) for name in ("must", "should", "must_not")}
+    return filter.model_copy(update={
+        name: [changed(one) for one in (group if isinstance(group, list) else [group])]
+        for name, group in groups.items() if group is not None
+    })  # fmt: skip
+
+
 def missing_index_error(need: Need, where: str, collection: str) -> PayloadIndexError:
     """Builds the error of an index that strict mode wants."""
     best, *others = need.types

@@ -36,6 +36,7 @@ from .indexes import (
     missing,
     missing_index_error,
     needs,
+    without_blanks,
 )
 from .points import (
     HASH_KEY,
@@ -752,6 +753,8 @@ class QdrantStore:
     def _condition(self, filter: object | None, *, updating: bool = False) -> models.Filter | None:
         """Translates a filter for the collection as it was when it was looked at last."""
         condition = to_qdrant(filter, self._find_text, self._paths)
+        if condition is not None and (self._strict.indexed_reads or self._strict.indexed_updates):
+            condition = without_blanks(condition, self._there)
         needed = list(needs(condition))
         check_answers(needed, self._there, self._where)
         if self._strict.indexed_updates if updating else self._strict.indexed_reads:

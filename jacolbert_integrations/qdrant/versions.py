@@ -42,7 +42,7 @@ BM25 = Feature("BM25 on the server (the first stage 'bm25')", (1, 15, 2))
 METADATA = Feature("metadata of collections", (1, 15, 4))
 ADDED_VECTORS = Feature("vectors that are added to a collection (add_late_interaction)", (1, 18, 0))
 TURBO_QUANTIZATION = Feature("TurboQuant as quantization", (1, 18, 0))
-TURBO4 = Feature("the data type turbo4", (1, 18, 2))
+TURBO4 = Feature("the data type turbo4", (1, 19, 0))  # 1.18.2 knows its name, and panics
 MEMORY = Feature("placement in memory (the option memory)", (1, 19, 0))
 TURBO = Feature("the data types turbo8 and turbo16", (1, 20, 0))  # not in 1.19.0; known by the client of 1.20
 

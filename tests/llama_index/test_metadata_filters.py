@@ -72,7 +72,9 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Multi
     client = QdrantClient(":memory:")
     with EdgeStore(Path(tmp_path_factory.mktemp("edge"))) as edge, ExitStack() as servers:
         every: dict[str, MultiVectorStore] = {"memory": MemoryStore(), "local": QdrantStore(client, "c"), "edge": edge}
-        every |= {way: QdrantStore(servers.enter_context(opened(way)), "c") for way in WAYS}
+        every |= {
+            way: QdrantStore(servers.enter_context(opened(way)), "c") for way in WAYS if "strict" not in way
+        }  # keys of many types
         for store in every.values():
             store.bind(IDENTITY)
             nodes = [TextNode(id_=name, text="本文", metadata=values) for name, values in NODES.items()]

@@ -91,7 +91,7 @@ def test_a_fraction_is_told_of_when_it_is_written(tmp_path: Path, key: str) -> N
 
 SCALARS = st.one_of(
     st.integers(-3, 3),
-    st.sampled_from([0.5, 1.0, -2.5, 2.0, 9007199254740991, 1 << 53, (1 << 53) + 1, -1e10]),
+    st.sampled_from([0.5, 1.0, -2.5, 2.0, 9007199254740991, 1 << 53, -1e10]),
     st.sampled_from(["x", "", "2024-05-01", "2024-05-02T10:00:00Z", "1", "6ba7b810-9dad-11d1-80b4-00c04fd430c8"]),
     st.booleans(),
     st.none(),

@@ -23,6 +23,7 @@ from jacolbert_integrations.errors import InputError, PayloadIndexError
 from jacolbert_integrations.llama_index import to_documents
 from jacolbert_integrations.llama_index.indexes import OUR_INDEXES
 from jacolbert_integrations.qdrant import Lexical, QdrantWriter, SearchOptions
+from jacolbert_integrations.qdrant.points import VERSION_KEY
 from jacolbert_integrations.qdrant.strict_mode import StrictMode
 from jacolbert_integrations.types import WithIds
 
@@ -57,7 +58,7 @@ def test_the_vector_store_needs_nothing_else(
         index.insert(LlamaDocument(text=text, doc_id=f"d{number}", metadata={"year": 2020 + number}))
     first_write = [path for method, path, _ in backend.requests if method == "PUT"]
     assert first_write.index("/collections/nodes/index") < first_write.index("/collections/nodes/points")
-    assert {found["field_name"] for found in backend.indexes} == {*OUR_INDEXES, "year"}
+    assert {found["field_name"] for found in backend.indexes} == {*OUR_INDEXES, VERSION_KEY, "year"}
     index.update_ref_doc(LlamaDocument(text="書店は十時に開く。", doc_id="d0", metadata={"year": 2020}))
     index.delete_ref_doc("d2")
     assert [n.text for n in index.as_retriever(doc_ids=["d1"]).retrieve("灯台")] == [TEXTS[1]]
@@ -134,6 +135,17 @@ def test_missing_indexes_are_made_of_the_right_type(
             else:
                 ask()
                 assert backend.indexes == [{"field_name": "k", "field_schema": kind}], call
+
+
+def test_whether_there_is_something_under_a_key_of_numbers(
+    server: QdrantClient, backend: Backend, mini: JaColBERT
+) -> None:
+    """LlamaIndex's IS_EMPTY means an empty string, too, which no index of numbers can be asked for."""
+    backend.strict = {"indexed": True}
+    store = JaColBERTVectorStore(mini, QdrantStore(server, "nodes"), indexes={"year": "integer"})
+    store.add([TextNode(id_="old", text=TEXTS[0], metadata={"year": 1900}), TextNode(id_="none", text=TEXTS[1])])
+    empty = MetadataFilters(filters=[MetadataFilter(key="year", value=None, operator=FilterOperator.IS_EMPTY)])
+    assert [node.node_id for node in store.get_nodes(filters=empty)] == ["none"]
 
 
 def test_groups_need_an_index_too(server: QdrantClient, backend: Backend) -> None:

@@ -124,7 +124,7 @@ def test_the_key_is_shown_to_the_server_that_is_asked(backend: Backend, monkeypa
 @pytest.mark.parametrize(
     ("version", "options", "said"),
     [
-        ("1.18.1", {"vector_options": {"datatype": models.Datatype.TURBO4}}, "'turbo4' of the vectors 'colbert' needs"),
+        ("1.18.3", {"vector_options": {"datatype": models.Datatype.TURBO4}}, "'turbo4' of the vectors 'colbert' needs"),
         ("1.19.0", {"vector_options": {"datatype": models.Datatype.TURBO8}}, r"turbo16, which came with 1\.20\.0"),
         (
             "1.15.1",
