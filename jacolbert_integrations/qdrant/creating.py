@@ -54,7 +54,7 @@ def make_collection(client: Client, collection: str, *, bm25: bool = False, **ar
 
 
 def _of_options(error: Exception) -> bool:
-    """Returns whether a server cannot do something with a value that it was given, which may look like a fault of it."""
+    """Returns whether a server cannot do what an option asks for, which may look like a fault of its own."""
     said = describe(error).lower()
     return "cannot convert" in said or "not implemented" in said
 
