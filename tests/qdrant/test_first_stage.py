@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from qdrant_client import QdrantClient, models
+from qdrant_client.conversions.conversion import RestToGrpc
 
-from jacolbert_integrations import Condition, Filter, JaColBERT, MemoryStore, Point, QdrantStore, Query
+from jacolbert_integrations import Condition, EdgeStore, Filter, JaColBERT, MemoryStore, Point, QdrantStore, Query
 from jacolbert_integrations.errors import CollectionLayoutError, InputError, StoreFileError, VectorError
 from jacolbert_integrations.evaluation.bm25 import BM25
 from jacolbert_integrations.llama_index import JaColBERTRetriever
-from jacolbert_integrations.qdrant import FirstStage, FixedDimensional, Lexical, MeanPooled, SearchOptions
+from jacolbert_integrations.qdrant import FirstStage, FixedDimensional, Lexical, MeanPooled, QdrantBM25, SearchOptions
 from jacolbert_integrations.qdrant.clients import Client
 from jacolbert_integrations.scoring.muvera import Muvera
 from jacolbert_integrations.text.squad import QuestionSet, read_squad
@@ -345,3 +347,17 @@ def test_dense_searches_leave_words_out(client: Client) -> None:
 def test_bad_exact_limits(value: Any) -> None:
     with pytest.raises(InputError, match="exact_limit"):
         SearchOptions(exact_limit=value)
+
+
+def test_qdrants_bm25_can_be_said_over_grpc(tmp_path: Path) -> None:
+    """The client turns no model of its own into a message; and in a folder the same text has the same weights."""
+    stage = QdrantBM25(average_words=10.0)
+    (document,) = stage.encode_points([Point("a", vectors(1, 2), {}, "港の灯台は百年前に建てられた。")])
+    assert isinstance(document, models.Document)
+    sent = RestToGrpc.convert_document(document)
+    assert sent.options["language"].string_value == "japanese"
+    assert sent.options["avg_len"].double_value == pytest.approx(4.4)
+    with EdgeStore(tmp_path, first_stage=stage) as store:
+        store.bind(IDENTITY)
+        store.upsert([Point("a", vectors(1, 2), {}, "港の灯台"), Point("b", vectors(1, 2), {}, "駅前の書店")])
+        assert [hit.id for hit in store.search_words("灯台", top_k=2)] == ["a"]
