@@ -1,112 +1,223 @@
-"""The example of a server: its application answers, its compose file is sound, and its page says what is true."""
+"""The example of a server: what compose.yaml says, and the application, which is asked over HTTP."""
 
 from __future__ import annotations
 
-import importlib.util
-import json
+import queue
 import re
+import runpy
+import shutil
+import subprocess
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import ModuleType
 from typing import Any
-from urllib.error import HTTPError
-from urllib.parse import quote
-from urllib.request import urlopen
 
+import httpx
 import pytest
-import yaml
 
-from jacolbert_integrations.cli.main import parser
-from jacolbert_integrations.llama_index.indexes import OUR_INDEXES
-from jacolbert_integrations.qdrant.points import VERSION_KEY
-from jacolbert_integrations.qdrant.versions import NEEDED, parse_version
-from jacolbert_integrations.stores.server_options import ServerOptions
+from jacolbert_integrations.qdrant.versions import FEATURES, MEMORY, NEEDED, TURBO, TURBO4, parse_version
 
+from ..conftest import PATIENCE
+from ..qdrant.rest_server import Backend, serving
+
+FOLDER = Path(__file__).parents[2] / "examples" / "server"
 ROOT = Path(__file__).parents[2]
-EXAMPLE = ROOT / "examples" / "server"
-PAGE = (ROOT / "docs" / "server.md").read_text(encoding="utf-8")
+KEY = "QDRANT_API_KEY"
+QUESTION = "有給休暇は何日ありますか。"
 
 
 @pytest.fixture(scope="module")
-def app() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("app", EXAMPLE / "app.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def compose() -> dict[str, Any]:
+    yaml = pytest.importorskip("yaml", reason="PyYAML is not installed")
+    found: dict[str, Any] = yaml.safe_load((FOLDER / "compose.yaml").read_text(encoding="utf-8"))
+    return found
 
 
 @pytest.fixture(scope="module")
-def address(app: ModuleType) -> Iterator[str]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("QDRANT_URL", raising=False)
-        notices = app.opened()
-    server = app.serve(notices, "127.0.0.1", 0)
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
-    thread.join()
+def services(compose: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = compose["services"]
+    return found
 
 
-def asked(address: str, path: str) -> tuple[int, Any]:
-    try:
-        with urlopen(f"{address}{path}") as answer:
-            return answer.status, json.load(answer)
-    except HTTPError as error:
-        with error:
-            return error.code, json.load(error)
-
-
-def test_the_application_answers(address: str) -> None:
-    status, hits = asked(address, f"/search?q={quote('図書館の休みはいつですか')}")
-    assert status == 200
-    assert hits[0]["text"].startswith("図書館は")
-    _, hits = asked(address, f"/search?q={quote('図書館の休みはいつですか')}&since=2024")
-    assert {hit["year"] for hit in hits} == {2024, 2025}
-
-
-@pytest.mark.parametrize("path", ["/search", "/search?q=", "/search?q=%20", "/search?q=a&since=b"])
-def test_bad_questions(address: str, path: str) -> None:
-    assert asked(address, path)[0] == 400
-
-
-def test_other_paths(address: str) -> None:
-    assert asked(address, "/")[0] == 404
-
-
-def test_the_compose_file() -> None:
-    services = yaml.safe_load((EXAMPLE / "compose.yaml").read_text(encoding="utf-8"))["services"]
-    qdrant, application = services["qdrant"], services["application"]
-    version = parse_version(qdrant["image"].partition(":")[2])
+def test_the_version_is_pinned_and_new_enough(services: dict[str, Any]) -> None:
+    image, _, tag = services["qdrant"]["image"].partition(":")
+    assert image == "qdrant/qdrant"
+    version = parse_version(tag)
     assert version is not None
+    assert tag == "v" + ".".join(map(str, version))
     assert version >= NEEDED.since
-    assert "qdrant:/qdrant/storage" in qdrant["volumes"]
-    assert "/readyz" in qdrant["healthcheck"]["test"][-1]
-    assert application["depends_on"]["qdrant"]["condition"] == "service_healthy"
-    for service in services.values():
-        assert all(port.startswith("127.0.0.1:") for port in service["ports"])
-        keys = [value for name, value in service["environment"].items() if "KEY" in name]
-        assert all(value.startswith("${QDRANT_API_KEY:?") for value in keys)
-    assert re.search(r"^QDRANT_API_KEY=$", (EXAMPLE / ".env.example").read_text(encoding="utf-8"), re.MULTILINE)
+    assert {feature for feature in FEATURES if feature.since > version} == {
+        MEMORY,
+        TURBO4,
+        TURBO,
+    }  # docs/server.md says so
 
 
-def test_the_page() -> None:
-    """Its code runs, its options are there, and what it says is indexed is."""
-    (code,) = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
-    names: dict[str, Any] = {}
-    exec(compile(code, "server.md", "exec"), names)
-    assert names["store"].indexes == {"year": "integer"}
-    options = parser().parse_args(["stats"])
-    for name in re.findall(r"`--([a-z-]+)`", PAGE):
-        assert hasattr(options, name.replace("-", "_")), name
-    for name in ("prefer_grpc", "grpc_port", "timeout", "prefix", "verify", "headers", "api_key_file"):
-        assert f"`{name}`" in PAGE
-        assert name in ServerOptions.__dataclass_fields__
-    assert all(f"`{key}`" in PAGE for key in (*OUR_INDEXES, VERSION_KEY))
-    assert f"Qdrant {NEEDED.release} and later" in PAGE
-    for target in re.findall(r"\]\((\.\./[^)]*)\)", PAGE):
-        assert (ROOT / "docs" / target).exists(), target
+def test_the_key_is_nowhere_in_plain(services: dict[str, Any]) -> None:
+    names = {"qdrant": "QDRANT__SERVICE__API_KEY", "app": KEY}
+    for service, name in names.items():
+        assert re.fullmatch(rf"\$\{{{KEY}:\?[^}}]+\}}", services[service]["environment"][name])  # refused if empty
+    example = (FOLDER / ".env.example").read_text(encoding="utf-8")
+    assert re.findall(r"^[^#\n].*", example, re.MULTILINE) == [f"{KEY}="]
+    assert "openssl rand -hex 32" in example
+    for file in (*FOLDER.glob("*"), ROOT / "docs" / "server.md"):
+        assert not re.search(r"\b[0-9a-f]{32,}\b", file.read_text(encoding="utf-8"))
+    ignored = (ROOT / ".gitignore").read_text(encoding="utf-8").splitlines()
+    assert "/examples/server/.env" in ignored
+
+
+def test_ports_are_for_this_machine_alone(services: dict[str, Any]) -> None:
+    assert services["qdrant"]["ports"] == ["127.0.0.1:6333:6333", "127.0.0.1:6334:6334"]
+    assert services["app"]["ports"] == ["127.0.0.1:8000:8000"]
+
+
+def test_what_is_kept_has_a_named_volume(compose: dict[str, Any]) -> None:
+    mounted = dict(volume.split(":") for volume in compose["services"]["qdrant"]["volumes"])
+    assert set(mounted) == set(compose["volumes"])
+    assert set(mounted.values()) == {"/qdrant/storage", "/qdrant/snapshots"}
+
+
+def test_the_application_waits_and_is_built_of_what_is_there(services: dict[str, Any]) -> None:
+    app = services["app"]
+    assert app["depends_on"] == {"qdrant": {"condition": "service_healthy"}}
+    assert (FOLDER / app["build"]["context"]).resolve() == ROOT
+    lines = [line.split() for line in app["build"]["dockerfile_inline"].splitlines()]
+    assert lines[0] == ["FROM", "python:3.11-slim"]
+    for _, *sources, _ in (line for line in lines if line[0] == "COPY"):
+        assert all((ROOT / source).exists() for source in sources)
+
+
+@contextmanager
+def readiness(status: int) -> Iterator[int]:
+    """A server that says whether it is ready; its port."""
+
+    class Ready(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            assert self.path == "/readyz"
+            self.send_response(status)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            return
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Ready) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        yield server.server_port
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize(("status", "healthy"), [(200, True), (503, False), (None, False)])
+def test_the_health_check(services: dict[str, Any], status: int | None, healthy: bool) -> None:
+    kind, *command = services["qdrant"]["healthcheck"]["test"]
+    assert kind == "CMD"
+    assert shutil.which(command[0]) is not None
+    assert not re.search(r"(?<!\$)\$(?!\$)", command[-1])  # compose would replace it
+    check = command[-1].replace("$$", "$")
+    if status is None:
+        done = subprocess.run([*command[:-1], check.replace("6333", "1")], capture_output=True, check=False)
+    else:
+        with readiness(status) as port:
+            done = subprocess.run([*command[:-1], check.replace("6333", str(port))], capture_output=True, check=False)
+    assert (done.returncode == 0) == healthy
+
+
+Ask = Callable[..., httpx.Response]
+
+
+@contextmanager
+def running(*arguments: str) -> Iterator[Ask]:
+    """The application in a thread, and how to ask it."""
+    started: queue.Queue[ThreadingHTTPServer | None] = queue.Queue()
+    serve = ThreadingHTTPServer.serve_forever
+
+    def serve_forever(server: ThreadingHTTPServer) -> None:
+        started.put(server)
+        serve(server, 0.02)
+
+    def run() -> None:
+        try:
+            runpy.run_path(str(FOLDER / "app.py"), run_name="__main__")
+        finally:
+            started.put(None)
+
+    thread = threading.Thread(target=run)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ThreadingHTTPServer, "serve_forever", serve_forever)
+        patch.setattr(sys, "argv", ["app.py", "--port", "0", *arguments])
+        thread.start()
+        server = started.get(timeout=PATIENCE)
+    assert server is not None, "the application ended"
+
+    def ask(path: str = "/search", **parameters: str) -> httpx.Response:
+        address = f"http://127.0.0.1:{server.server_port}{path}"
+        return httpx.get(address, params=parameters, timeout=PATIENCE, trust_env=False)
+
+    try:
+        yield ask
+    finally:
+        server.shutdown()
+        thread.join()
+
+
+def check_answers(ask: Ask) -> None:
+    best, *others = (found := ask(q=QUESTION)).json()
+    assert found.headers["Content-Type"] == "application/json; charset=utf-8"
+    assert best["metadata"] == {"year": 2024}
+    assert best["text"].startswith("有給休暇は年に二十日である。")
+    assert [best["score"], *(hit["score"] for hit in others)] == sorted(
+        (hit["score"] for hit in (best, *others)), reverse=True
+    )
+    assert len(others) == 2
+    before = ask(q=QUESTION, year="2020").json()
+    assert [hit["metadata"] for hit in before] == [{"year": 2020}] * 2
+    assert before[0]["text"].startswith("有給休暇は年に十二日である。")
+    assert ask(q=QUESTION, year="1999").json() == []
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("QDRANT_URL", KEY, f"{KEY}_FILE"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_in_memory(capsys: pytest.CaptureFixture[str]) -> None:
+    with running() as ask:
+        check_answers(ask)
+        years = ("20x0", "-1", "9" * 30)
+        for bad in ({}, {"q": ""}, {"q": " "}, {"year": "2020"}, *({"q": "猫", "year": year} for year in years)):
+            refused = ask(**bad)
+            assert refused.status_code == 400
+            assert list(refused.json()) == ["error"]
+        assert ask("/").status_code == 404
+    assert re.match(r"http://127\.0\.0\.1:\d+/search\?q=", capsys.readouterr().out)
+
+
+def test_with_a_server(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    with serving(backend) as port:
+        monkeypatch.setenv("QDRANT_URL", f"http://127.0.0.1:{port}")
+        with running("--collection", "ours") as ask:
+            check_answers(ask)
+        assert {"field_name": "year", "field_schema": "integer"} in backend.indexes
+        assert backend.local.count("ours").count == 5
+        written = len(backend.requests)
+        with running("--collection", "ours") as ask:
+            assert not [path for method, path, _ in backend.requests[written:] if method == "PUT"]  # it is filled
+            check_answers(ask)
+            backend.faulty, backend.faults = lambda method, path: True, ["500"] * 100
+            failed = ask(q=QUESTION)
+            assert failed.status_code == 503
+            assert failed.json() == {"error": "the index cannot be searched now"}
+            backend.faults = []
+            check_answers(ask)
+
+
+def test_in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("qdrant_edge", reason="the extra `edge` is not installed")
+    monkeypatch.setenv("QDRANT_URL", str(tmp_path / "index"))
+    with running() as ask:
+        check_answers(ask)
