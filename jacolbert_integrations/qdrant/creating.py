@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+from pydantic import BaseModel
 from qdrant_client import QdrantClient
 
 from ..errors import ServerError
@@ -70,4 +71,6 @@ def _said(arguments: dict[str, Any]) -> str:
 
 
 def _short(value: Any) -> str:
+    if isinstance(value, BaseModel):
+        value = value.model_dump(mode="json", exclude_none=True)
     return str(getattr(value, "value", value))[:120]
