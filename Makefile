@@ -6,10 +6,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 LOWEST := .venv-lowest
+OLD_CLIENT := .old-client
 CORE_TESTS := tests/test_extras.py tests/test_query_length.py tests/text tests/checkpoints tests/encoding tests/scoring \
 	tests/explaining tests/stores/test_addresses.py tests/stores/test_memory.py tests/stores/test_stored_nodes.py
 
-.PHONY: demo test test-server test-lowest lint format notebook benchmarks interop wheel clean
+.PHONY: demo test test-server test-lowest test-old-client lint format notebook benchmarks interop wheel clean
 
 demo: $(READY)
 	$(BIN)/jacolbert demo
@@ -24,6 +25,13 @@ test-lowest: $(LOWEST)/ready
 	$(LOWEST)/bin/python -m pytest -o filterwarnings=default --disable-warnings $(CORE_TESTS) \
 		--deselect tests/checkpoints/test_other_models.py::test_jina_survives_a_save_in_both_layouts \
 		--deselect tests/stores/test_stored_nodes.py::test_the_other_spelling_of_the_separator
+
+# The oldest client, for the oldest servers. Its local mode, behind the imitated server, finds nothing by an empty list.
+test-old-client: $(READY)
+	test -d $(OLD_CLIENT) || $(BIN)/python -m pip install --quiet --no-deps --target $(OLD_CLIENT) \
+		"$$(grep '^qdrant-client==' lowest.txt)"
+	PYTHONPATH=$(CURDIR)/$(OLD_CLIENT) $(BIN)/pytest tests/qdrant tests/stores \
+		--deselect tests/qdrant/test_grpc.py::test_ranks_as_in_memory
 
 $(LOWEST)/ready: pyproject.toml lowest.txt
 	@echo 'Setting up $(LOWEST): a few minutes the first time'
@@ -78,4 +86,4 @@ $(READY): pyproject.toml constraints.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(LOWEST) build dist
+	rm -rf $(VENV) $(LOWEST) $(OLD_CLIENT) build dist

@@ -107,15 +107,29 @@ def add_new_collection(parser: argparse.ArgumentParser) -> None:
 
 
 def store_in(client: Client, collection: str, arguments: argparse.Namespace) -> QdrantStore:
-    """Returns the store for a collection that exists, or that will be created with the given options."""
+    """Returns the store for a collection that exists, or that will be created with the given options.
+
+    Raises:
+        InputError: If the client that is installed does not know the data type, or an index is none.
+    """
+    from importlib.metadata import version
+
     from qdrant_client import models
 
+    from ..errors import InputError
     from ..qdrant import FixedDimensional, Lexical, MeanPooled, QdrantBM25, QdrantStore
 
     kinds: list[type[FirstStage]] = [Lexical, QdrantBM25, FixedDimensional, MeanPooled]
     by_name = dict(zip(STAGES, kinds, strict=True))
     stages = [by_name[name]() for name in arguments.first_stage] or None
-    datatype = {} if arguments.datatype is None else {"datatype": models.Datatype(arguments.datatype)}
+    datatype: dict[str, Any] = {}
+    if arguments.datatype is not None:
+        if arguments.datatype not in {known.value for known in models.Datatype}:
+            raise InputError(
+                f"the qdrant-client that is installed ({version('qdrant-client')}) knows no {arguments.datatype}. Take "
+                "a newer one: pip install --upgrade qdrant-client"
+            )
+        datatype["datatype"] = models.Datatype(arguments.datatype)
     indexes = _indexes(arguments.payload_index)
     return QdrantStore(client, collection, first_stage=stages, vector_options=datatype, indexes=indexes)
 

@@ -221,7 +221,7 @@ def _add_dense(client: QdrantClient, collection: str, name: str, params: models.
             f"the vector {name!r} cannot be added to the Qdrant collection {collection!r} ({describe(error)}). A "
             "server that is too old to add vectors leaves a new collection: see reindex."
         ) from error
-    rest = {n: getattr(params, n) for n in ("hnsw_config", "quantization_config", "on_disk", "memory")}
+    rest = {n: getattr(params, n, None) for n in ("hnsw_config", "quantization_config", "on_disk", "memory")}
     changed = models.VectorParamsDiff(**{n: value for n, value in rest.items() if value is not None})
     ask(client, client.update_collection, collection, vectors_config={name: changed})
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from qdrant_client import QdrantClient
+from qdrant_client import QdrantClient, models
 
 from jacolbert_integrations import JaColBERTVectorStore, MemoryStore
 from jacolbert_integrations.cli.main import main
@@ -135,6 +135,16 @@ def test_from_the_command_line(backend: Backend, capsys: pytest.CaptureFixture[s
         assert main(["search", "首都はどこ", *options]) == 0
     assert "東京" in capsys.readouterr().out
     assert {headers["x-token"] + headers["x-other"] for headers in backend.headers} == {SECRET * 2}
+
+
+def test_a_data_type_that_the_client_does_not_know(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As with a client that is older than the data type."""
+    (tmp_path / "rows.jsonl").write_text('{"id": "a", "text": "東京"}\n', encoding="utf-8")
+    monkeypatch.setattr(models, "Datatype", [models.Datatype.FLOAT16])
+    assert main(["index", "rows.jsonl", "--at", "folder", "--datatype", "turbo8"]) == 1
+    assert "knows no turbo8. Take a newer one: pip install --upgrade qdrant-client" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
+from qdrant_client import models
 
 from jacolbert_integrations import JaColBERT, Point, QdrantStore
 from jacolbert_integrations.qdrant import (
@@ -24,6 +25,14 @@ from ..conftest import PATIENCE
 from ..stores.samples import DIMENSION, IDENTITY
 
 QUICK = Retries(times=4, first_pause=0.001, longest_pause=0.01)
+
+
+def skip_unless_known(vector_options: dict[str, Any]) -> None:
+    """Skips a test of options that the client which is installed is too old for."""
+    try:
+        models.VectorParams(**{"size": DIMENSION, "distance": models.Distance.DOT, **vector_options})
+    except ValueError:
+        pytest.skip(f"an older client knows no {', '.join(vector_options)} of this value")
 
 
 class Encoder:

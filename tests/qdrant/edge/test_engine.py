@@ -48,7 +48,7 @@ from jacolbert_integrations.text.tokenization import WordSplitter
 
 from ...conftest import JAQUAD_EXCERPT
 from ...stores.samples import DIMENSION, FLOAT32, IDENTITY, QUERY, points, vectors
-from ..writing import Encoder, documents, writer
+from ..writing import Encoder, documents, skip_unless_known, writer
 
 
 def opened(path: Path, **options: Any) -> EdgeStore:
@@ -216,9 +216,9 @@ def test_options_that_edge_has_not(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "options",
     [
-        {"datatype": models.Datatype.TURBO8},
-        {"datatype": models.Datatype.TURBO4},
-        {"memory": models.Memory.COLD},
+        {"datatype": "turbo8"},
+        {"datatype": "turbo4"},
+        {"memory": "cold"},
         {"quantization_config": models.ScalarQuantization(
             scalar=models.ScalarQuantizationConfig(type=models.ScalarType.INT8, quantile=0.99))},
         {"quantization_config": models.TurboQuantization(
@@ -229,6 +229,7 @@ def test_options_that_edge_has_not(tmp_path: Path) -> None:
     ],
 )  # fmt: skip
 def test_qdrants_own_options_reach_the_engine(tmp_path: Path, options: dict[str, Any]) -> None:
+    skip_unless_known(options)
     with opened(tmp_path, vector_options=options) as store:
         store.upsert(points(30))
         assert len(store.search(QUERY, top_k=5)) == 5
