@@ -96,6 +96,7 @@ def test_a_servers_nodes_are_chosen_without_their_vectors(
     there, here = JaColBERTVectorStore(mini, QdrantStore(client, "c")), JaColBERTVectorStore(mini)
     for index in (there, here):
         index.add([TextNode(id_=name, text=text) for name, text in TEXTS.items()])
+    backend.requests.clear()
 
     def ask(index: JaColBERTVectorStore, threshold: float = 0.5) -> ScoredResult:
         query = VectorStoreQuery(query_str=QUESTION, mode=VectorStoreQueryMode.MMR, similarity_top_k=3)
