@@ -20,7 +20,6 @@ from llama_index.core.schema import Document, MetadataMode, TextNode
 from jacolbert_integrations import JaColBERT, JaColBERTSentenceSplitter
 from jacolbert_integrations.encoding.transformer import ColBERTTransformer
 from jacolbert_integrations.evaluation.jsquad import JSQUAD_SOURCE, load_jsquad
-from jacolbert_integrations.text.tokenization import JapaneseTokenizer
 
 V24_TOKENS = Path(__file__).parent.parent / "tests" / "data" / "reference" / "stanford"
 SENTENCE_END = re.compile("[。！？!?][」』）)】］〉》\"'”’]*$")
@@ -59,11 +58,11 @@ def kept(node: TextNode, model: JaColBERT) -> range:
     """The characters of the document that the encoder reads of a chunk."""
     transformer = model.model[0]
     assert isinstance(transformer, ColBERTTransformer)
-    assert isinstance(transformer.text_tokenizer, JapaneseTokenizer)
     embedded = node.get_content(metadata_mode=MetadataMode.EMBED)
     _, spans = transformer.text_tokenizer.encode_with_spans(embedded)
     room = model.document_maxlen - model.document_lengths([""])[0]
-    end = len(embedded) if len(spans) <= room else spans[room - 1][1]
+    ends = [0 if span is None else span[1] for span in spans[:room]]
+    end = len(embedded) if len(spans) <= room else max(ends, default=0)
     start = node.start_char_idx
     assert start is not None
     return range(start, start + end - (len(embedded) - len(node.text)))

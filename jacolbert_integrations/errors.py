@@ -10,7 +10,8 @@
     │   ├── CorruptCheckpointError     truncated, unreadable, of a wrong shape, or unsafe to unpickle
     │   └── RemoteCodeError            needs code from the checkpoint, which was not asked for
     ├── InputError                     an argument that cannot be used             (a ValueError)
-    │   └── VectorError                token vectors of a wrong shape or content
+    │   ├── VectorError                token vectors of a wrong shape or content
+    │   └── NoOffsetsError             a tokenizer that cannot say where its tokens come from
     ├── StoreError
     │   ├── StoreNotBoundError         no model has been named for the store yet
     │   ├── StoreFileError             a saved store that cannot be read, or written
@@ -81,6 +82,10 @@ class InputError(JaColBERTError, ValueError):
 
 class VectorError(InputError):
     """Token vectors have a wrong shape, type or content."""
+
+
+class NoOffsetsError(InputError):
+    """A model's tokenizer cannot say which characters of a text its tokens come from."""
 
 
 class StoreError(JaColBERTError):

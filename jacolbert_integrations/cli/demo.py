@@ -121,15 +121,16 @@ def _index(retriever: JaColBERTRetriever, corpus: QuestionSet) -> None:
 
 
 def _answer(model: JaColBERT, retriever: JaColBERTRetriever, questions: list[Question]) -> None:
-    from ..explaining.matches import find_matches, highlight
-    from .report import markers
+    from ..explaining import highlight
+    from .report import markers, matcher
 
     opening, closing = markers()
+    find = matcher(model)
     for question in questions:
         say(f"Q: {question.text}")
         for rank, hit in enumerate(retriever.retrieve(question.text)[:_SHOWN_HITS], 1):
             text = harmless(hit.node.get_content())  # before our own colours are put into it
-            matches = [m for m in find_matches(model, question.text, text) if _SUBSTANCE.search(text[m.start : m.end])]
+            matches = [m for m in find(question.text, text) if _SUBSTANCE.search(text[m.start : m.end])]
             marked = highlight(text[:_SHOWN_CHARACTERS], matches, opening=opening, closing=closing)
             right = "*" if hit.node.node_id == question.passage_id else " "
             ellipsis = " ..." if len(text) > _SHOWN_CHARACTERS else ""

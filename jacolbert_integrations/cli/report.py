@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ..evaluation.metrics import RetrievalMetrics
 from .terminal import say
 
 if TYPE_CHECKING:
+    from ..encoding.encoder import JaColBERT
+    from ..explaining import Match
     from ..qdrant import FailedDocument
 
 _SHOWN_FAILURES = 20
@@ -21,6 +23,29 @@ def markers() -> tuple[str, str]:
     if sys.stdout.isatty() and "NO_COLOR" not in os.environ:
         return "\x1b[1;33m", "\x1b[0m"
     return "【", "】"
+
+
+def matcher(model: JaColBERT) -> Callable[[str, str], list[Match]]:
+    """Returns what finds the matches of a question in a text.
+
+    With a model whose tokenizer cannot say where its tokens come from, it finds none, and says why, once.
+    """
+    from ..errors import NoOffsetsError
+    from ..explaining import find_matches
+
+    told = False
+
+    def find(question: str, text: str) -> list[Match]:
+        nonlocal told
+        try:
+            return find_matches(model, question, text)
+        except NoOffsetsError as error:
+            if not told:
+                say(f"Nothing is marked: {error}", file=sys.stderr)
+            told = True
+            return []
+
+    return find
 
 
 def failures(failed: Sequence[FailedDocument], problems: Sequence[FailedDocument] = (), *, skip: bool = False) -> None:

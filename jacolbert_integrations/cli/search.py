@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ..text.harmless import harmless
@@ -11,7 +12,7 @@ from .place import add_collection, add_place, model_of, opened
 from .terminal import say, say_json
 
 if TYPE_CHECKING:
-    from ..encoding.encoder import JaColBERT
+    from ..explaining import Match
     from ..types import Hits
 
 _SHOWN_CHARACTERS = 160
@@ -38,6 +39,7 @@ def add_command(commands: Any) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Runs the command."""
     from ..qdrant import QdrantStore, SearchOptions
+    from .report import matcher
 
     given = {} if arguments.candidates is None else {"candidates": arguments.candidates}
     options = SearchOptions(exact=arguments.exact, **given)
@@ -45,6 +47,7 @@ def run(arguments: argparse.Namespace) -> None:
         model = model_of(client, arguments.collection, arguments.model)
         store = QdrantStore(client, arguments.collection, search_options=options)
         store.bind(model.identity)
+        matches = matcher(model)
         queries = [model.query(question) for question in arguments.questions]
         for query, hits in zip(queries, store.search_batch(queries, top_k=arguments.top_k), strict=True):
             if arguments.json:
@@ -52,12 +55,12 @@ def run(arguments: argparse.Namespace) -> None:
                 answer = {"question": query.text, "approximate": hits.approximate, "hits": found}
                 say_json(answer)
             else:
-                _show(model, query.text, hits)
+                _show(query.text, hits, matches)
 
 
-def _show(model: JaColBERT, question: str, hits: Hits) -> None:
+def _show(question: str, hits: Hits, matches: Callable[[str, str], list[Match]]) -> None:
     from ..errors import InputError
-    from ..explaining.matches import find_matches, highlight
+    from ..explaining import highlight
     from ..stores.payload_text import payload_text
     from .report import markers
 
@@ -69,9 +72,7 @@ def _show(model: JaColBERT, question: str, hits: Hits) -> None:
         except InputError:
             text = json.dumps(hit.payload, ensure_ascii=False)
         text = harmless(text)  # before our own colours are put into it
-        shown = highlight(
-            text[:_SHOWN_CHARACTERS], find_matches(model, question, text), opening=opening, closing=closing
-        )
+        shown = highlight(text[:_SHOWN_CHARACTERS], matches(question, text), opening=opening, closing=closing)
         ellipsis = " ..." if len(text) > _SHOWN_CHARACTERS else ""
         say(f"  {rank}. {hit.score:6.2f}  {' '.join(hit.id.splitlines())}")
         print(f"      {' '.join(shown.split())}{ellipsis}")

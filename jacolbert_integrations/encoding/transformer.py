@@ -20,9 +20,11 @@ from transformers.models.bert_japanese import BertJapaneseTokenizer
 from transformers.utils import logging as transformers_logging
 
 from ..checkpoints.layouts import SETTINGS_KEY, ColBERTSettings, settings_from_dict
-from ..errors import CorruptCheckpointError, IncompleteCheckpointError, InputError
+from ..errors import CorruptCheckpointError, IncompleteCheckpointError, InputError, NoOffsetsError
 from ..query_length import QueryLength, padded_query_length
 from ..text.cleaning import clean, pieces
+from ..text.offsets import encode_with_offsets
+from ..text.sentences import Span
 from ..text.tokenization import JapaneseTokenizer, TextTokenizer
 
 Task = Literal["query", "document"]
@@ -284,11 +286,25 @@ class HuggingFaceTokenizer:
             return [self._encode_pieces(text, limit) for text in texts]
         return self._encode(texts)
 
+    def encode_with_spans(self, text: str) -> tuple[list[int], list[Span | None]]:
+        """Computes the ids of one text, and for each the characters of ``text`` that it stands for.
+
+        Raises:
+            NoOffsetsError: If the tokenizer is a slow one, which is not of the ``tokenizers`` library.
+        """
+        if not self.tokenizer.is_fast:
+            raise no_offsets(self.tokenizer)
+        backend = self.tokenizer.backend_tokenizer
+        return encode_with_offsets(text, lambda text: self._features([text]).encodings[0], backend.normalizer)
+
     def _encode(self, texts: Sequence[str]) -> list[list[int]]:
-        ids: list[list[int]] = self.tokenizer(
-            list(texts), add_special_tokens=False, split_special_tokens=True, truncation=False, verbose=False
-        )["input_ids"]
+        ids: list[list[int]] = self._features(texts)["input_ids"]
         return ids
+
+    def _features(self, texts: Sequence[str]) -> Any:
+        return self.tokenizer(
+            list(texts), add_special_tokens=False, split_special_tokens=True, truncation=False, verbose=False
+        )
 
     def _encode_pieces(self, text: str, limit: int | None) -> list[int]:
         ids: list[int] = []
@@ -297,6 +313,16 @@ class HuggingFaceTokenizer:
             if limit is not None and len(ids) >= limit:
                 break
         return ids
+
+
+def no_offsets(tokenizer: object) -> NoOffsetsError:
+    """Builds the error that a tokenizer cannot say where its tokens come from."""
+    return NoOffsetsError(
+        f"the model's tokenizer is a {type(tokenizer).__name__}, which does not say which characters of a text its "
+        "tokens come from, and without that nothing can be highlighted. A fast tokenizer does (of the tokenizers "
+        "library, saved as a tokenizer.json), and so does a BertJapaneseTokenizer with MeCab, unidic_lite and "
+        "WordPiece: save the checkpoint with one that gives the same ids, or show its results without matches."
+    )
 
 
 def text_tokenizer(tokenizer: PreTrainedTokenizerBase) -> TextTokenizer:

@@ -1,6 +1,7 @@
 """Which characters of a document the tokens of a query matched, and how to show it.
 
-May import: ``encoding`` and ``text``. Begin with ``matches.py``; ``html.py`` colours a match for notebooks and pages.
+May import: ``encoding`` and ``text``. Begin with ``matches.py``; ``locating.py`` says which characters a vector stands
+for, and ``html.py`` colours a match for notebooks and pages.
 """
 
 from .html import as_html

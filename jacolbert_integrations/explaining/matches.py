@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
 
 from ..encoding.encoder import JaColBERT
-from ..encoding.transformer import ColBERTTransformer
-from ..errors import TruncationWarning
-from ..text.tokenization import JapaneseTokenizer
+from ..text.sentences import Span
+from .locating import locate_vectors
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,46 +29,35 @@ class Match:
 def find_matches(model: JaColBERT, query: str, document: str) -> list[Match]:
     """Finds for each word of the query the piece of the document that MaxSim pairs it with.
 
-    [MASK] and control tokens are left out on both sides. Of several query tokens with the same
-    partner, the best counts.
+    Control tokens, markers, prompts and [MASK] tokens are left out on both sides, and so are pieces that stand for no
+    character, such as a lone ▁. Of several query tokens with the same partner, the best counts. A piece begins and ends
+    with a whole character, and has no white space around it.
 
     Args:
         model: The model that ranks. If it pools documents, their tokens are matched unpooled all the same.
         query: The query.
-        document: The document.
+        document: The document. Of one that the model cuts, the beginning is matched.
 
     Returns:
-        Matches in the order of the text; none where the model's tokenizer cannot say where its
-        tokens come from.
+        Matches in the order of the text. Two may overlap, where tokens share a character.
+
+    Raises:
+        InputError: If one of the texts is no string.
+        NoOffsetsError: If the model's tokenizer cannot say where its tokens come from: MeCab's with WordPiece and all
+            of the ``tokenizers`` library can.
     """
-    transformer = model.model[0]
-    if not isinstance(transformer, ColBERTTransformer) or not isinstance(transformer.text_tokenizer, JapaneseTokenizer):
-        return []
-    if model.model.prompts.get("query") or model.model.prompts.get("document"):
-        return []  # the prompt's tokens would be taken for the text's
-    query_ids = transformer.tokenize_texts([query], "query")[0]
-    document_ids = transformer.tokenize_texts([document], "document")[0]
     model = model.unpooled  # a pooled vector is of no one place in the text
-    first_word = 1 + len(transformer.query_marker_ids)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", TruncationWarning)  # the ranking has warned of it already
-        query_vectors = model.encode_query([query])[0][first_word : query_ids.length - 1]
-        document_vectors = model.encode_document([document])[0]
-    if not len(query_vectors):
+    query_vectors, query_spans = locate_vectors(model, query, "query")
+    document_vectors, document_spans = locate_vectors(model, document, "document")
+    words = query_vectors[np.array([span is not None for span in query_spans], bool)]
+    if not len(words) or not len(document_vectors):
         return []
-
-    skipped = model.skipped_ids
-    kept = [place for place, index in enumerate(document_ids.ids) if index not in skipped]
-    offset = 1 + len(transformer.document_marker_ids)
-    _, spans = transformer.text_tokenizer.encode_with_spans(document)
-    spans = spans[: document_ids.length - 1 - offset]
-
-    products = query_vectors @ document_vectors.T
-    best: dict[tuple[int, int], float] = {}
+    products = words @ document_vectors.T
+    best: dict[Span, float] = {}
     for column, similarity in zip(products.argmax(axis=1), products.max(axis=1), strict=True):
-        place = kept[int(column)] - offset
-        if 0 <= place < len(spans) and spans[place][0] < spans[place][1]:
-            best[spans[place]] = max(best.get(spans[place], -np.inf), float(similarity))
+        span = document_spans[int(column)]
+        if span is not None and span[0] < span[1]:
+            best[span] = max(best.get(span, -np.inf), float(similarity))
     return [Match(start, end, similarity) for (start, end), similarity in sorted(best.items())]
 
 

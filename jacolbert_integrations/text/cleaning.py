@@ -17,6 +17,7 @@ MAX_RUN = 500
 """Most characters of one kind (letters, kana, kanji, signs) that go to MeCab in a row."""
 
 _UNREADABLE = re.compile("[\x00\ud800-\udfff]")
+_CHARACTER = re.compile("[\ud800-\udbff][\udc00-\udfff]|.", re.DOTALL)
 _LONG_SPACE = re.compile(r"\s{256,}")
 _LONG_RUN = re.compile(
     rf"[^\W\u3040-\u30ff\u3400-\u9fff]{{{MAX_RUN + 1},}}"  # letters and digits
@@ -36,6 +37,11 @@ def clean(text: str) -> str:
         return text
     # by way of UTF-16, a pair of surrogates becomes the character that it stands for
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").replace("\x00", " ")
+
+
+def original_spans(text: str) -> list[tuple[int, int]]:
+    """Returns for each character of ``clean(text)`` where in ``text`` it begins and ends."""
+    return [match.span() for match in _CHARACTER.finditer(text)]
 
 
 def pieces(text: str) -> Iterator[str]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Callable, Iterator
 from typing import TypeAlias
+
+from .characters import is_inside_character
 
 Span: TypeAlias = tuple[int, int]
 """Where in a text something begins and ends, in characters."""
@@ -26,7 +27,6 @@ _SENTENCE_END = re.compile(
 _CLAUSE_END = re.compile(
     rf"(?:[、､；：・\s{re.escape(_CLOSED_BY)}]|(?<!\d)，|，(?!\d)|[,;:](?![A-Za-z0-9/]))[、､，,；;：:・\s]*"
 )
-_JOINER = "\u200d"
 
 
 def quotations(text: str, start: int, end: int) -> Iterator[Span]:
@@ -56,7 +56,7 @@ def middle(text: str, start: int, end: int) -> int:
     """Returns a position near the middle, not inside a character of several code points: か\u3099, 👨‍👩‍👧."""
     half = (start + end) // 2
     places = sorted(range(max(start + 1, half - 8), min(end, half + 9)), key=lambda place: abs(place - half))
-    return next((place for place in places if not _is_inside(text, place)), half)
+    return next((place for place in places if not is_inside_character(text, place)), half)
 
 
 def _cut(ends: re.Pattern[str], text: str, start: int, end: int) -> Iterator[Span]:
@@ -66,15 +66,3 @@ def _cut(ends: re.Pattern[str], text: str, start: int, end: int) -> Iterator[Spa
         begin = match.end()
     if begin < end:
         yield begin, end
-
-
-def _is_inside(text: str, place: int) -> bool:
-    here = text[place]
-    return (
-        text[place - 1] == _JOINER
-        or here in f"{_JOINER}ﾞﾟ"
-        or "\ufe00" <= here <= "\ufe0f"  # variants, as of emoji
-        or "\U000e0100" <= here <= "\U000e01ef"  # and of kanji
-        or unicodedata.combining(here) != 0
-        or "\U0001f3fb" <= here <= "\U0001f3ff"  # tones of skin
-    )

@@ -24,6 +24,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 
 from ..errors import CorruptCheckpointError, IncompleteCheckpointError, InputError
 from .cleaning import clean, pieces
+from .sentences import Span
 from .spans import locate_words
 
 _MAX_REMEMBERED_WORDS = 1 << 18
@@ -38,6 +39,16 @@ class TextTokenizer(Protocol):
         Args:
             texts: The texts.
             limit: How many ids of a text are needed; of a longer text, the rest may be left out.
+        """
+        ...
+
+    def encode_with_spans(self, text: str) -> tuple[list[int], Sequence[Span | None]]:
+        """Computes the ids of one text, and for each where the characters of ``text`` that it stands for begin and end.
+
+        A token that stands for no character that can be seen, such as the mark of a word's beginning, has None.
+
+        Raises:
+            NoOffsetsError: If the tokenizer cannot say where its tokens come from.
         """
         ...
 
@@ -192,7 +203,7 @@ class JapaneseTokenizer:
     def _cased(self, words: list[str]) -> list[str]:
         return [word.lower() for word in words] if self.do_lower_case else words
 
-    def encode_with_spans(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
+    def encode_with_spans(self, text: str) -> tuple[list[int], list[Span]]:
         """Computes token ids, and for each the characters of ``text`` that it was read from.
 
         Returns:
@@ -200,7 +211,7 @@ class JapaneseTokenizer:
             share the word's span where a piece cannot be told apart.
         """
         ids: list[int] = []
-        spans: list[tuple[int, int]] = []
+        spans: list[Span] = []
         for word, start, end in locate_words(self.words(text), text, self.splitter.normalize):
             pieces = self._pieces[word]
             ids += pieces

@@ -15,6 +15,7 @@ from jacolbert_integrations.stores.archive import import_points
 from jacolbert_integrations.text.squad import read_squad
 
 from ..conftest import JAQUAD_EXCERPT
+from ..explaining.fast_tokenizers import TOKENIZERS, checkpoint
 from ..qdrant.rest_server import Backend, serving
 
 
@@ -39,6 +40,15 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     captured = capsys.readouterr()
     assert status == 0, captured.err
     return captured.out
+
+
+def test_search_marks_what_any_fast_tokenizer_matched(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    checkpoint(folder / "model", TOKENIZERS["unigram"]())
+    row = {"id": "a", "text": "富士山は㍿。 東京は首都。"}
+    (folder / "one.jsonl").write_text(json.dumps(row, ensure_ascii=False), encoding="utf-8")
+    run(capsys, "index", "one.jsonl", "--model", "model")
+    shown = run(capsys, "search", "東京株式会社", "--model", "model")
+    assert "富士山は【㍿】。 【東京】は首都。" in shown
 
 
 def hits(capsys: pytest.CaptureFixture[str], question: str, *options: str) -> list[str]:
