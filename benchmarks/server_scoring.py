@@ -2,7 +2,8 @@
 
 The nodes are passages of JSQuAD, other ones each time, because the reranker remembers those that it has read. They are
 reranked by encoding them anew, by fetching their vectors, and by the server's scores. Beside that stands what encoding
-the query alone takes, which is a part of all of them, and a vector store's query in its default mode and by MMR.
+the query alone takes, which is a part of all of them, and a vector store's query in its default mode and by MMR, asked
+in turn: how many times as long MMR takes, as the median over the questions, and in how many requests it compares nodes.
 
 Run it beside a Qdrant server: ``python benchmarks/server_scoring.py --url http://127.0.0.1:6333``.
 """
@@ -12,7 +13,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Callable, Sequence
-from statistics import median
+from statistics import mean, median
 from time import perf_counter
 from typing import Any
 
@@ -27,6 +28,20 @@ from jacolbert_integrations.qdrant.servers import UNCOMPRESSED
 
 COLLECTION = "benchmark-server-scoring"
 RERANKED = 20
+TOP_K = 5
+ASKED = 60
+
+
+class CountingStore(QdrantStore):
+    """Counts the requests in which it compares documents."""
+
+    comparisons = 0
+
+    def similarities(self, asked: Sequence[tuple[str, Sequence[str]]]) -> list[dict[str, float]] | None:
+        """Does what the store does, and counts it where it is done."""
+        answers = super().similarities(asked)
+        self.comparisons += answers is not None
+        return answers
 
 
 def milliseconds(call: Callable[[int], object], times: int) -> float:
@@ -48,7 +63,28 @@ def fetched(store: QdrantStore, model: JaColBERT, nodes: Sequence[BaseNode], que
     return [nodes[place].node_id for place in (-scores).argsort()]
 
 
-def measure(store: QdrantStore, model: JaColBERT, nodes: list[TextNode], questions: list[str], way: str) -> None:
+def modes(store: CountingStore, model: JaColBERT, questions: Sequence[str]) -> dict[str, float]:
+    """Returns the figures of a vector store's query in its default mode and by MMR, each question by both."""
+    index = JaColBERTVectorStore(model, store=store)
+    taken: list[list[float]] = []
+    compared = []
+    for question in (questions[-1], *questions[:ASKED]):  # the first does not count
+        taken.append([])
+        before = store.comparisons
+        for mode in (VectorStoreQueryMode.DEFAULT, VectorStoreQueryMode.MMR):
+            begun = perf_counter()
+            index.query(VectorStoreQuery(query_str=question, similarity_top_k=TOP_K, mode=mode))
+            taken[-1].append(1000 * (perf_counter() - begun))
+        compared.append(store.comparisons - before)
+    return {
+        "mode default, ms": median(default for default, _ in taken[1:]),
+        "mode mmr, ms": median(mmr for _, mmr in taken[1:]),
+        "mmr / default": median(mmr / default for default, mmr in taken[1:]),
+        "mmr, requests to compare": mean(compared[1:]),
+    }
+
+
+def measure(store: CountingStore, model: JaColBERT, nodes: list[TextNode], questions: list[str], way: str) -> None:
     """Prints the figures of one client."""
     groups = [nodes[first : first + RERANKED] for first in range(0, len(nodes) - RERANKED + 1, RERANKED)]
     times = len(groups) - 1
@@ -60,22 +96,17 @@ def measure(store: QdrantStore, model: JaColBERT, nodes: list[TextNode], questio
 
         return call
 
-    def asked(mode: VectorStoreQueryMode) -> Callable[[int], object]:
-        index = JaColBERTVectorStore(model, store=store)
-        return lambda number: index.query(VectorStoreQuery(query_str=questions[number], similarity_top_k=5, mode=mode))
-
     rows = {
-        "encoding the query": milliseconds(lambda number: model.query(questions[number]), times),
-        "reranked: encoded anew": milliseconds(reranked(JaColBERTRerank(model, top_n=5)), times),
-        "reranked: vectors fetched": milliseconds(
+        "encoding the query, ms": milliseconds(lambda number: model.query(questions[number]), times),
+        "reranked: encoded anew, ms": milliseconds(reranked(JaColBERTRerank(model, top_n=TOP_K)), times),
+        "reranked: vectors fetched, ms": milliseconds(
             lambda number: fetched(store, model, groups[number], questions[number]), times
         ),
-        "reranked: scored there": milliseconds(reranked(JaColBERTRerank(model, top_n=5, store=store)), times),
-        "mode default": milliseconds(asked(VectorStoreQueryMode.DEFAULT), times),
-        "mode mmr": milliseconds(asked(VectorStoreQueryMode.MMR), times),
+        "reranked: scored there, ms": milliseconds(reranked(JaColBERTRerank(model, top_n=TOP_K, store=store)), times),
+        **modes(store, model, questions),
     }
-    for name, taken in rows.items():
-        print(f"{way:20}{name:28}{taken:9.1f} ms")
+    for name, figure in rows.items():
+        print(f"{way:20}{name:30}{figure:9.1f}")
 
 
 def main() -> None:
@@ -94,7 +125,7 @@ def main() -> None:
     }
     for way, options in ways.items():
         client = QdrantClient(arguments.url, grpc_port=arguments.grpc_port, timeout=60, **options)
-        store = QdrantStore(client, COLLECTION)
+        store = CountingStore(client, COLLECTION)
         if not options:
             client.delete_collection(COLLECTION)
             store.bind(model.identity)

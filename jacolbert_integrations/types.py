@@ -352,7 +352,7 @@ class ComparesById(Protocol):
             asked: The id of each document that is a query, and the ids of those that it is compared with.
 
         Returns:
-            For each query, scores by id. A store may leave out a document's with itself, where it is one of several,
-            and what is not stored. None where nothing is computed: who asks then reads the vectors.
+            For each query, scores by id; a document's with itself, too, where it is among those that it is compared
+            with. What is not stored is left out. None where nothing is computed: who asks then reads the vectors.
         """
         ...

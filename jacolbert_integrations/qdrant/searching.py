@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+import grpc
 from qdrant_client import models
+from qdrant_client.http.exceptions import UnexpectedResponse
 
 from ..errors import InputError
 from ..scoring.vectors import as_token_vectors, check_top_k
 from ..stores.payloads import check_ids, check_query
 from ..text.windows import DOCUMENT_KEY
 from ..types import Hit, Hits, Query
+from .answers import status_of
 from .bound import BoundCollection, request
 from .clients import is_in_process, is_local_mode, sends_binary
 from .filters import is_empty
@@ -26,6 +29,7 @@ from .search import Search, SearchOptions, checked_search
 from .stages import ByWords, encode_words
 from .strict_mode import batched
 
+_NOT_FOUND: frozenset[int | str | None] = frozenset({404, "NOT_FOUND"})
 _UNQUANTIZED = models.SearchParams(exact=True, quantization=models.QuantizationSearchParams(ignore=True))
 
 
@@ -234,23 +238,32 @@ class SearchableCollection(BoundCollection):
     def similarities(self, asked: Sequence[tuple[str, Sequence[str]]]) -> list[dict[str, float]] | None:
         """Computes MaxSim of stored documents, as queries, with stored documents, in one request and on the server.
 
+        The collection is not looked at anew where that has been done, because the search that has found the documents
+        has just done it.
+
         Args:
             asked: The id of each document that is a query, and the ids of those that it is compared with.
 
         Returns:
-            For each query, scores by id; a document's with itself only where it is the one that it is compared with.
-            None where the vectors are at hand: where Qdrant runs in this process, or sends them as they are, over gRPC
-            without compression.
+            For each query, scores by id; a document's with itself, too, where it is among those that it is compared
+            with. None where the vectors are at hand: where Qdrant runs in this process, or sends them as they are, over
+            gRPC without compression. None as well where a query is not stored any more, and where strict mode does not
+            allow it.
         """
         self._require_bound()
-        if is_in_process(self.client) or sends_binary(self.client) or not (self._look() and self._strict.exact):
+        if is_in_process(self.client) or sends_binary(self.client):
             return None
-        names = {str(self.qdrant_ids([i])[0]): i for one, others in asked for i in (one, *others)}
+        if not ((self._has_been_there or self._look()) and self._strict.exact):
+            return None
+        if any(len(others) > self._strict.most_ids(len(others)) for _, others in asked):
+            return None
+        names = list(dict.fromkeys(i for one, others in asked for i in (one, *others)))
+        points = dict(zip(names, self.qdrant_ids(names), strict=True))
         requests = [
             models.QueryRequest(
-                query=self.qdrant_ids([one])[0],
+                query=points[one],
                 using=VECTOR_NAME,
-                filter=models.Filter(must=[models.HasIdCondition(has_id=self.qdrant_ids(others))]),
+                filter=_comparing(points[one], [points[other] for other in others]),
                 params=_UNQUANTIZED,
                 limit=len(others),
                 with_payload=False,
@@ -258,14 +271,14 @@ class SearchableCollection(BoundCollection):
             )
             for one, others in asked
         ]
-        consistency = {name: value for name, value in self.read_options.items() if name == "consistency"}
-        most = len(requests) if self._strict.searches is None else self._strict.searches
-        answers = [
-            answer
-            for part in batched(requests, most)
-            for answer in self.client.query_batch_points(self.collection, part, **consistency)
-        ]
-        return [{names[str(point.id)]: float(point.score) for point in answer.points} for answer in answers]
+        try:
+            answers = self._ask_in_batches(requests)
+        except (UnexpectedResponse, grpc.RpcError) as error:
+            if status_of(error) not in _NOT_FOUND:
+                raise
+            return None
+        back = {str(point): name for name, point in points.items()}
+        return [{back[str(point.id)]: float(point.score) for point in answer} for answer in answers]
 
     @request
     def count(self, *, filter: object | None = None) -> int:
@@ -327,13 +340,26 @@ class SearchableCollection(BoundCollection):
             arguments["params"] = arguments.pop("search_params")
             arguments["query"] = arguments["query"].tolist()
             requests.append(models.QueryRequest(**arguments, with_payload=True, shard_key=self.shard_key))
+        return self._ask_in_batches(requests)
+
+    def _ask_in_batches(self, requests: Sequence[models.QueryRequest]) -> list[list[models.ScoredPoint]]:
         consistency = {name: value for name, value in self.read_options.items() if name == "consistency"}
-        most = len(requests) if self._strict.searches is None else self._strict.searches
+        most = max(1, len(requests)) if self._strict.searches is None else self._strict.searches
         return [
             answer.points
             for part in batched(requests, most)
-            for answer in self.client.query_batch_points(self.collection, list(part), **consistency)
+            for answer in self.client.query_batch_points(self.collection, part, **consistency)
         ]
+
+
+def _comparing(asked: models.ExtendedPointId, others: Sequence[models.ExtendedPointId]) -> models.Filter:
+    """Selects points, for a query that is one of the points itself.
+
+    Qdrant leaves out the query, unless a condition has its id alone. If a version leaves it out then, too, it is
+    missing from the answer.
+    """
+    parts = [[i for i in others if i == asked], [i for i in others if i != asked]]
+    return models.Filter(should=[models.HasIdCondition(has_id=part) for part in parts if part])
 
 
 def _hits(found: Iterable[models.ScoredPoint]) -> list[Hit]:

@@ -159,14 +159,18 @@ class Backend:
         ).model_dump(mode="json")  # fmt: skip
 
     def _alone(self, name: str, wanted: models.QueryRequest) -> Any:
-        """As Qdrant compares a point with itself where it is the only one that is asked for."""
+        """As Qdrant compares a point with itself where one condition has its id alone."""
         asked = getattr(wanted.query, "nearest", None)
-        match wanted.filter:
-            case models.Filter(must=[models.HasIdCondition(has_id=[point_id])]) if point_id == asked:
-                (record,) = self.local.retrieve(name, [point_id], with_vectors=True)
-                assert isinstance(record.vector, dict)
-                return record.vector[wanted.using or ""]
-        return wanted.query
+        if not isinstance(asked, str | int):
+            return wanted.query
+        found = self.local.retrieve(name, [asked], with_vectors=True)
+        if not found:
+            raise ValueError(f"No point with id {asked} found: not found")
+        alone = models.HasIdCondition(has_id=[asked])
+        if wanted.filter is None or alone not in (wanted.filter.should or []):
+            return wanted.query
+        assert isinstance(found[0].vector, dict)
+        return found[0].vector[wanted.using or ""]
 
     def _check_shard_keys(self, name: str, body: dict[str, Any]) -> None:
         """As Qdrant refuses a shard key that nobody has made."""

@@ -88,16 +88,18 @@ def test_documents_are_scored_in_one_request(server: QdrantClient, backend: Back
     assert found == {i: hits[i] for i in ("文書 3", "文書 1")}
 
 
-def test_documents_are_compared_there(server: QdrantClient) -> None:
+def test_documents_are_compared_there(server: QdrantClient, backend: Backend) -> None:
     store = bound(server)
     sent = points(6)
     store.upsert(sent)
+    backend.requests.clear()
     first, *others = [point.id for point in sent]
     answers = store.similarities([(first, [first, *others]), *((other, [first]) for other in others)])
     assert answers is not None
     there = maxsim([sent[0].vectors], [point.vectors for point in sent[1:]])[0]
     back = maxsim([point.vectors for point in sent[1:]], [sent[0].vectors])[:, 0]
-    assert first not in answers[0]
+    assert [path.rsplit("/", 1)[-1] for _, path, _ in backend.requests] == ["batch"]
+    assert answers[0][first] == pytest.approx(len(sent[0].vectors), abs=1e-4)
     alone = store.similarities([(point.id, [point.id]) for point in sent])
     assert alone is not None
     assert [answer[point.id] for answer, point in zip(alone, sent, strict=True)] == pytest.approx(
@@ -105,3 +107,18 @@ def test_documents_are_compared_there(server: QdrantClient) -> None:
     )
     assert [answers[0][other] for other in others] == pytest.approx(there, abs=1e-5)
     assert [answer[first] for answer in answers[1:]] == pytest.approx(back, abs=1e-5)
+
+
+def test_what_is_not_stored_is_not_compared(server: QdrantClient, backend: Backend) -> None:
+    store = bound(server)
+    store.upsert(points(3))
+    answers = store.similarities([("文書 1", ["none", "文書 2"])])
+    assert answers is not None
+    assert [list(answer) for answer in answers] == [["文書 2"]]
+    assert store.similarities([("none", ["文書 1"]), ("文書 1", ["文書 2"])]) is None
+    backend.faulty = lambda method, path: path.endswith("/batch")
+    backend.faults = ["500"]
+    with pytest.raises(ServerError):
+        store.similarities([("文書 1", ["文書 2"])])
+    server.delete_collection("documents")
+    assert store.similarities([("文書 1", ["文書 2"])]) is None

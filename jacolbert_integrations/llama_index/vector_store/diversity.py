@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...scoring.maxsim import maxsim
-from ...types import ComparesById, TokenVectors
+from ...types import TokenVectors
 
 Floats: TypeAlias = NDArray[np.float32]
 
 _PRODUCTS = 1 << 22  # 16 MiB
-_ROUNDING = 0.25
 
 
 def diverse(
@@ -37,83 +36,19 @@ def diverse(
     """
     relevance = maxsim([query], documents)[0] / len(query)
     lengths = np.array([len(document) for document in documents], np.float32)
-    return _chosen(relevance, lambda one, _: _similarity(documents, lengths, one), count, threshold)
-
-
-def diverse_there(
-    store: ComparesById, ids: Sequence[str], relevance: Floats, count: int, threshold: float
-) -> list[tuple[int, float]] | None:
-    """Does the same as :func:`diverse` by scores of the store that has the documents; no vector is read.
-
-    How many tokens a document has is what its MaxSim with itself is, because its vectors have the length 1; but for
-    rounding, of the model's numbers and of those that the store keeps.
-
-    Args:
-        store: Compares them.
-        ids: Of the documents.
-        relevance: (documents,) MaxSim with the query over the query's number of tokens.
-        count: As :func:`diverse`.
-        threshold: As :func:`diverse`.
-
-    Returns:
-        As :func:`diverse`; None if the store does not say all that is needed.
-    """
-    lengths = np.zeros(len(ids), np.float32)
-
-    def similarity(one: int, left: NDArray[np.bool_]) -> Floats:
-        others = np.flatnonzero(left).tolist()
-        unknown = [] if lengths.any() else [(i, [i]) for i in ids]
-        back = [(ids[other], [ids[one]]) for other in others]
-        answers = store.similarities([(ids[one], [ids[other] for other in others]), *back, *unknown])
-        if answers is None:
-            raise _NotSaidError
-        if unknown:
-            lengths[:] = _lengths([answer.get(i) for i, answer in zip(ids, answers[1 + len(others) :], strict=True)])
-        found = np.zeros(len(ids), np.float32)
-        for other, answer in zip(others, answers[1:], strict=False):
-            if ids[one] not in answer or ids[other] not in answers[0]:
-                raise _NotSaidError
-            there, returned = answers[0][ids[other]], answer[ids[one]]
-            found[other] = (there / lengths[one] + returned / lengths[other]) / 2
-        return found
-
-    try:
-        return _chosen(relevance, similarity, count, threshold)
-    except _NotSaidError:
-        return None
-
-
-class _NotSaidError(Exception):
-    """The store left something out."""
-
-
-def _lengths(own: Sequence[float | None]) -> Floats:
-    """Returns numbers of tokens, by documents' MaxSim with themselves."""
-    scores = np.array([np.nan if score is None else score for score in own], np.float32)
-    lengths: Floats = np.round(scores)
-    if not (np.abs(scores - lengths) <= _ROUNDING).all() or lengths.min() < 1:
-        raise _NotSaidError
-    return lengths
-
-
-def _chosen(
-    relevance: Floats, similarity: Callable[[int, NDArray[np.bool_]], Floats], count: int, threshold: float
-) -> list[tuple[int, float]]:
-    """Chooses by relevance, and by the similarity of each that was chosen with all that are left."""
-    redundancy = np.full(len(relevance), -np.inf, np.float32)
+    redundancy = np.full(len(documents), -np.inf, np.float32)
     chosen: list[tuple[int, float]] = []
-    left = np.ones(len(relevance), bool)
+    left = np.ones(len(documents), bool)
     while left.any() and len(chosen) < count:
-        scores = threshold * relevance
         if chosen:
-            scores = scores - (1 - threshold) * redundancy
+            scores = threshold * relevance - (1 - threshold) * redundancy
             best = int(np.where(left, scores, -np.inf).argmax())
         else:
-            best = int(relevance.argmax())
+            scores, best = threshold * relevance, int(relevance.argmax())
         chosen.append((best, float(scores[best])))
         left[best] = False
         if len(chosen) < count and left.any():
-            redundancy = np.maximum(redundancy, similarity(best, left))
+            redundancy = np.maximum(redundancy, _similarity(documents, lengths, best))
     return chosen
 
 

@@ -20,7 +20,8 @@ from ..provenance import ScoredBy, ScoreKind
 from ..queries import encode_queries
 from ..selection import checked_ids, joined, of_documents, of_nodes
 from .connection import Connection
-from .diversity import diverse, diverse_there
+from .diversity import diverse
+from .diversity_there import diverse_there
 from .embedding import NoVector
 
 _PREFETCH_FACTOR = 4.0
