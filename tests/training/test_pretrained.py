@@ -193,6 +193,15 @@ def test_a_student_ranks_and_loads_like_any_checkpoint(
         assert np.allclose(before, after, atol=1e-6)
 
 
+def test_a_student_needs_texts(weights: PretrainedWeights) -> None:
+    for texts, passages in (([], None), (["日本"], [])):
+        with pytest.raises(InputError, match="no texts to choose pieces and directions by"):
+            build_student(weights, texts, Student(vocabulary_size=None), directions_of=passages)
+    for layers in ((), (1, 0), (0, 0), (0, 3), (-1, 0)):
+        with pytest.raises(InputError, match="give some of 0 to 2, in rising order"):
+            build_backbone(weights, [], Student(vocabulary_size=None, layers=layers))
+
+
 def test_directions_by_hand() -> None:
     mean = torch.tensor([0.0, 0.0, 9.0], dtype=torch.float64)
     covariance = torch.diag(torch.tensor([1.0, 4.0, 100.0], dtype=torch.float64))

@@ -45,24 +45,30 @@ class Student:
 
 
 def build_student(
-    weights: PretrainedWeights, texts: Sequence[str], student: Student, *, show_progress_bar: bool | None = None
+    weights: PretrainedWeights,
+    texts: Sequence[str],
+    student: Student,
+    *,
+    directions_of: Sequence[str] | None = None,
+    show_progress_bar: bool | None = None,
 ) -> JaColBERT:
     """Builds a ColBERT of pretrained weights, ready to be trained.
 
     The markers begin as the words "query" and "passage", which e5 had before its texts. The projection begins as the
-    directions in which the token vectors of ``texts`` differ most, so that the model ranks well before any training.
+    directions in which token vectors differ most, so that the model ranks well before any training.
 
     Args:
         weights: From :func:`~.reading.read_pretrained`.
-        texts: Passages: they decide which pieces are kept, and the projection.
+        texts: They decide which pieces are kept.
         student: What to keep.
+        directions_of: Passages, some hundreds, whose token vectors decide the projection; None takes ``texts``.
         show_progress_bar: None shows one after a second, on a terminal.
 
     Raises:
         InputError: If there are no texts, a layer that is to be kept is none, or the vocabulary's size leaves no
             room for words.
     """
-    if not texts:
+    if not texts or (directions_of is not None and not directions_of):
         raise InputError("there are no texts to choose pieces and directions by.")
     backbone, tokenizer = build_backbone(weights, texts, student)
     settings = ColBERTSettings(
@@ -74,7 +80,8 @@ def build_student(
         query_length=student.query_length,
     )
     projection = nn.Linear(weights.hidden, student.dimension, bias=False)
-    moments = _second_moments(backbone, tokenizer, texts, show_progress_bar)
+    passages = texts if directions_of is None else directions_of
+    moments = _second_moments(backbone, tokenizer, passages, show_progress_bar)
     projection.weight.data = main_directions(*moments, student.dimension)
     with tempfile.TemporaryDirectory() as folder:
         save_scratch(Path(folder) / "untrained", backbone, projection, tokenizer, settings)

@@ -148,7 +148,7 @@ def _is_japanese(piece: str) -> bool:
 
 
 def _in_cp932(text: str) -> bool:
-    """Whether Japanese writes with these characters: cp932 lacks those that only Chinese has."""
+    """Says whether Japanese writes with these characters: cp932 lacks those that only Chinese has."""
     try:
         text.encode("cp932")
     except UnicodeEncodeError:
