@@ -8,6 +8,13 @@ from typing import Any
 
 from ..errors import CorruptCheckpointError, IncompleteCheckpointError
 
+INT8_FILE = "model.int8.safetensors"
+"""Weights of one byte each (see :mod:`.int8`), in a file of its own name: other libraries would take the integers for
+the weights, and so say that there is no ``model.safetensors``, which is true."""
+
+INT8_SCALE = ".scale"
+"""What follows the name of a matrix in the name of its scales."""
+
 
 def weight_shapes(path: Path) -> dict[str, tuple[int, ...]] | None:
     """Reads the names and shapes of the safetensors weights in a directory, from their headers alone.
@@ -23,6 +30,10 @@ def weight_shapes(path: Path) -> dict[str, tuple[int, ...]] | None:
     index = path / "model.safetensors.index.json"
     if (path / "model.safetensors").is_file():
         return _safetensors_shapes(path / "model.safetensors")
+    if (int8 := int8_weights(path)) is not None:
+        stored = _safetensors_shapes(int8)
+        scales = {f"{name}{INT8_SCALE}" for name in stored}
+        return {name: shape for name, shape in stored.items() if name not in scales}
     if not index.is_file():
         return None
     shapes: dict[str, tuple[int, ...]] = {}
@@ -36,6 +47,12 @@ def weight_shapes(path: Path) -> dict[str, tuple[int, ...]] | None:
             raise IncompleteCheckpointError(f"{index} names the shard {shard}, which is missing.")
         shapes |= _safetensors_shapes(path / shard)
     return shapes
+
+
+def int8_weights(path: Path) -> Path | None:
+    """Returns the file of one-byte weights in a directory; None where there is none, or whole weights beside it."""
+    file = path / INT8_FILE
+    return file if file.is_file() and not (path / "model.safetensors").is_file() else None
 
 
 def _safetensors_shapes(file: Path) -> dict[str, tuple[int, ...]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from huggingface_hub import snapshot_download
@@ -16,8 +17,13 @@ from huggingface_hub.errors import (
 
 from ..errors import CheckpointNotFoundError
 
-BUNDLED_MODEL = Path(__file__).parent.parent / "models" / "mini"
 BUNDLED_NAME = "jacolbert-mini"
+"""The bundled model that is loaded where no other is named."""
+
+BUNDLED: Mapping[str, Path] = {BUNDLED_NAME: Path(__file__).parent.parent / "models" / "mini"}
+"""Name to directory of each model that the package brings."""
+
+BUNDLED_MODEL = BUNDLED[BUNDLED_NAME]
 
 RUN_MODEL = "model"
 """The folder of a training run that its model is in."""
@@ -36,7 +42,8 @@ def resolve_checkpoint(
 ) -> tuple[Path, str]:
     """Finds the directory of a checkpoint, downloading it if need be.
 
-    Of a hub repository the safetensors weights are fetched, and ``.bin`` files only where there are none.
+    The name of a bundled model is never a directory's; ``"./jacolbert-mini"`` would be. Of a hub repository the
+    safetensors weights are fetched, and ``.bin`` files only where there are none.
 
     Returns:
         The directory, and the name to call the model by.
@@ -46,6 +53,8 @@ def resolve_checkpoint(
     """
     if name_or_path is None:
         return BUNDLED_MODEL, BUNDLED_NAME
+    if isinstance(name_or_path, str) and name_or_path in BUNDLED:
+        return BUNDLED[name_or_path], name_or_path
     if not isinstance(name_or_path, str | Path) or not str(name_or_path).strip():
         raise CheckpointNotFoundError(
             f"{name_or_path!r} names no checkpoint. Give a directory, a hub id such as 'answerdotai/JaColBERTv2.5', or "

@@ -23,7 +23,7 @@ from ..errors import (
     UnknownLayoutError,
 )
 from ..query_length import QUERY_LENGTHS, QueryLength
-from .files import listing, read_json, read_object, weight_shapes
+from .files import INT8_FILE, listing, read_json, read_object, weight_shapes
 
 SETTINGS_KEY = "colbert_settings"
 """Where our sentence-transformers saves keep :class:`ColBERTSettings` in ``sentence_bert_config.json``."""
@@ -35,6 +35,7 @@ _OUR_MODULES = {
 _WEIGHT_FILES = (
     "model.safetensors",
     "model.safetensors.index.json",
+    INT8_FILE,
     "pytorch_model.bin",
     "pytorch_model.bin.index.json",
 )

@@ -14,7 +14,8 @@ from sentence_transformers.base.modules import Dense, Transformer
 from torch import Tensor
 
 from ..errors import CorruptCheckpointError
-from .files import weight_shapes
+from .files import int8_weights, weight_shapes
+from .int8 import read_int8
 from .layouts import Checkpoint
 
 
@@ -24,6 +25,9 @@ def stored_weights(path: Path) -> Iterator[tuple[str, Tensor]]:
     Raises:
         CorruptCheckpointError: If a file cannot be read, or would run code when unpickled.
     """
+    if (int8 := int8_weights(path)) is not None:
+        yield from read_int8(int8).items()
+        return
     shards = [path / "model.safetensors"]
     index = path / "model.safetensors.index.json"
     if weight_shapes(path) is not None:

@@ -98,12 +98,13 @@ def _export_checkpoint(arguments: argparse.Namespace) -> None:
 
 def _card(model: str | None, card: Path | None) -> str | None:
     """Copies a checkpoint's licence and origin into the card of its export."""
-    from ..checkpoints.hub import BUNDLED_MODEL
+    from ..checkpoints.hub import BUNDLED, BUNDLED_MODEL
     from ..errors import InputError
 
     file = card
     if file is None:
-        file = (BUNDLED_MODEL if model is None else Path(model).expanduser()) / "README.md"
+        folder = BUNDLED_MODEL if model is None else BUNDLED.get(model, Path(model).expanduser())
+        file = folder / "README.md"
         if not file.is_file():
             return None
     try:

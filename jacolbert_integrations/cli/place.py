@@ -177,7 +177,6 @@ def model_of(client: Client, collection: str, name: str | None) -> JaColBERT:
         InputError: If there is no such collection.
         CheckpointError: If the model cannot be loaded.
     """
-    from ..checkpoints.hub import BUNDLED_NAME
     from ..encoding.encoder import JaColBERT
     from ..encoding.pooling import NO_POOLING
     from ..errors import CheckpointNotFoundError, InputError
@@ -190,6 +189,6 @@ def model_of(client: Client, collection: str, name: str | None) -> JaColBERT:
     options: Any = {"query_length": made.query_length, "pooling": None if made.pooling == NO_POOLING else made.pooling}
     try:
         wanted = made.name if name is None else name
-        return JaColBERT.from_pretrained(None if wanted == BUNDLED_NAME and name is None else wanted, **options)
+        return JaColBERT.from_pretrained(wanted, **options)
     except CheckpointNotFoundError as error:
         raise InputError(f"{error} The collection was made by {made.name!r}: say where it is with --model.") from None

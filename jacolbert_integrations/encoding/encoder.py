@@ -114,8 +114,8 @@ class JaColBERT:
         """Loads a checkpoint of any late-interaction layout.
 
         Args:
-            name_or_path: A directory, or a hub id such as ``"answerdotai/JaColBERTv2.5"``. None loads
-                the bundled mini model, which is for trying and testing.
+            name_or_path: A directory, a hub id such as ``"answerdotai/JaColBERTv2.5"``, or the name of a bundled
+                model, ``"jacolbert-mini"``. None loads that one, which is for trying and testing.
             query_length: ``"fixed"``, ``"released"``, ``"paper"`` or ``"unpadded"``
                 (:func:`~jacolbert_integrations.query_length.padded_query_length`). None takes what the
                 checkpoint records; where it records nothing, ``"released"`` for a Japanese

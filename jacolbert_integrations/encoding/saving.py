@@ -21,6 +21,8 @@ from sentence_transformers.multi_vector_encoder.modules import MultiVectorMask
 from torch import Tensor, nn
 from transformers import AddedToken, PreTrainedModel, PreTrainedTokenizerBase
 
+from ..checkpoints.files import INT8_FILE
+from ..checkpoints.int8 import write_int8
 from ..checkpoints.layouts import ColBERTSettings
 from ..errors import InputError, SaveError
 from ..text.tokenization import JapaneseTokenizer
@@ -76,6 +78,12 @@ def save_stanford(model: MultiVectorEncoder, path: Path, *, dtype: torch.dtype =
     colbert-ai reads it too, and gives the same vectors with the rule ``"fixed"``, the only one that
     it knows. One thing it does differently: where the vocabulary lacks one of the 32 punctuation
     marks, it leaves out every [UNK] of a document. The vocabulary of the released models has them all.
+
+    Args:
+        model: The model.
+        path: The directory.
+        dtype: What to store weights as. ``torch.int8`` stores matrices as 8-bit integers with a scale for each row;
+            only this package reads that.
 
     Raises:
         InputError: If the model is none that this layout can hold (one projection without bias
@@ -146,7 +154,10 @@ def _write_stanford(
 ) -> None:
     tensors = {f"{backbone.base_model_prefix}.{name}": tensor for name, tensor in backbone.state_dict().items()}
     tensors["linear.weight"] = projection.weight
-    write_tensors(folder / "model.safetensors", tensors, dtype)
+    if dtype == torch.int8:
+        write_int8(folder / INT8_FILE, tensors)
+    else:
+        write_tensors(folder / "model.safetensors", tensors, dtype)
     write_config(folder, backbone, "HF_ColBERT")
     metadata = {
         "query_token_id": settings.query_marker,

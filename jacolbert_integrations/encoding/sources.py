@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from ..checkpoints.hub import BUNDLED_MODEL, BUNDLED_NAME
+from ..checkpoints.hub import BUNDLED, BUNDLED_NAME
 from ..errors import CheckpointNotFoundError, InputError, ModelMismatchError
 from ..query_length import QueryLength
 from .configuration import configuration_hash
@@ -23,7 +23,7 @@ class ModelSource:
     """What loads a model again. It holds no token of a hub: where one is needed, it is taken from the environment.
 
     Attributes:
-        model: A hub id, an absolute directory, or the name of the bundled model.
+        model: A hub id, an absolute directory, or the name of a bundled model.
         revision: The commit, of a hub id.
         query_length: The query-length rule; None takes what the checkpoint records.
         pooling: How documents are pooled, by its name; None for no further than the checkpoint does.
@@ -92,7 +92,7 @@ class ModelSource:
                 "checkpoint, so there is nowhere to load it from. Save it (save_pretrained), and load it from there."
             )
         encoder = JaColBERT.from_pretrained(
-            None if self.model == BUNDLED_NAME else self.model,
+            self.model,
             revision=self.revision,
             query_length=self.query_length,
             pooling=self.pooling,
@@ -121,8 +121,9 @@ def _place(encoder: JaColBERT) -> tuple[str, str | None]:
     if encoder.checkpoint is None:
         return _UNSAVED + encoder.name, None
     path = Path(encoder.checkpoint.path)
-    if path == BUNDLED_MODEL:
-        return BUNDLED_NAME, None
+    for bundled, folder in BUNDLED.items():
+        if path == folder:
+            return bundled, None
     if path.parent.name == _SNAPSHOTS and "/" in encoder.name:
         return encoder.name, path.name
     return str(path.resolve()), None

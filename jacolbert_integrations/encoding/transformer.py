@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -19,6 +20,8 @@ from transformers import AutoModel, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.models.bert_japanese import BertJapaneseTokenizer
 from transformers.utils import logging as transformers_logging
 
+from ..checkpoints.files import int8_weights
+from ..checkpoints.int8 import read_int8
 from ..checkpoints.layouts import SETTINGS_KEY, ColBERTSettings, settings_from_dict
 from ..errors import CorruptCheckpointError, IncompleteCheckpointError, InputError, NoOffsetsError
 from ..query_length import QueryLength, padded_query_length
@@ -252,8 +255,15 @@ def load_strictly(loader: Any, source: str, **kwargs: Any) -> PreTrainedModel:
     verbosity, bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
     transformers_logging.set_verbosity(logging.ERROR)  # its report calls the projection unexpected; ours follows
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # it takes a second at most
+    origin: str | None = source
+    if (int8 := int8_weights(Path(source))) is not None:
+        origin, kwargs = None, {**kwargs, "state_dict": read_int8(int8)}
+        if loader is AutoModel:  # which cannot tell a model's class without a directory
+            with torch.device("meta"):
+                trusted = kwargs.get("trust_remote_code")
+                loader = type(AutoModel.from_config(kwargs["config"], trust_remote_code=trusted))  # type: ignore[no-untyped-call]
     try:
-        model, report = loader.from_pretrained(source, output_loading_info=True, **kwargs)
+        model, report = loader.from_pretrained(origin, output_loading_info=True, **kwargs)
     except RuntimeError as error:
         raise CorruptCheckpointError(
             f"the weights in {source} do not fit its config.json: {_first_line(error)}"

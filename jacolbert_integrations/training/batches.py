@@ -57,10 +57,14 @@ class GroupedBatchSampler(DefaultBatchSampler):
         examples: The rows of the dataset, in its order.
         batch_size: Examples of a batch; batches that cannot be filled are left out.
         seed: Decides the order, together with the epoch.
+        group_size: Most examples of one document in a batch; None takes as many as there are.
     """
 
-    def __init__(self, examples: Sequence[Example], batch_size: int, seed: int = 0) -> None:
+    def __init__(
+        self, examples: Sequence[Example], batch_size: int, seed: int = 0, *, group_size: int | None = None
+    ) -> None:
         self.batch_size = batch_size
+        self.group_size = batch_size if group_size is None else group_size
         self.seed = seed
         self.epoch = 0
         self.drop_last = True
@@ -88,10 +92,10 @@ class GroupedBatchSampler(DefaultBatchSampler):
             rng.shuffle(open_groups)
             batch: list[int] = []
             for group in open_groups:
-                passages = list(groups[group].values())
+                passages = [rows for rows in groups[group].values() if rows]
                 rng.shuffle(passages)
-                for rows in passages:
-                    if rows and len(batch) < self.batch_size:
+                for rows in passages[: self.group_size]:
+                    if len(batch) < self.batch_size:
                         batch.append(rows.pop())
                 if len(batch) == self.batch_size:
                     yield batch

@@ -43,6 +43,8 @@ class Recipe:
         batch_size: Queries for each optimizer step, over all devices and accumulated batches.
         batches: ``shuffled``, or ``grouped``: of as few documents as possible, so that the others of a
             batch are hard negatives (see :class:`~.batches.GroupedBatchSampler`).
+        group_size: Most queries of one document in a grouped batch; None takes as many as there are. With fewer,
+            a batch is of more documents, and fewer of its negatives answer the query too.
         steps: Optimizer steps.
         optimizer: ``adamw`` or ``schedule_free_adamw`` (arXiv 2405.15682).
         schedule: What follows the warm-up: ``linear`` decay, or ``constant``.
@@ -73,6 +75,7 @@ class Recipe:
     scale: float = 1.0
     batch_size: int
     batches: Batches = "shuffled"
+    group_size: int | None = None
     steps: int
     optimizer: Optimizer = "adamw"
     schedule: Schedule = "linear"
@@ -105,6 +108,9 @@ class Recipe:
         for term, weight in self.losses.items():
             self._require("losses", term in get_args(Term), f"any of {', '.join(get_args(Term))}")
             self._require("losses", 0 < weight < math.inf, "each of a weight above 0")
+        if self.group_size is not None:
+            fine = self.batches == "grouped" and self.group_size >= 1
+            self._require("group_size", fine, "None, or at least 1 with grouped batches")
         for name in ("normalization", "batches", "optimizer", "schedule", "query_length"):
             allowed = get_args(get_type_hints(Recipe)[name])
             self._require(name, getattr(self, name) in allowed, f"one of {', '.join(allowed)}")
@@ -233,6 +239,7 @@ _COLBERT = dict.fromkeys(
 def _cited(default: str, **others: str) -> dict[str, str]:
     names = [f.name for f in fields(Recipe) if f.name not in ("name", "sources")]
     unused = {"dimensions": "unused", "pool_factor": "unused", "embedding_learning_rate": "unused", "seed": _OURS}
+    unused["group_size"] = "unused"
     unused["batches"] = "ours; ColBERT's code takes the order of its file"
     return dict.fromkeys(names, default) | unused | others
 

@@ -227,7 +227,7 @@ def _sampler(examples: Sequence[Example] | Dataset, recipe: Recipe, made: list[D
 
     def make(dataset: Any, *, batch_size: int, seed: int = 0, **_: Any) -> DefaultBatchSampler:
         if recipe.batches == "grouped" and not _is_dataset(examples):
-            made.append(GroupedBatchSampler(examples, batch_size, seed))
+            made.append(GroupedBatchSampler(examples, batch_size, seed, group_size=recipe.group_size))
         else:
             made.append(ShuffledBatchSampler(len(dataset), batch_size, seed))
         return made[-1]

@@ -11,6 +11,8 @@ import pytest
 from jacolbert_integrations import JaColBERT
 from jacolbert_integrations.checkpoints.hub import BUNDLED_MODEL
 from jacolbert_integrations.checkpoints.layouts import Layout, inspect_checkpoint
+from jacolbert_integrations.encoding.sources import ModelSource
+from jacolbert_integrations.errors import UnknownLayoutError
 from jacolbert_integrations.evaluation.jsquad import load_jsquad
 from jacolbert_integrations.evaluation.retrieval import evaluate_model
 
@@ -41,3 +43,14 @@ def test_retrieval_on_real_questions(mini: JaColBERT) -> None:
     metrics = evaluate_model(mini, corpus, random.Random(0).sample(corpus.questions, 400))
     assert metrics.recall[1] >= 0.86
     assert metrics.recall[10] >= 0.94
+
+
+def test_bundled_models_have_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "jacolbert-mini").mkdir()
+    named, unnamed = JaColBERT.from_pretrained("jacolbert-mini"), JaColBERT.from_pretrained()
+    assert (named.name, named.fingerprint) == (unnamed.name, unnamed.fingerprint)
+    assert ModelSource.of(named).model == "jacolbert-mini"
+    assert ModelSource.of(named).load().fingerprint == named.fingerprint
+    with pytest.raises(UnknownLayoutError, match="jacolbert-mini"):
+        JaColBERT.from_pretrained("./jacolbert-mini")

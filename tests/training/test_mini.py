@@ -105,6 +105,11 @@ def test_batches_come_from_few_documents_and_hold_no_passage_twice(questions: Qu
     assert list(sampler) == batches
     sampler.set_epoch(1)
     assert list(sampler) != batches
+    mixed = list(GroupedBatchSampler(pairs, 8, seed=1, group_size=2))
+    assert mixed != batches
+    for batch in mixed:
+        assert max(Counter(pairs[row].group for row in batch).values()) <= 2
+        assert len({pairs[row].passage_ids for row in batch}) == 8
     with pytest.raises(InputError, match="a batch of 500 needs as many passages"):
         GroupedBatchSampler(question_pairs(questions), 500)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import random
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -14,13 +13,10 @@ import torch
 
 from ...encoding.encoder import JaColBERT
 from ...encoding.saving import save_stanford, whole_directory
-from ...evaluation.bm25 import BM25
-from ...evaluation.fusion import with_bm25
 from ...evaluation.jsquad import load_jsquad
-from ...evaluation.metrics import RetrievalMetrics, ranks_of, retrieval_metrics
-from ...evaluation.retrieval import evaluate_model, right_columns, score_questions
 from ...text.squad import QuestionSet, read_squad
 from ..architecture import build_untrained
+from ..measuring import development_measure, measure_whole
 from ..merging.averages import average
 from ..merging.members import PROVENANCE_FILE
 from ..negatives import Source, mine_negatives
@@ -106,16 +102,16 @@ def make_mini(
     """
     questions = read_squad(files)
     development = read_squad(dev_files) if dev_files else None
-    measure = None if development is None else _measure(development, dev_sample)
+    measure = None if development is None else development_measure(development, dev_sample)
     trained = train_mini(questions, plan, work, measure=measure, options=options)
     log = json.loads((work / plan.contrastive.name / MODEL_FOLDER / RUN_FILE).read_text(encoding="utf-8"))
     merged = json.loads((work / MERGED / PROVENANCE_FILE).read_text(encoding="utf-8"))
     # float16 halves the package; float32 comes back at loading
     save_stanford(trained.model, work / "mini", dtype=torch.float16)
     saved = JaColBERT.from_pretrained(work / "mini")
-    measured = _measured("JSQuAD valid", saved, load_jsquad())
+    measured = measure_whole("JSQuAD valid", saved, load_jsquad())
     if development is not None:
-        measured |= _measured("JaQuAD dev", saved, development)
+        measured |= measure_whole("JaQuAD dev", saved, development)
     card = mini_card(plan, questions, measured, log["seconds"] / 60)
     (work / "mini" / "README.md").write_text(card, encoding="utf-8")
     (work / "mini" / "training-log.json").write_text(
@@ -139,25 +135,6 @@ def _examples(questions: QuestionSet, plan: MiniPlan, work: Path) -> list[Exampl
         seed=plan.seed,
     )
     return [example for example in mined.examples if example.ways >= ways]
-
-
-def _measure(development: QuestionSet, sample: int) -> Measure:
-    asked = random.Random(0).sample(development.questions, min(sample, len(development.questions)))
-
-    def measure(model: JaColBERT) -> dict[str, float]:
-        found = evaluate_model(model, development, asked, show_progress_bar=False)
-        return {"mrr_at_10": found.mrr_at_10, **{f"recall_at_{k}": value for k, value in found.recall.items()}}
-
-    return measure
-
-
-def _measured(name: str, model: JaColBERT, questions: QuestionSet) -> dict[str, RetrievalMetrics]:
-    """Measures the model, BM25, and both with their scores fused, on all questions of a set."""
-    right = right_columns(questions, questions.questions)
-    own = score_questions(model, questions, questions.questions)
-    words = BM25([p.text for p in questions.passages]).score([q.text for q in questions.questions])
-    scores = {name: own, f"{name}, BM25 (MeCab words)": words, f"{name}, both fused": with_bm25(own, words)}
-    return {label: retrieval_metrics(ranks_of(each, right)) for label, each in scores.items()}
 
 
 def _checkpoints(run: Path) -> list[Path]:

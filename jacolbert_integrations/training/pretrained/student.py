@@ -116,6 +116,8 @@ def build_backbone(
         max_position_embeddings=weights.positions,
         type_vocab_size=weights.types,
         layer_norm_eps=weights.epsilon,
+        hidden_dropout_prob=0.0,  # a short training has no time to unlearn what it would disturb
+        attention_probs_dropout_prob=0.0,
         pad_token_id=SPECIAL_TOKENS.index("[PAD]"),
     )
     backbone = BertModel(config, add_pooling_layer=False)

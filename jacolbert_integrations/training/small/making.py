@@ -1,0 +1,135 @@
+"""jacolbert-small: a ColBERT for Japanese that begins with multilingual-e5-small."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import torch
+
+from ...encoding.encoder import JaColBERT
+from ...encoding.saving import save_stanford, whole_directory
+from ...encoding.transformer import ColBERTTransformer
+from ...evaluation.jsquad import load_jsquad
+from ...text.squad import QuestionSet, read_squad
+from ..measuring import development_measure, measure_whole
+from ..merging.averages import average
+from ..merging.members import PROVENANCE_FILE
+from ..options import RunOptions
+from ..outcome import MODEL_FOLDER, RUN_FILE
+from ..pairs import question_pairs, windows
+from ..pretrained.reading import PretrainedWeights, read_pretrained
+from ..pretrained.student import build_student
+from ..run import Measure, train
+from ..trainer import last_checkpoint
+from .card import small_card
+from .plan import SmallPlan
+
+MERGED = "merged"
+
+
+def train_small(
+    questions: QuestionSet,
+    weights: PretrainedWeights,
+    plan: SmallPlan,
+    work: Path,
+    *,
+    measure: Measure | None = None,
+    options: RunOptions | None = None,
+) -> JaColBERT:
+    """Trains jacolbert-small from pretrained weights. A run that was stopped goes on where it was.
+
+    Args:
+        questions: Passages and questions.
+        weights: From :func:`~..pretrained.reading.read_pretrained`.
+        plan: How.
+        work: Where checkpoints are kept.
+        measure: Measures the model while it is trained.
+        options: How the run is carried out.
+
+    Raises:
+        MissingExtraError: If the training extra is not installed.
+        TrainingError: If the run fails; what has been done stays in ``work``.
+    """
+    run = work / plan.contrastive.name
+    if not (run / MODEL_FOLDER).exists():
+        options = replace(
+            RunOptions() if options is None else options,
+            checkpoint_steps=plan.checkpoint_steps,
+            keep_checkpoints=plan.averaged,  # the best and the last: what is averaged
+        )
+        recipe, resume = plan.contrastive.change(seed=plan.seed), last_checkpoint(run) is not None
+        pairs = question_pairs(windows(questions, plan.window))
+        student = _untrained(questions, weights, plan)
+        train(student, pairs, run, recipe, measure=measure, options=options, resume=resume)
+    checkpoints = sorted(run.glob("checkpoint-*"), key=lambda folder: int(folder.name.partition("-")[2]))
+    average(checkpoints, work / MERGED)
+    return JaColBERT.from_pretrained(work / MERGED)
+
+
+def make_small(
+    files: Sequence[str | Path],
+    pretrained: str | Path,
+    output: Path,
+    plan: SmallPlan,
+    work: Path,
+    *,
+    dev_files: Sequence[str | Path] = (),
+    dev_sample: int = 600,
+    options: RunOptions | None = None,
+) -> str:
+    """Trains jacolbert-small, measures it as saved, and writes it with its card and its log.
+
+    Args:
+        files: Training files in SQuAD's JSON layout.
+        pretrained: The package with the pretrained weights, or the file in it.
+        output: The checkpoint's folder; it appears when everything has been written.
+        plan: How to train.
+        work: Where checkpoints are kept; a run that was stopped goes on from them.
+        dev_files: Files of the same layout, held out, to measure on.
+        dev_sample: Questions of them that are asked while training; all are at the end.
+        options: How the run is carried out.
+
+    Returns:
+        The card.
+
+    Raises:
+        InputError: If a file cannot be read.
+        CheckpointError: If the pretrained weights cannot be.
+        MissingExtraError: If the training or evaluation extra is not installed.
+        TrainingError: If the run fails; what has been done stays in ``work``.
+    """
+    questions = read_squad(files)
+    development = read_squad(dev_files) if dev_files else None
+    measure = None if development is None else development_measure(development, dev_sample)
+    trained = train_small(questions, read_pretrained(pretrained), plan, work, measure=measure, options=options)
+    log = json.loads((work / plan.contrastive.name / MODEL_FOLDER / RUN_FILE).read_text(encoding="utf-8"))
+    merged = json.loads((work / MERGED / PROVENANCE_FILE).read_text(encoding="utf-8"))
+    save_stanford(trained.model, work / "small", dtype=torch.int8)
+    saved = JaColBERT.from_pretrained(work / "small")
+    measured = measure_whole("JSQuAD valid", saved, load_jsquad())
+    if development is not None:
+        measured |= measure_whole("JaQuAD dev", saved, development)
+    card = small_card(plan, questions, measured, log["seconds"] / 60)
+    (work / "small" / "README.md").write_text(card, encoding="utf-8")
+    told = json.dumps({"plan": asdict(plan), "run": log, "merged": merged}, ensure_ascii=False, indent=1)
+    (work / "small" / "training-log.json").write_text(told + "\n", encoding="utf-8")
+    with whole_directory(output) as finished:
+        shutil.copytree(work / "small", finished, dirs_exist_ok=True)
+    return card
+
+
+def _untrained(questions: QuestionSet, weights: PretrainedWeights, plan: SmallPlan) -> JaColBERT:
+    passages = [passage.text for passage in questions.passages]
+    sample = random.Random(plan.seed).sample(passages, min(plan.sampled, len(passages)))
+    texts = passages + [question.text for question in questions.questions]
+    model = build_student(weights, texts, plan.student, directions_of=sample)
+    transformer = model.model[0]
+    if model.model.device.type == "cpu" and isinstance(transformer, ColBERTTransformer):
+        # on a processor, torch's fused attention takes longer backwards than all else of a step
+        transformer.auto_model.set_attn_implementation("eager")
+    return model

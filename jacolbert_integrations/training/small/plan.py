@@ -1,0 +1,48 @@
+"""Every choice that makes jacolbert-small."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ..pretrained.student import Student
+from ..recipes import Recipe
+
+CONTRASTIVE = Recipe(
+    name="contrastive",
+    base="intfloat/multilingual-e5-small",
+    negatives="the other passages of a batch, which is made of a few documents",
+    ways=1,
+    losses={"in_batch": 1.0},
+    scale=4.0,
+    batch_size=32,
+    batches="grouped",
+    group_size=8,
+    steps=960,
+    learning_rate=3e-5,
+    warmup_steps=60,
+    document_maxlen=512,
+    query_length="unpadded",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SmallPlan:
+    """Every choice that makes jacolbert-small; two runs of one plan on one machine give the same weights.
+
+    Attributes:
+        student: What is kept of the pretrained weights.
+        sampled: Passages whose token vectors decide the projection that training begins with.
+        window: Characters of a training passage; longer ones are cut at the ends of sentences.
+        contrastive: How it is trained on the questions with the windows that answer them.
+        checkpoint_steps: Steps between checkpoints.
+        averaged: Checkpoints that the result is the mean of: the one that measured best, and the last ones.
+        seed: Decides the sample, and the batches.
+    """
+
+    student: Student = field(default_factory=lambda: Student(vocabulary_size=16_000, query_length="unpadded"))
+    sampled: int = 400
+    window: int = 200
+    contrastive: Recipe = CONTRASTIVE
+    checkpoint_steps: int = 240
+    averaged: int = 2
+    seed: int = 42
