@@ -34,6 +34,13 @@ Task = Literal["query", "document"]
 
 _COUNTED_TOGETHER = 256
 
+_CHARACTERS_PER_TOKEN = 8
+"""How much of a text is read at first where only so many of its tokens are needed; more, where that was too little."""
+
+_MARGIN = 64
+"""Tokens before a cut that are not used, because the text after it may have changed them. What is further away it
+changes only in runs of one repeated piece, and there only which of the equally good readings is taken."""
+
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
@@ -288,13 +295,14 @@ class HuggingFaceTokenizer:
 
         Args:
             texts: The texts.
-            limit: How many ids are needed of each; those of a longer text may end there.
+            limit: How many ids are needed of each; those of a longer text may end there, and what is far behind is
+                not looked at.
         """
         if not texts:
             return []
         if isinstance(self.tokenizer, BertJapaneseTokenizer):  # its words are MeCab's or the like
             return [self._encode_pieces(text, limit) for text in texts]
-        return self._encode(texts)
+        return self._encode(texts) if limit is None else self._encode_starts(texts, limit)
 
     def encode_with_spans(self, text: str) -> tuple[list[int], list[Span | None]]:
         """Computes the ids of one text, and for each the characters of ``text`` that it stands for.
@@ -310,6 +318,17 @@ class HuggingFaceTokenizer:
     def _encode(self, texts: Sequence[str]) -> list[list[int]]:
         ids: list[list[int]] = self._features(texts)["input_ids"]
         return ids
+
+    def _encode_starts(self, texts: Sequence[str], limit: int) -> list[list[int]]:
+        """Encodes as much of each text as gives that many ids, and some more, which what follows may change."""
+        size, found = _CHARACTERS_PER_TOKEN * (limit + _MARGIN), dict[int, list[int]]()
+        while missing := [place for place in range(len(texts)) if place not in found]:
+            starts = [texts[place][:size] for place in missing]
+            for place, start, ids in zip(missing, starts, self._encode(starts), strict=True):
+                if len(start) == len(texts[place]) or len(ids) >= limit + _MARGIN:
+                    found[place] = ids[:limit]
+            size *= 4
+        return [found[place] for place in range(len(texts))]
 
     def _features(self, texts: Sequence[str]) -> Any:
         return self.tokenizer(
