@@ -27,7 +27,8 @@ from ..checkpoints.layouts import Checkpoint, ColBERTSettings, Layout
 from ..checkpoints.weights import stored_weights, unsafe_weights
 from ..errors import CorruptCheckpointError, IncompleteCheckpointError, InputError, RemoteCodeError
 from ..query_length import QueryLength
-from .transformer import ColBERTTransformer, HuggingFaceTokenizer, load_strictly
+from .hf_tokenizer import HuggingFaceTokenizer
+from .transformer import ColBERTTransformer, load_strictly
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,8 @@ from ..checkpoints.int8 import write_int8
 from ..checkpoints.layouts import ColBERTSettings
 from ..errors import InputError, SaveError
 from ..text.tokenization import JapaneseTokenizer
-from .transformer import ColBERTTransformer, HuggingFaceTokenizer
+from .hf_tokenizer import HuggingFaceTokenizer
+from .transformer import ColBERTTransformer
 
 _OF_THIS_MACHINE = ("is_local", "local_files_only")
 

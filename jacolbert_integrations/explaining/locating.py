@@ -8,7 +8,8 @@ from typing import Any
 from sentence_transformers.multi_vector_encoder.modules import MultiVectorMask
 
 from ..encoding.encoder import JaColBERT
-from ..encoding.transformer import ColBERTTransformer, Task, no_offsets
+from ..encoding.hf_tokenizer import no_offsets
+from ..encoding.transformer import ColBERTTransformer, Task
 from ..errors import InputError, NoOffsetsError, TruncationWarning
 from ..text.offsets import encode_with_offsets
 from ..text.sentences import Span

@@ -1,4 +1,4 @@
-"""``python -m jacolbert_integrations.training``: trains a bundled model, from raw text or from pretrained weights."""
+"""``python -m jacolbert_integrations.training``: trains the bundled mini model, or jacolbert-small."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from jacolbert_integrations.encoding.transformer import HuggingFaceTokenizer
+from jacolbert_integrations.encoding.hf_tokenizer import HuggingFaceTokenizer
 from jacolbert_integrations.evaluation.jsquad import load_jsquad
 
 from ..explaining.fast_tokenizers import TOKENIZERS as BACKENDS

@@ -20,7 +20,8 @@ from transformers.models.bert_japanese import BertJapaneseTokenizer
 
 from jacolbert_integrations import JaColBERT
 from jacolbert_integrations.cli.report import matcher
-from jacolbert_integrations.encoding.transformer import ColBERTTransformer, HuggingFaceTokenizer
+from jacolbert_integrations.encoding.hf_tokenizer import HuggingFaceTokenizer
+from jacolbert_integrations.encoding.transformer import ColBERTTransformer
 from jacolbert_integrations.errors import InputError, NoOffsetsError
 from jacolbert_integrations.evaluation.jsquad import load_jsquad
 from jacolbert_integrations.explaining import as_html, find_matches, highlight

@@ -194,14 +194,6 @@ def test_a_stopped_run_goes_on_to_the_same_model(questions: QuestionSet, tmp_pat
     assert [member["name"] for member in provenance["members"]] == ["checkpoint-8", "checkpoint-12"]
 
 
-@pytest.fixture
-def small_benchmark(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = load_jsquad()
-    ids = {passage.id for passage in whole.passages[:60]}
-    part = QuestionSet(whole.passages[:60], [q for q in whole.questions if q.passage_id in ids])
-    monkeypatch.setattr("jacolbert_integrations.training.mini.making.load_jsquad", lambda: part)
-
-
 @pytest.mark.usefixtures("small_benchmark")
 @pytest.mark.filterwarnings("ignore::jacolbert_integrations.errors.TruncationWarning")
 def test_the_entry_point_writes_a_checkpoint_of_the_released_layout(

@@ -12,7 +12,6 @@ import pytest
 from jacolbert_integrations import JaColBERT
 from jacolbert_integrations.checkpoints.files import INT8_FILE
 from jacolbert_integrations.checkpoints.layouts import Layout, inspect_checkpoint
-from jacolbert_integrations.evaluation.jsquad import load_jsquad
 from jacolbert_integrations.text.squad import QuestionSet, read_squad
 from jacolbert_integrations.training import __main__ as command
 from jacolbert_integrations.training.merging.members import PROVENANCE_FILE
@@ -57,14 +56,6 @@ def test_a_stopped_run_goes_on_to_the_same_model(questions: QuestionSet, pretrai
     assert train_small(questions, weights, SMALL, parts).fingerprint == whole.fingerprint
     provenance = json.loads((parts / "merged" / PROVENANCE_FILE).read_text(encoding="utf-8"))
     assert [member["name"] for member in provenance["members"]] == ["checkpoint-8", "checkpoint-12"]
-
-
-@pytest.fixture
-def small_benchmark(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = load_jsquad()
-    ids = {passage.id for passage in whole.passages[:60]}
-    part = QuestionSet(whole.passages[:60], [q for q in whole.questions if q.passage_id in ids])
-    monkeypatch.setattr("jacolbert_integrations.training.small.making.load_jsquad", lambda: part)
 
 
 @pytest.mark.usefixtures("small_benchmark")

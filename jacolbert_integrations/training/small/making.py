@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import random
-import shutil
-from collections.abc import Sequence
-from dataclasses import asdict, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from ...encoding.encoder import JaColBERT
-from ...encoding.saving import save_stanford, whole_directory
 from ...encoding.transformer import ColBERTTransformer
-from ...evaluation.jsquad import load_jsquad
+from ...evaluation.metrics import RetrievalMetrics
 from ...text.squad import QuestionSet, read_squad
-from ..measuring import development_measure, measure_whole
-from ..merging.averages import average
-from ..merging.members import PROVENANCE_FILE
+from ..finishing import average_checkpoints, finish
+from ..measuring import development_measure
 from ..options import RunOptions
-from ..outcome import MODEL_FOLDER, RUN_FILE
+from ..outcome import MODEL_FOLDER
 from ..pairs import question_pairs, windows
 from ..pretrained.reading import PretrainedWeights, read_pretrained
 from ..pretrained.student import build_student
@@ -28,8 +24,6 @@ from ..run import Measure, train
 from ..trainer import last_checkpoint
 from .card import small_card
 from .plan import SmallPlan
-
-MERGED = "merged"
 
 
 def train_small(
@@ -66,9 +60,7 @@ def train_small(
         pairs = question_pairs(windows(questions, plan.window))
         student = _untrained(questions, weights, plan)
         train(student, pairs, run, recipe, measure=measure, options=options, resume=resume)
-    checkpoints = sorted(run.glob("checkpoint-*"), key=lambda folder: int(folder.name.partition("-")[2]))
-    average(checkpoints, work / MERGED)
-    return JaColBERT.from_pretrained(work / MERGED)
+    return average_checkpoints(run, work)
 
 
 def make_small(
@@ -107,20 +99,20 @@ def make_small(
     development = read_squad(dev_files) if dev_files else None
     measure = None if development is None else development_measure(development, dev_sample)
     trained = train_small(questions, read_pretrained(pretrained), plan, work, measure=measure, options=options)
-    log = json.loads((work / plan.contrastive.name / MODEL_FOLDER / RUN_FILE).read_text(encoding="utf-8"))
-    merged = json.loads((work / MERGED / PROVENANCE_FILE).read_text(encoding="utf-8"))
-    save_stanford(trained.model, work / "small", dtype=torch.int8)
-    saved = JaColBERT.from_pretrained(work / "small")
-    measured = measure_whole("JSQuAD valid", saved, load_jsquad())
-    if development is not None:
-        measured |= measure_whole("JaQuAD dev", saved, development)
-    card = small_card(plan, questions, measured, log["seconds"] / 60)
-    (work / "small" / "README.md").write_text(card, encoding="utf-8")
-    told = json.dumps({"plan": asdict(plan), "run": log, "merged": merged}, ensure_ascii=False, indent=1)
-    (work / "small" / "training-log.json").write_text(told + "\n", encoding="utf-8")
-    with whole_directory(output) as finished:
-        shutil.copytree(work / "small", finished, dirs_exist_ok=True)
-    return card
+
+    def card(measured: Mapping[str, RetrievalMetrics], minutes: float) -> str:
+        return small_card(plan, questions, measured, minutes)
+
+    run = work / plan.contrastive.name
+    return finish(
+        trained,
+        output,
+        card,
+        run=run,
+        plan=plan,
+        development=development,
+        dtype=torch.int8,
+    )
 
 
 def _untrained(questions: QuestionSet, weights: PretrainedWeights, plan: SmallPlan) -> JaColBERT:
