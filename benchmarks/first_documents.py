@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import argparse
 import random
 import tempfile
 from collections.abc import Sequence
@@ -62,6 +63,9 @@ class WordIndex:
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--model", help="a checkpoint's directory or hub id (default: jacolbert-small)")
+    arguments = parser.parse_args()
     whole, chance = load_jsquad(), random.Random(0)
     questions = chance.sample(whole.questions, 1000)
     texts = [passage.text for passage in whole.passages]
@@ -97,7 +101,7 @@ def main() -> None:
             f"{index.recall(right, alone):.3f} |"
         )
 
-    model = JaColBERT.from_pretrained()
+    model = JaColBERT.from_pretrained(arguments.model)
     with tempfile.TemporaryDirectory() as folder, EdgeStore(folder, first_stage=Lexical()) as store:
         writer = QdrantWriter(store, model, too_long="cut")
         writer.write(Document(passage.id, passage.text) for passage in whole.passages)

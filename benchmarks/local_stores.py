@@ -112,8 +112,9 @@ def use(name: str, data: Path, folder: Path, answer: Connection) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--questions", type=int, default=300)
+    parser.add_argument("--model", help="a checkpoint's directory or hub id (default: jacolbert-small)")
     arguments = parser.parse_args()
-    corpus, model = load_jsquad(), JaColBERT.from_pretrained()
+    corpus, model = load_jsquad(), JaColBERT.from_pretrained(arguments.model)
     questions = random.Random(0).sample(corpus.questions, arguments.questions)
     matrices = model.encode_document([p.text for p in corpus.passages])
     points = [Point(p.id, m, {"title": p.article}, p.text) for p, m in zip(corpus.passages, matrices, strict=True)]

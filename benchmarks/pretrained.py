@@ -31,10 +31,9 @@ from jacolbert_integrations.training.pretrained.student import Student, build_st
 
 def dense(model: SentenceTransformer, *, titles: bool) -> RetrievalMetrics:
     """One vector a text."""
-    jsquad = load_jsquad()
-    passages = [f"{p.article} [SEP] {p.text}" if titles else p.text for p in jsquad.passages]
+    jsquad = load_jsquad(titles=titles)
     queries = model.encode_query([question.text for question in jsquad.questions], show_progress_bar=True)
-    documents = model.encode_document(passages, show_progress_bar=True)
+    documents = model.encode_document([passage.text for passage in jsquad.passages], show_progress_bar=True)
     return retrieval_metrics(ranks_of(queries @ documents.T, right_columns(jsquad, jsquad.questions)))
 
 

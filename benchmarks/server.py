@@ -69,8 +69,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--url", default=os.environ.get("QDRANT_URL", "http://127.0.0.1:6333"))
     parser.add_argument("--grpc-port", type=int, default=6334)
+    parser.add_argument("--model", help="a checkpoint's directory or hub id (default: jacolbert-small)")
     arguments = parser.parse_args()
-    model, data = JaColBERT.from_pretrained(), load_jsquad()
+    model, data = JaColBERT.from_pretrained(arguments.model), load_jsquad()
     texts = [passage.text for passage in data.passages]
     vectors = model.encode_document(texts)
     points = [

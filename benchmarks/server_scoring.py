@@ -114,8 +114,9 @@ def main() -> None:
     parser.add_argument("--url", default=os.environ.get("QDRANT_URL", "http://127.0.0.1:6333"))
     parser.add_argument("--grpc-port", type=int, default=6334)
     parser.add_argument("--passages", type=int, default=300)
+    parser.add_argument("--model", help="a checkpoint's directory or hub id (default: jacolbert-small)")
     arguments = parser.parse_args()
-    model, sets = JaColBERT.from_pretrained(), load_jsquad()
+    model, sets = JaColBERT.from_pretrained(arguments.model), load_jsquad()
     nodes = [TextNode(id_=passage.id, text=passage.text) for passage in sets.passages[: arguments.passages]]
     questions = [question.text for question in sets.questions[:: len(sets.questions) // len(nodes)]]
     ways: dict[str, dict[str, Any]] = {

@@ -95,8 +95,9 @@ def main() -> None:
     parser.add_argument("--passages", type=int, default=50_000)
     parser.add_argument("--questions", type=int, default=100)
     parser.add_argument("--stages", nargs="+", choices=list(STAGES), default=list(STAGES))
+    parser.add_argument("--model", help="a checkpoint's directory or hub id (default: jacolbert-small)")
     arguments = parser.parse_args()
-    sets, model = read_squad(arguments.files), JaColBERT.from_pretrained()
+    sets, model = read_squad(arguments.files), JaColBERT.from_pretrained(arguments.model)
     asked = random.Random(1).sample(sets.questions, arguments.questions)
     texts = [q.text for q in asked]
     queries = [Query(v, text) for text, v in zip(texts, model.encode_query(texts), strict=True)]

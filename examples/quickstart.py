@@ -1,4 +1,4 @@
-"""Rank a few texts for a question, and see what it matched. Runs offline with the bundled mini model."""
+"""Rank a few texts for a question, and see what it matched. Runs offline with the bundled model."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--collection", required=True)
     parser.add_argument("--workers", type=int, default=2, help="give several shards to each, or some will be idle")
     parser.add_argument("--gpus", type=float, help="of each worker: 1, or 0.5 for two workers on a GPU")
-    parser.add_argument("--model", help="a directory or hub id; the bundled mini model if not given")
+    parser.add_argument("--model", help="a directory or hub id; jacolbert-small if not given")
     given = parser.parse_args(arguments)
 
     # Starts Ray on this machine. On a cluster write ray.init(address="auto"), or set RAY_ADDRESS, and raise --workers

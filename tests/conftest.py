@@ -19,6 +19,7 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # for processes of tests
 
 from jacolbert_integrations import JaColBERT
+from jacolbert_integrations.checkpoints.hub import BUNDLED
 from jacolbert_integrations.types import TokenVectors
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ def pytest_configure() -> None:
 DATA = Path(__file__).parent / "data"
 STANFORD = DATA / "reference" / "stanford"
 PYLATE = DATA / "reference" / "pylate"
+MINI = BUNDLED["jacolbert-mini"]
 JAQUAD_EXCERPT = DATA / "jaquad-train-excerpt.json"
 
 PATIENCE = 300
@@ -63,6 +65,20 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def mini_by_default() -> Iterator[None]:
+    """Where no model is named, most tests take the one that is there in an instant."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("jacolbert_integrations.checkpoints.hub.DEFAULT_NAME", "jacolbert-mini")
+        yield
+
+
+@pytest.fixture
+def small_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no model is named, it is the one that people get."""
+    monkeypatch.setattr("jacolbert_integrations.checkpoints.hub.DEFAULT_NAME", "jacolbert-small")
+
+
 @pytest.fixture(scope="session")
 def model() -> JaColBERT:
     """The reference checkpoint: random weights, the real vocabulary."""
@@ -71,8 +87,8 @@ def model() -> JaColBERT:
 
 @pytest.fixture(scope="session")
 def mini() -> JaColBERT:
-    """The bundled model."""
-    return JaColBERT.from_pretrained()
+    """The smaller of the bundled models."""
+    return JaColBERT.from_pretrained("jacolbert-mini")
 
 
 @pytest.fixture(scope="session")

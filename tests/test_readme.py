@@ -32,6 +32,7 @@ def test_nothing_is_left_to_fill_in() -> None:
         assert not re.search("@@|TODO|TBD", (ROOT / name).read_text(encoding="utf-8"))
 
 
+@pytest.mark.usefixtures("small_by_default")
 def test_python_blocks_print_what_follows_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""From a name to a directory: a path, a hub id, or the bundled model."""
+"""From a name to a directory: a path, a hub id, or a bundled model."""
 
 from __future__ import annotations
 
@@ -17,19 +17,24 @@ from huggingface_hub.errors import (
 
 from ..errors import CheckpointNotFoundError
 
-BUNDLED_NAME = "jacolbert-mini"
-"""The bundled model that is loaded where no other is named."""
+_MODELS = Path(__file__).parent.parent / "models"
 
-BUNDLED: Mapping[str, Path] = {BUNDLED_NAME: Path(__file__).parent.parent / "models" / "mini"}
+BUNDLED: Mapping[str, Path] = {"jacolbert-small": _MODELS / "small", "jacolbert-mini": _MODELS / "mini"}
 """Name to directory of each model that the package brings."""
 
-BUNDLED_MODEL = BUNDLED[BUNDLED_NAME]
+DEFAULT_NAME = "jacolbert-small"
+"""The bundled model that is loaded where no other is named."""
 
 RUN_MODEL = "model"
 """The folder of a training run that its model is in."""
 
 _SMALL_FILES = ("*.json", "*.txt", "*.model", "*.py", "artifact.metadata")
 _OTHER_FORMATS = ("onnx/*", "openvino/*", "runs/*", "checkpoint-*/*")
+
+
+def default_name() -> str:
+    """Returns the name of the bundled model that is loaded where no other is named."""
+    return DEFAULT_NAME
 
 
 def resolve_checkpoint(
@@ -52,13 +57,13 @@ def resolve_checkpoint(
         CheckpointNotFoundError: If it is neither a directory nor to be had from the hub.
     """
     if name_or_path is None:
-        return BUNDLED_MODEL, BUNDLED_NAME
+        name_or_path = default_name()
     if isinstance(name_or_path, str) and name_or_path in BUNDLED:
         return BUNDLED[name_or_path], name_or_path
     if not isinstance(name_or_path, str | Path) or not str(name_or_path).strip():
         raise CheckpointNotFoundError(
             f"{name_or_path!r} names no checkpoint. Give a directory, a hub id such as 'answerdotai/JaColBERTv2.5', or "
-            "None for the bundled model."
+            f"None for the bundled {default_name()}."
         )
     try:
         path = Path(name_or_path).expanduser()

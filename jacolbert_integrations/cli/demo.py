@@ -41,7 +41,7 @@ def add_command(commands: Any) -> None:
         description="Indexes the passages of JSQuAD in a Qdrant collection on disk, asks questions through the "
         "LlamaIndex retriever, and measures it beside BM25.",
     )
-    parser.add_argument("--model", help="a checkpoint's directory or hub id (default: the bundled mini model)")
+    parser.add_argument("--model", help="a checkpoint's directory or hub id (default: the bundled jacolbert-small)")
     parser.add_argument("--path", type=Path, help="keep the collection in this folder (default: a temporary one)")
     parser.add_argument("--show", type=int, default=4, metavar="N", help="questions to print answers of (%(default)s)")
     parser.add_argument("--sample", type=int, default=300, metavar="N", help="questions to measure on (%(default)s)")

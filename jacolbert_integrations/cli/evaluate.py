@@ -21,7 +21,7 @@ def add_command(commands: Any) -> None:
         help="measure a checkpoint on JSQuAD valid: 4,442 questions over 1,145 passages",
         description="Ranks all passages of JSQuAD valid for all of its questions by exact MaxSim, beside BM25.",
     )
-    parser.add_argument("model", nargs="?", help="a directory or hub id (default: the bundled mini model)")
+    parser.add_argument("model", nargs="?", help="a directory or hub id (default: the bundled jacolbert-small)")
     parser.add_argument("--query-length", choices=QUERY_LENGTHS, help="another rule than its own")
     parser.add_argument("--sample", type=int, metavar="N", help="ask only N questions, chosen at random (seed 0)")
     parser.add_argument("--json", action="store_true", help="print JSON")

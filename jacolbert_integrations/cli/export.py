@@ -19,7 +19,7 @@ def add_command(commands: Any) -> None:
         "hub. The hub's token is that of 'hf auth login' or of the variable HF_TOKEN. With --collection, writes the "
         "points of a collection into one file, for 'jacolbert import'.",
     )
-    parser.add_argument("model", nargs="?", help="a directory or hub id (default: the bundled mini model)")
+    parser.add_argument("model", nargs="?", help="a directory or hub id (default: the bundled jacolbert-small)")
     parser.add_argument(
         "--layout",
         choices=("stanford", "pylate", "sentence-transformers"),
@@ -98,12 +98,13 @@ def _export_checkpoint(arguments: argparse.Namespace) -> None:
 
 def _card(model: str | None, card: Path | None) -> str | None:
     """Copies a checkpoint's licence and origin into the card of its export."""
-    from ..checkpoints.hub import BUNDLED, BUNDLED_MODEL
+    from ..checkpoints.hub import BUNDLED, default_name
     from ..errors import InputError
 
     file = card
     if file is None:
-        folder = BUNDLED_MODEL if model is None else BUNDLED.get(model, Path(model).expanduser())
+        name = default_name() if model is None else model
+        folder = BUNDLED.get(name, Path(name).expanduser())
         file = folder / "README.md"
         if not file.is_file():
             return None

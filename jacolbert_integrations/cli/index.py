@@ -24,7 +24,7 @@ def add_command(commands: Any) -> None:
     add_place(parser)
     add_collection(parser)
     add_new_collection(parser)
-    parser.add_argument("--model", help="a checkpoint's directory or hub id (default: the bundled mini model)")
+    parser.add_argument("--model", help="a checkpoint's directory or hub id (default: the bundled jacolbert-small)")
     parser.add_argument("--pooling", help="fewer vectors a document, such as hierarchical-2 for half of them")
     parser.add_argument(
         "--too-long",

@@ -33,7 +33,7 @@ def add_command(commands: Any) -> None:
         help="passages to mine from, beside --examples: SQuAD-style JSON (default: the passages of the examples)",
     )
     parser.add_argument("--output", required=True, type=Path, metavar="FILE", help="where to write the examples")
-    parser.add_argument("--model", metavar="MODEL", help="a late-interaction model (default: the bundled mini model)")
+    parser.add_argument("--model", metavar="MODEL", help="a late-interaction model (default: jacolbert-small)")
     parser.add_argument("--dense", metavar="MODEL", help="a single-vector model of sentence-transformers in its place")
     parser.add_argument(
         "--model-count", type=int, default=25, metavar="N", help="from the model (default: 25; 0: none)"

@@ -27,7 +27,7 @@ def add_command(commands: Any) -> None:
     parser.add_argument("--alias", help="point this alias at the new collection when all is in it")
     add_place(parser)
     add_new_collection(parser)
-    parser.add_argument("--model", help="a checkpoint's directory or hub id (default: the bundled mini model)")
+    parser.add_argument("--model", help="a checkpoint's directory or hub id (default: the bundled jacolbert-small)")
     parser.add_argument("--pooling", help="fewer vectors a document, such as hierarchical-2 for half of them")
     parser.add_argument("--text-key", help="the payload's key of the text (default: where it is usually kept)")
     parser.add_argument("--too-long", choices=("split", "refuse", "cut"), default="split")

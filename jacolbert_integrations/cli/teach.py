@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from ..training.records import Example
     from ..training.teachers import Teacher
 
-_KINDS = {"bm25": 0, "cross-encoder": 1, "late-interaction": 1, "precomputed": 1}  # kind to most values
+_KINDS = {"bm25": 0, "cross-encoder": 1, "dense": 1, "late-interaction": 1, "precomputed": 1}  # kind to most values
+_NAMED = ("dense", "precomputed")  # those that have no default
 
 
 def add_command(commands: Any) -> None:
@@ -34,8 +35,8 @@ def add_command(commands: Any) -> None:
         nargs="+",
         action="append",
         metavar=("KIND", "MODEL"),
-        help="cross-encoder [MODEL], late-interaction [MODEL], bm25, or precomputed FILE; once for each teacher "
-        "(default: cross-encoder BAAI/bge-reranker-v2-m3)",
+        help="cross-encoder [MODEL], late-interaction [MODEL], dense MODEL, bm25, or precomputed FILE; once for each "
+        "teacher (default: cross-encoder BAAI/bge-reranker-v2-m3)",
     )
     parser.add_argument("--normalize", action="store_true", help="min-max normalise the scores of one teacher too")
     parser.add_argument("--sigmoid", action="store_true", help="apply a sigmoid to the logits of cross-encoders")
@@ -76,6 +77,7 @@ def make_teacher(specification: list[str], examples: list[Example], *, sigmoid: 
         DEFAULT_CROSS_ENCODER,
         BM25Teacher,
         CrossEncoderTeacher,
+        DenseTeacher,
         LateInteractionTeacher,
         PrecomputedTeacher,
     )
@@ -86,6 +88,8 @@ def make_teacher(specification: list[str], examples: list[Example], *, sigmoid: 
         return BM25Teacher(list(dict.fromkeys(passage for example in examples for passage in example.passages)))
     if kind == "late-interaction":
         return LateInteractionTeacher(JaColBERT.from_pretrained(value))
+    if kind == "dense" and value is not None:
+        return DenseTeacher.from_pretrained(value)
     if kind == "precomputed" and value is not None:
         return PrecomputedTeacher.from_file(value)
     name = DEFAULT_CROSS_ENCODER if value is None else value
@@ -96,10 +100,10 @@ def _check(specification: list[str]) -> None:
     from ..errors import InputError
 
     kind, values = specification[0], specification[1:]
-    if kind not in _KINDS or len(values) > _KINDS[kind] or (kind == "precomputed" and not values):
+    if kind not in _KINDS or len(values) > _KINDS[kind] or (kind in _NAMED and not values):
         raise InputError(
             f"--teacher {' '.join(specification)} is no teacher. Give cross-encoder [MODEL], late-interaction [MODEL], "
-            "bm25 or precomputed FILE."
+            "dense MODEL, bm25 or precomputed FILE."
         )
 
 

@@ -115,7 +115,8 @@ class JaColBERT:
 
         Args:
             name_or_path: A directory, a hub id such as ``"answerdotai/JaColBERTv2.5"``, or the name of a bundled
-                model, ``"jacolbert-mini"``. None loads that one, which is for trying and testing.
+                model: ``"jacolbert-small"``, which None loads too, or ``"jacolbert-mini"``, which is faster and
+                worse.
             query_length: ``"fixed"``, ``"released"``, ``"paper"`` or ``"unpadded"``
                 (:func:`~jacolbert_integrations.query_length.padded_query_length`). None takes what the
                 checkpoint records; where it records nothing, ``"released"`` for a Japanese

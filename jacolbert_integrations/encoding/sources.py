@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from ..checkpoints.hub import BUNDLED, BUNDLED_NAME
+from ..checkpoints.hub import BUNDLED, default_name
 from ..errors import CheckpointNotFoundError, InputError, ModelMismatchError
 from ..query_length import QueryLength
 from .configuration import configuration_hash
@@ -63,14 +63,14 @@ class ModelSource:
         """Describes where a model that a caller gives is loaded from.
 
         Args:
-            model: A loaded model, a hub id or a directory; None is the bundled mini model.
+            model: A loaded model, a hub id or a directory; None is the bundled jacolbert-small.
             **loading: What is to be chosen when it is loaded, by the names of the attributes; None chooses nothing.
 
         Raises:
             InputError: If it is loaded already, and something is to be chosen.
         """
         if not isinstance(model, JaColBERT):
-            return cls(model=BUNDLED_NAME if model is None else str(model), **loading)
+            return cls(model=default_name() if model is None else str(model), **loading)
         if chosen := [name for name, value in loading.items() if value is not None]:
             raise InputError(
                 f"the model is loaded already, so {', '.join(chosen)} can no longer be chosen. Load it with what you "

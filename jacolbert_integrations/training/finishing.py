@@ -68,6 +68,7 @@ def finish(
     save_stanford(trained.model, folder, dtype=dtype)
     saved = JaColBERT.from_pretrained(folder)
     measured = measure_whole("JSQuAD valid", saved, load_jsquad())
+    measured |= measure_whole("JSQuAD valid, passages with their titles", saved, load_jsquad(titles=True))
     if development is not None:
         measured |= measure_whole("JaQuAD dev", saved, development)
     written = card(measured, log["seconds"] / 60)

@@ -143,18 +143,12 @@ class DenseRanker:
             CheckpointNotFoundError: If there is no such model.
             InputError: If the corpus is empty, or one string.
         """
-        try:
-            model = SentenceTransformer(name, device=device)
-        except OSError as error:
-            raise CheckpointNotFoundError(f"there is no model {name!r}: {str(error).splitlines()[0]}") from error
-        return cls(model, passages, name=name)
+        return cls(load_dense(name, device), passages, name=name)
 
     @cached_property
     def fingerprint(self) -> str:
         """The weights, and what else decides the vectors and their similarity."""
-        settings = [self.model.prompts, self.model.default_prompt_name, self.model.max_seq_length]
-        weights = fingerprint(self.model.state_dict())
-        return f"dense {weights} {self.model.similarity_fn_name} {json.dumps(settings)}"
+        return dense_fingerprint(self.model)
 
     @cached_property
     def _documents(self) -> torch.Tensor:
@@ -209,6 +203,24 @@ class LateInteractionRanker:
         """Does the same as :meth:`Ranker.rank`."""
         scores = self._documents.score(self.model.encode_query(queries, show_progress_bar=False))
         return [_top(row, depth, column) for row, column in zip(scores, own, strict=True)]
+
+
+def load_dense(name: str, device: str | None) -> SentenceTransformer:
+    """Loads a single-vector model from a directory or the hub.
+
+    Raises:
+        CheckpointNotFoundError: If there is none.
+    """
+    try:
+        return SentenceTransformer(name, device=device)
+    except OSError as error:
+        raise CheckpointNotFoundError(f"there is no model {name!r}: {str(error).splitlines()[0]}") from error
+
+
+def dense_fingerprint(model: SentenceTransformer) -> str:
+    """Describes what decides a single-vector model's similarities: weights, prompts, maximal length."""
+    settings = [model.prompts, model.default_prompt_name, model.max_seq_length]
+    return f"dense {fingerprint(model.state_dict())} {model.similarity_fn_name} {json.dumps(settings)}"
 
 
 def late_interaction_fingerprint(model: JaColBERT) -> str:

@@ -19,6 +19,7 @@ from ..encoding.encoder import JaColBERT
 from ..encoding.transformer import ColBERTTransformer
 from ..errors import DivergedError, MissingExtraError, RecipeError, SaveError, TrainingDataError, TrainingError
 from .arguments import trainer_arguments
+from .attention import attention
 from .batches import GroupedBatchSampler, ShuffledBatchSampler, example_dataset
 from .cards import ModelFacts
 from .heads import ProjectionHeads, add_heads, remove_heads
@@ -95,7 +96,7 @@ def train(
         args=arguments,
         train_dataset=dataset,
         loss=_loss(model, recipe, options),
-        evaluator=None if measure is None else DevelopmentEvaluator(measure, options.metric),
+        evaluator=None if measure is None else DevelopmentEvaluator(_fused(measure), options.metric),
         data_collator=_collator(model, recipe),
     )
     trainer.remove_callback(PrinterCallback)
@@ -106,7 +107,8 @@ def train(
         trainer.add_callback(EarlyStoppingCallback(options.patience))
     begun = perf_counter()
     try:
-        trainer.train(resume_from_checkpoint=None if last is None else str(last))
+        with attention(model, "eager"):
+            trainer.train(resume_from_checkpoint=None if last is None else str(last))
     except DivergedError:
         _keep_good_weights(trainer)
         raise
@@ -246,6 +248,14 @@ def _loss(model: JaColBERT, recipe: Recipe, options: RunOptions) -> nn.Module:
         scale=recipe.scale,
         pool_factor=recipe.pool_factor,
     )
+
+
+def _fused(measure: Measure) -> Measure:
+    def measured(model: JaColBERT) -> Mapping[str, float]:
+        with attention(model, "sdpa"):
+            return measure(model)
+
+    return measured
 
 
 def _keep_good_weights(trainer: ColBERTTrainer) -> None:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Literal, Protocol, TypeAlias
 
 import torch
-from sentence_transformers import CrossEncoder
+from sentence_transformers import CrossEncoder, SentenceTransformer
 from tqdm import tqdm
 
 from ..checkpoints.weights import fingerprint
@@ -31,7 +31,7 @@ from ..scoring.maxsim import maxsim
 from .data.examples import read_examples
 from .ensembles import is_constant, scores_of
 from .journal import Journal, key_of
-from .rankers import check_corpus, digest, late_interaction_fingerprint
+from .rankers import check_corpus, dense_fingerprint, digest, late_interaction_fingerprint, load_dense
 from .records import Example
 
 DEFAULT_CROSS_ENCODER = "BAAI/bge-reranker-v2-m3"
@@ -113,6 +113,48 @@ class CrossEncoderTeacher:
             activation_fn=torch.nn.Identity() if self._activation == "identity" else torch.nn.Sigmoid(),
         )
         return [float(score) for score in scores]
+
+
+class DenseTeacher:
+    """Scores pairs by the similarity of single vectors, as the model itself defines it, with the model's prompts.
+
+    Args:
+        model: Any sentence-transformers model, such as ``intfloat/multilingual-e5-base``.
+        name: What to call it in reports.
+        batch_size: Texts encoded at once.
+    """
+
+    def __init__(self, model: SentenceTransformer, *, name: str = "dense", batch_size: int = 32) -> None:
+        self.model = model
+        self.name = name
+        self._batch_size = batch_size
+
+    @classmethod
+    def from_pretrained(cls, name: str, *, device: str | None = None) -> DenseTeacher:
+        """Scores with the model of a directory or hub id.
+
+        Raises:
+            CheckpointNotFoundError: If there is no such model.
+        """
+        return cls(load_dense(name, device), name=name)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """The weights, and what else decides the vectors and their similarity."""
+        return dense_fingerprint(self.model)
+
+    def score(self, pairs: Sequence[Pair]) -> list[float]:
+        """Does the same as :meth:`Teacher.score`; a text that occurs in several pairs is encoded once."""
+        queries = {query: row for row, query in enumerate(dict.fromkeys(query for query, _ in pairs))}
+        passages = {passage: row for row, passage in enumerate(dict.fromkeys(passage for _, passage in pairs))}
+        query_vectors = self.model.encode_query(
+            list(queries), batch_size=self._batch_size, show_progress_bar=False, convert_to_tensor=True
+        )[[queries[query] for query, _ in pairs]]
+        vectors = self.model.encode_document(
+            list(passages), batch_size=self._batch_size, show_progress_bar=False, convert_to_tensor=True
+        )[[passages[passage] for _, passage in pairs]]
+        scores: list[float] = self.model.similarity_pairwise(query_vectors, vectors).float().tolist()
+        return scores
 
 
 class LateInteractionTeacher:

@@ -15,12 +15,13 @@ from transformers import AutoModel
 
 from jacolbert_integrations import JaColBERT
 from jacolbert_integrations.checkpoints.files import INT8_FILE, weight_shapes
-from jacolbert_integrations.checkpoints.hub import BUNDLED_MODEL
 from jacolbert_integrations.checkpoints.int8 import read_int8, write_int8
 from jacolbert_integrations.checkpoints.layouts import inspect_checkpoint
 from jacolbert_integrations.checkpoints.weights import checkpoint_fingerprint, stored_weights
 from jacolbert_integrations.encoding.saving import save_stanford
 from jacolbert_integrations.errors import CorruptCheckpointError, IncompleteCheckpointError, InputError
+
+from ..conftest import MINI
 
 TEXTS = ["小笠原諸島は東京都に属する。", "猫", "The capital of Japan is Tokyo."]
 
@@ -28,7 +29,7 @@ TEXTS = ["小笠原諸島は東京都に属する。", "猫", "The capital of Ja
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("int8") / "model"
-    save_stanford(JaColBERT.from_pretrained(BUNDLED_MODEL).model, path, dtype=torch.int8)
+    save_stanford(JaColBERT.from_pretrained(MINI).model, path, dtype=torch.int8)
     return path
 
 
@@ -62,9 +63,9 @@ def test_a_weight_comes_back_within_half_a_step(tmp_path_factory: pytest.TempPat
 
 
 def test_loads_like_any_checkpoint(small: Path) -> None:
-    whole, loaded = JaColBERT.from_pretrained(BUNDLED_MODEL), JaColBERT.from_pretrained(small)
+    whole, loaded = JaColBERT.from_pretrained(MINI), JaColBERT.from_pretrained(small)
     assert not (small / "model.safetensors").exists()
-    assert (small / INT8_FILE).stat().st_size < 0.55 * (BUNDLED_MODEL / "model.safetensors").stat().st_size
+    assert (small / INT8_FILE).stat().st_size < 0.55 * (MINI / "model.safetensors").stat().st_size
     for before, after in zip(whole.encode_document(TEXTS), loaded.encode_document(TEXTS), strict=True):
         assert before.shape == after.shape
         assert (np.asarray(before) * np.asarray(after)).sum(-1).min() > 0.95
@@ -74,7 +75,7 @@ def test_loads_like_any_checkpoint(small: Path) -> None:
 
 
 def test_computes_with_what_was_stored(small: Path) -> None:
-    rounded, loaded = JaColBERT.from_pretrained(BUNDLED_MODEL), JaColBERT.from_pretrained(small)
+    rounded, loaded = JaColBERT.from_pretrained(MINI), JaColBERT.from_pretrained(small)
     stored = read_int8(small / INT8_FILE)
     projection = {"linear.weight": stored.pop("linear.weight")}
     encoder: Any = rounded.model[0]
@@ -95,9 +96,9 @@ def test_can_be_saved_whole_again(small: Path, tmp_path: Path) -> None:
 
 
 def test_whole_weights_go_before_those_of_one_byte(small: Path, tmp_path: Path) -> None:
-    save_stanford(JaColBERT.from_pretrained(BUNDLED_MODEL).model, tmp_path / "both")
+    save_stanford(JaColBERT.from_pretrained(MINI).model, tmp_path / "both")
     (tmp_path / "both" / INT8_FILE).write_bytes((small / INT8_FILE).read_bytes())
-    assert JaColBERT.from_pretrained(tmp_path / "both").fingerprint == JaColBERT.from_pretrained().fingerprint
+    assert JaColBERT.from_pretrained(tmp_path / "both").fingerprint == JaColBERT.from_pretrained(MINI).fingerprint
 
 
 def test_other_libraries_do_not_take_the_integers_for_weights(small: Path) -> None:

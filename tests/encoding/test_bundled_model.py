@@ -1,4 +1,4 @@
-"""The model that comes with the package: small, of the released layout, and good enough to try things with."""
+"""The models that come with the package: of the released layout, and good enough to try things with."""
 
 from __future__ import annotations
 
@@ -9,19 +9,34 @@ from pathlib import Path
 import pytest
 
 from jacolbert_integrations import JaColBERT
-from jacolbert_integrations.checkpoints.hub import BUNDLED_MODEL
+from jacolbert_integrations.checkpoints.hub import BUNDLED
 from jacolbert_integrations.checkpoints.layouts import Layout, inspect_checkpoint
 from jacolbert_integrations.encoding.sources import ModelSource
 from jacolbert_integrations.errors import UnknownLayoutError
 from jacolbert_integrations.evaluation.jsquad import load_jsquad
 from jacolbert_integrations.evaluation.retrieval import evaluate_model
+from jacolbert_integrations.text.squad import Passage, Question, QuestionSet
+
+ENGLISH = Path(__file__).parents[2] / "benchmarks" / "data" / "jsquad-in-english.tsv"
 
 
-def test_size_layout_and_card() -> None:
-    assert sum(file.stat().st_size for file in Path(BUNDLED_MODEL).iterdir()) < 10_000_000
-    assert inspect_checkpoint(BUNDLED_MODEL).layout is Layout.STANFORD
-    card = (BUNDLED_MODEL / "README.md").read_text(encoding="utf-8")
+@pytest.fixture(scope="module")
+def small() -> JaColBERT:
+    return JaColBERT.from_pretrained("jacolbert-small")
+
+
+def folder_size(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.iterdir())
+
+
+@pytest.mark.parametrize(("name", "megabytes"), [("jacolbert-mini", 10), ("jacolbert-small", 30)])
+def test_size_layout_and_card(name: str, megabytes: int) -> None:
+    folder = BUNDLED[name]
+    assert folder_size(folder) < megabytes * 1_000_000
+    assert inspect_checkpoint(folder).layout is Layout.STANFORD
+    card = (folder / "README.md").read_text(encoding="utf-8")
     for part in (
+        f'model = JaColBERT.from_pretrained("{name}")',
         "JaQuAD",
         "CC BY-SA 3.0",
         "| contrastive: steps |",
@@ -30,14 +45,16 @@ def test_size_layout_and_card() -> None:
         "How to make it again",
     ):
         assert part in card
-    log = json.loads((BUNDLED_MODEL / "training-log.json").read_text(encoding="utf-8"))
-    assert JaColBERT.from_pretrained().fingerprint != log["merged"]["fingerprint"]  # that is before float16
+    log = json.loads((folder / "training-log.json").read_text(encoding="utf-8"))
+    model = JaColBERT.from_pretrained(name)
+    assert model.fingerprint != log["merged"]["fingerprint"]  # that is before the weights were rounded
     assert log["run"]["recipe"]["name"] == "contrastive"
-    assert [member["name"] for member in log["merged"]["members"]] == ["checkpoint-260", "checkpoint-520"]
+    steps = log["run"]["recipe"]["steps"]
+    assert [member["name"] for member in log["merged"]["members"]][-1] == f"checkpoint-{steps}"
 
 
 @pytest.mark.filterwarnings("ignore::jacolbert_integrations.errors.TruncationWarning")
-def test_retrieval_on_real_questions(mini: JaColBERT) -> None:
+def test_mini_on_real_questions(mini: JaColBERT) -> None:
     """The card has the figures for all 4,442 questions; here are 400 of them, to notice a regression."""
     corpus = load_jsquad()
     metrics = evaluate_model(mini, corpus, random.Random(0).sample(corpus.questions, 400))
@@ -45,12 +62,39 @@ def test_retrieval_on_real_questions(mini: JaColBERT) -> None:
     assert metrics.recall[10] >= 0.94
 
 
-def test_bundled_models_have_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_small_on_real_questions(small: JaColBERT) -> None:
+    """The card has the figures for all passages, which take a minute; here are some of them, and their questions."""
+    part = some(random.Random(0).sample(load_jsquad().passages, 300))
+    metrics = evaluate_model(small, QuestionSet(part.passages, random.Random(0).sample(part.questions, 300)))
+    assert metrics.recall[1] >= 0.92
+    assert metrics.recall[10] >= 0.97
+
+
+def test_small_understands_some_of_what_shares_no_word(small: JaColBERT, mini: JaColBERT) -> None:
+    """Questions in English, to the passages that the same in Japanese were asked about."""
+    asked = dict(line.split("\t") for line in ENGLISH.read_text(encoding="utf-8").splitlines())
+    jsquad = load_jsquad()
+    right = {question.id: question.passage_id for question in jsquad.questions}
+    passages = [passage for passage in jsquad.passages if passage.id in {right[question] for question in asked}]
+    questions = QuestionSet(passages, [Question(name, text, right[name]) for name, text in asked.items()])
+    assert evaluate_model(small, questions).mrr_at_10 > 2 * evaluate_model(mini, questions).mrr_at_10
+
+
+def some(passages: list[Passage]) -> QuestionSet:
+    kept = {passage.id for passage in passages}
+    return QuestionSet(passages, [q for q in load_jsquad().questions if q.passage_id in kept])
+
+
+def test_bundled_models_have_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mini: JaColBERT) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "jacolbert-mini").mkdir()
-    named, unnamed = JaColBERT.from_pretrained("jacolbert-mini"), JaColBERT.from_pretrained()
-    assert (named.name, named.fingerprint) == (unnamed.name, unnamed.fingerprint)
-    assert ModelSource.of(named).model == "jacolbert-mini"
-    assert ModelSource.of(named).load().fingerprint == named.fingerprint
+    assert mini.name == ModelSource.of(mini).model == "jacolbert-mini"
+    assert ModelSource.of(mini).load().fingerprint == mini.fingerprint
     with pytest.raises(UnknownLayoutError, match="jacolbert-mini"):
         JaColBERT.from_pretrained("./jacolbert-mini")
+
+
+@pytest.mark.usefixtures("small_by_default")
+def test_small_is_what_people_get(small: JaColBERT) -> None:
+    assert JaColBERT.from_pretrained().fingerprint == small.fingerprint
+    assert ModelSource.given(None).model == "jacolbert-small" == small.name

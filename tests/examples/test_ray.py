@@ -102,7 +102,7 @@ def index(
 
     def run() -> str:
         files = map(str, sorted(tmp_path.glob("*.jsonl")))
-        options = ["--url", url, "--collection", COLLECTION, "--workers", "2"]
+        options = ["--url", url, "--collection", COLLECTION, "--workers", "2", "--model", "jacolbert-mini"]
         monkeypatch.setattr(sys, "argv", [str(EXAMPLE), *options, *files])
         capsys.readouterr()
         runpy.run_path(str(EXAMPLE), run_name="__main__")

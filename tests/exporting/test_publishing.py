@@ -22,7 +22,6 @@ from huggingface_hub.utils._paths import filter_repo_objects
 from safetensors.torch import load_file
 
 from jacolbert_integrations import JaColBERT
-from jacolbert_integrations.checkpoints.hub import BUNDLED_MODEL
 from jacolbert_integrations.checkpoints.layouts import Layout, inspect_checkpoint
 from jacolbert_integrations.cli import export as command
 from jacolbert_integrations.errors import CheckpointError, InputError, JaColBERTError
@@ -38,7 +37,7 @@ from jacolbert_integrations.training.cards import (
     retrieval_table,
 )
 
-from ..conftest import STANFORD
+from ..conftest import MINI, STANFORD
 
 TOKEN = "hf_" + "t" * 30
 CARD = model_card(ModelFacts(name="my-colbert", licence="mit"))
@@ -361,5 +360,5 @@ def test_the_command_publishes(
     parsed = parser.parse_args(["export", "--output", str(tmp_path / "mini"), "--push-to", "me/model", "--private"])
     parsed.run(parsed)
     assert f"Uploaded: {hub}/me/model/commit/" in capsys.readouterr().out
-    assert Hub.files["README.md"] == (BUNDLED_MODEL / "README.md").read_bytes()
+    assert Hub.files["README.md"] == (MINI / "README.md").read_bytes()
     shutil.rmtree(tmp_path / "mini")

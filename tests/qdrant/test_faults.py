@@ -180,7 +180,7 @@ def real_processes() -> ForkServerContext:
 def write_part(url: str, first: int, last: int, ready: Any) -> None:
     """What each of several processes does."""
     torch.set_num_threads(1)
-    model = JaColBERT.from_pretrained()
+    model = JaColBERT.from_pretrained("jacolbert-mini")
     client = QdrantClient(url, check_compatibility=False, timeout=PATIENCE)
     ready.wait(PATIENCE)
     # more tries than there are faults, all of which may befall one process

@@ -279,13 +279,6 @@ def test_bad_arguments(tmp_path: Path) -> None:
         check_corpus(["猫", 1])  # type: ignore[list-item]
 
 
-@pytest.fixture(scope="module")
-def dense() -> SentenceTransformer:
-    transformer = Transformer(str(STANFORD))
-    pooling = Pooling(transformer.get_embedding_dimension(), pooling_mode="mean")
-    return SentenceTransformer(modules=[transformer, pooling], device="cpu")
-
-
 TEXTS = ["東京は日本の首都である。", "富士山は日本一高い山である。", "猫は寝る。", "猫は寝る。", "大阪は西にある。"]
 
 

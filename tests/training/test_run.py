@@ -333,6 +333,30 @@ def test_early_stopping_keeps_the_best(questions: QuestionSet, pairs: list[Examp
         )
 
 
+def test_attention_is_fused_where_nothing_goes_backwards(
+    questions: QuestionSet, pairs: list[Example], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ways: dict[str, set[str]] = {"steps": set(), "measures": set()}
+    step = ColBERTTrainer.training_step
+
+    def way(model: Any) -> str:
+        implementation: str = model[0].auto_model.config._attn_implementation
+        return implementation
+
+    def stepped(trainer: ColBERTTrainer, model: Any, *rest: Any) -> Tensor:
+        ways["steps"].add(way(trainer.model))
+        return step(trainer, model, *rest)
+
+    def measure(model: JaColBERT) -> Mapping[str, float]:
+        ways["measures"].add(way(model.model))
+        return {"mrr_at_10": 0.5}
+
+    monkeypatch.setattr(ColBERTTrainer, "training_step", stepped)
+    result = go(questions, pairs, tmp_path / "run", PAIRS, measure=measure, checkpoint_steps=6)
+    assert ways == {"steps": {"eager"}, "measures": {"sdpa"}}
+    assert way(result.model.model) == "sdpa"
+
+
 def test_tensorboard(questions: QuestionSet, pairs: list[Example], tmp_path: Path) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from jacolbert_integrations import JaColBERT
 from jacolbert_integrations.checkpoints.files import INT8_FILE
 from jacolbert_integrations.checkpoints.layouts import Layout, inspect_checkpoint
+from jacolbert_integrations.errors import TrainingDataError
 from jacolbert_integrations.text.squad import QuestionSet, read_squad
 from jacolbert_integrations.training import __main__ as command
 from jacolbert_integrations.training.merging.members import PROVENANCE_FILE
@@ -58,6 +60,11 @@ def test_a_stopped_run_goes_on_to_the_same_model(questions: QuestionSet, pretrai
     assert [member["name"] for member in provenance["members"]] == ["checkpoint-8", "checkpoint-12"]
 
 
+def test_questions_about_long_windows_are_left_out(questions: QuestionSet, pretrained: Path, tmp_path: Path) -> None:
+    with pytest.raises(TrainingDataError, match="no examples to train on"):
+        train_small(questions, read_pretrained(pretrained), replace(SMALL, longest=10), tmp_path)
+
+
 @pytest.mark.usefixtures("small_benchmark")
 @pytest.mark.filterwarnings("ignore::jacolbert_integrations.errors.TruncationWarning")
 def test_the_entry_point_writes_a_checkpoint_of_one_byte_a_weight(
@@ -78,6 +85,7 @@ def test_the_entry_point_writes_a_checkpoint_of_one_byte_a_weight(
     card = (output / "README.md").read_text(encoding="utf-8")
     assert card in capsys.readouterr().out
     assert "| JSQuAD valid |" in card
+    assert "| JSQuAD valid, passages with their titles |" in card
     assert "| JaQuAD dev | 211 |" in card
     assert "| contrastive: group_size | 4 |" in card
     assert "base_model: intfloat/multilingual-e5-small" in card

@@ -16,7 +16,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from sentence_transformers import CrossEncoder
+from sentence_transformers import CrossEncoder, SentenceTransformer
 from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification
 
 from jacolbert_integrations import JaColBERT
@@ -35,6 +35,7 @@ from jacolbert_integrations.training.records import Example
 from jacolbert_integrations.training.teachers import (
     BM25Teacher,
     CrossEncoderTeacher,
+    DenseTeacher,
     LateInteractionTeacher,
     Pair,
     PrecomputedTeacher,
@@ -255,6 +256,15 @@ def test_cross_encoders_that_are_no_teachers(reranker: Path, tmp_path: Path) -> 
         CrossEncoderTeacher(reranker, activation="tanh")  # type: ignore[arg-type]
 
 
+def test_dense_teachers_score_the_similarity_that_the_model_defines(dense: SentenceTransformer) -> None:
+    scores = DenseTeacher(dense).score(PAIRS)
+    queries, passages = zip(*PAIRS, strict=True)
+    similarities = dense.similarity(dense.encode_query(list(queries)), dense.encode_document(list(passages)))
+    np.testing.assert_allclose(scores, np.diagonal(similarities.numpy()), rtol=1e-5)
+    with pytest.raises(CheckpointNotFoundError, match="there is no model '/absent'"):
+        DenseTeacher.from_pretrained("/absent")
+
+
 def test_late_interaction_teachers_score_maxsim(mini: JaColBERT, monkeypatch: pytest.MonkeyPatch) -> None:
     encoded: list[str] = []
     original = mini.encode_document
@@ -318,11 +328,14 @@ def test_precomputed_teachers(tmp_path: Path) -> None:
         PrecomputedTeacher.from_file(file)
 
 
-def test_fingerprints_tell_teachers_apart(reranker: Path, mini: JaColBERT, model: JaColBERT) -> None:
+def test_fingerprints_tell_teachers_apart(
+    reranker: Path, mini: JaColBERT, model: JaColBERT, dense: SentenceTransformer
+) -> None:
     def teachers() -> list[Teacher]:
         return [
             CrossEncoderTeacher(reranker, device="cpu"),
             CrossEncoderTeacher(reranker, device="cpu", activation="sigmoid"),
+            DenseTeacher(dense),
             LateInteractionTeacher(mini),
             LateInteractionTeacher(model),
             BM25Teacher(["猫"]),
@@ -331,7 +344,7 @@ def test_fingerprints_tell_teachers_apart(reranker: Path, mini: JaColBERT, model
         ]
 
     found = [teacher.fingerprint for teacher in teachers()]
-    assert len(set(found)) == 7
+    assert len(set(found)) == 8
     assert found == [teacher.fingerprint for teacher in teachers()]
 
 
@@ -345,7 +358,9 @@ def run_command(tmp_path: Path, *words: str) -> list[Example]:
     return list(read_examples(output))
 
 
-def test_the_command(reranker: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command(
+    reranker: Path, dense: SentenceTransformer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     lexical = run_command(tmp_path, "--teacher", "bm25")
     corpus = list(dict.fromkeys(passage for _, passage in PAIRS))
     assert [score for e in lexical for score in e.scores or ()] == BM25Teacher(corpus).score(PAIRS)
@@ -355,13 +370,16 @@ def test_the_command(reranker: Path, tmp_path: Path, capsys: pytest.CaptureFixtu
     both = run_command(tmp_path, "--teacher", "bm25", "--teacher", "cross-encoder", str(reranker))
     assert both == ensemble(lexical, crossed)
     assert len(list(tmp_path.glob("taught.jsonl.*.journal"))) == 2
+    dense.save(str(tmp_path / "dense"))
+    single = run_command(tmp_path, "--teacher", "dense", str(tmp_path / "dense"))
+    np.testing.assert_allclose([s for e in single for s in e.scores or ()], DenseTeacher(dense).score(PAIRS), rtol=1e-5)
     assert run_command(tmp_path, "--teacher", "late-interaction", "--normalize") == ensemble(
         run_command(tmp_path, "--teacher", "late-interaction")
     )
     assert run_command(tmp_path, "--teacher", "precomputed", str(tmp_path / "taught.jsonl"))[0].scores is not None
 
 
-@pytest.mark.parametrize("words", [["oracle"], ["bm25", "x"], ["precomputed"], ["cross-encoder", "a", "b"]])
+@pytest.mark.parametrize("words", [["oracle"], ["bm25", "x"], ["precomputed"], ["dense"], ["cross-encoder", "a", "b"]])
 def test_the_command_explains_bad_teachers(tmp_path: Path, words: list[str]) -> None:
     with pytest.raises(InputError, match=f"--teacher {' '.join(words)} is no teacher"):
         run_command(tmp_path, "--teacher", *words)

@@ -58,7 +58,7 @@ class JaColBERTSentenceSplitter(MetadataAwareTextSplitter):
     again when a splitter was pickled, or written down by ``to_dict``.
 
     Args:
-        model: A loaded model, or what :meth:`JaColBERT.from_pretrained` takes; None is the bundled mini model.
+        model: A loaded model, or what :meth:`JaColBERT.from_pretrained` takes; None is the bundled jacolbert-small.
         chunk_size: Most tokens of a chunk as it is embedded, control tokens and metadata included. None fills chunks
             up to the checkpoint's document length.
         sentence_overlap: Sentences at the end of a chunk that the next one repeats, as far as they leave room for

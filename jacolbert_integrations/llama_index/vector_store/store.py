@@ -93,7 +93,7 @@ class JaColBERTVectorStore(ThreadedVectorStore):
     has failed, before :meth:`add` was called.
 
     Args:
-        model: A loaded model, or what :meth:`JaColBERT.from_pretrained` takes; None is the bundled mini model.
+        model: A loaded model, or what :meth:`JaColBERT.from_pretrained` takes; None is the bundled jacolbert-small.
         store: A ready store of token vectors, instead of a location.
         place: The location of the nodes: ``":memory:"``; a folder, in which Qdrant Edge runs in this process; or the
             address of a Qdrant server, whose key is read from ``$QDRANT_API_KEY``. A folder is described by its

@@ -38,7 +38,7 @@ def mini_card(
             "and for its tests. For real work use "
             "[answerdotai/JaColBERTv2.5](https://huggingface.co/answerdotai/JaColBERTv2.5)."
         ),
-        usage="from jacolbert_integrations import JaColBERT\n\nmodel = JaColBERT.from_pretrained()",
+        usage='from jacolbert_integrations import JaColBERT\n\nmodel = JaColBERT.from_pretrained("jacolbert-mini")',
         metrics=(retrieval_table(measured, note),),
         data=data_sources(questions),
         data_note=(

@@ -34,7 +34,7 @@ def small_card(
             "meaning, and for work without a network. Where there is one, "
             "[answerdotai/JaColBERTv2.5](https://huggingface.co/answerdotai/JaColBERTv2.5) is the better choice."
         ),
-        usage='from jacolbert_integrations import JaColBERT\n\nmodel = JaColBERT.from_pretrained("small")',
+        usage='from jacolbert_integrations import JaColBERT\n\nmodel = JaColBERT.from_pretrained("jacolbert-small")',
         metrics=(retrieval_table(measured),),
         data=data_sources(questions),
         data_note=(
@@ -67,8 +67,10 @@ def small_card(
 
 
 def _choices(plan: SmallPlan) -> dict[str, object]:
-    choices: dict[str, object] = asdict(plan.student)
-    choices |= {name: getattr(plan, name) for name in ("sampled", "window", "checkpoint_steps", "averaged", "seed")}
+    choices: dict[str, object] = asdict(plan.student) | {"layers": plan.student.layers or "all"}
+    choices |= {
+        name: getattr(plan, name) for name in ("sampled", "window", "longest", "checkpoint_steps", "averaged", "seed")
+    }
     chosen = recipe_choices(plan.contrastive).items()
     return choices | {
         f"{plan.contrastive.name}: {name}": value for name, value in chosen if name not in ("name", "seed")

@@ -10,7 +10,6 @@ from pathlib import Path
 import torch
 
 from ...encoding.encoder import JaColBERT
-from ...encoding.transformer import ColBERTTransformer
 from ...evaluation.metrics import RetrievalMetrics
 from ...text.squad import QuestionSet, read_squad
 from ..finishing import average_checkpoints, finish
@@ -20,6 +19,7 @@ from ..outcome import MODEL_FOLDER
 from ..pairs import question_pairs, windows
 from ..pretrained.reading import PretrainedWeights, read_pretrained
 from ..pretrained.student import build_student
+from ..records import Example
 from ..run import Measure, train
 from ..trainer import last_checkpoint
 from .card import small_card
@@ -57,9 +57,8 @@ def train_small(
             keep_checkpoints=plan.averaged,  # the best and the last: what is averaged
         )
         recipe, resume = plan.contrastive.change(seed=plan.seed), last_checkpoint(run) is not None
-        pairs = question_pairs(windows(questions, plan.window))
         student = _untrained(questions, weights, plan)
-        train(student, pairs, run, recipe, measure=measure, options=options, resume=resume)
+        train(student, _pairs(questions, student, plan), run, recipe, measure=measure, options=options, resume=resume)
     return average_checkpoints(run, work)
 
 
@@ -115,13 +114,14 @@ def make_small(
     )
 
 
+def _pairs(questions: QuestionSet, student: JaColBERT, plan: SmallPlan) -> list[Example]:
+    pairs = question_pairs(windows(questions, plan.window))
+    lengths = student.document_lengths([pair.passages[0] for pair in pairs])
+    return [pair for pair, length in zip(pairs, lengths, strict=True) if length <= plan.longest]
+
+
 def _untrained(questions: QuestionSet, weights: PretrainedWeights, plan: SmallPlan) -> JaColBERT:
     passages = [passage.text for passage in questions.passages]
     sample = random.Random(plan.seed).sample(passages, min(plan.sampled, len(passages)))
     texts = passages + [question.text for question in questions.questions]
-    model = build_student(weights, texts, plan.student, directions_of=sample)
-    transformer = model.model[0]
-    if model.model.device.type == "cpu" and isinstance(transformer, ColBERTTransformer):
-        # on a processor, torch's fused attention takes longer backwards than all else of a step
-        transformer.auto_model.set_attn_implementation("eager")
-    return model
+    return build_student(weights, texts, plan.student, directions_of=sample)

@@ -33,6 +33,8 @@ class SmallPlan:
         student: What is kept of the pretrained weights.
         sampled: Passages whose token vectors decide the projection that training begins with.
         window: Characters of a training passage; longer ones are cut at the ends of sentences.
+        longest: Tokens of a training passage; questions about longer ones are left out, as one of them makes all of
+            its batch slow.
         contrastive: How it is trained on the questions with the windows that answer them.
         checkpoint_steps: Steps between checkpoints.
         averaged: Checkpoints that the result is the mean of: the one that measured best, and the last ones.
@@ -42,6 +44,7 @@ class SmallPlan:
     student: Student = field(default_factory=lambda: Student(vocabulary_size=16_000, query_length="unpadded"))
     sampled: int = 400
     window: int = 200
+    longest: int = 192
     contrastive: Recipe = CONTRASTIVE
     checkpoint_steps: int = 240
     averaged: int = 2

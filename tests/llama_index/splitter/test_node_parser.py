@@ -19,13 +19,12 @@ from llama_index.core.node_parser import NodeParser, SentenceSplitter, TokenText
 from llama_index.core.schema import BaseNode, Document, ImageDocument, ImageNode, MetadataMode, TextNode
 
 from jacolbert_integrations import JaColBERT, JaColBERTSentenceSplitter, JaColBERTVectorStore
-from jacolbert_integrations.checkpoints.hub import BUNDLED_MODEL, BUNDLED_NAME
 from jacolbert_integrations.encoding.sources import ModelSource
 from jacolbert_integrations.errors import CheckpointNotFoundError, InputError
 from jacolbert_integrations.evaluation.jsquad import load_jsquad
 from jacolbert_integrations.text.squad import read_squad
 
-from ...conftest import JAQUAD_EXCERPT
+from ...conftest import JAQUAD_EXCERPT, MINI
 from ...waiting import FreeLoop
 
 SENTENCES = ["猫がいる。", "犬もいる！", "鳥は「魚も。」", "と言う。"]
@@ -291,14 +290,14 @@ def test_a_model_by_name_is_loaded_when_it_is_needed_and_once(monkeypatch: pytes
         return real(source)
 
     monkeypatch.setattr(ModelSource, "load", load)
-    splitter = pickle.loads(pickle.dumps(JaColBERTSentenceSplitter(BUNDLED_MODEL)))
+    splitter = pickle.loads(pickle.dumps(JaColBERTSentenceSplitter(MINI)))
     assert loaded == []
     assert splitter.split_text("猫") + splitter.split_text("犬") == ["猫", "犬"]
-    assert loaded == [f"{BUNDLED_MODEL} on cpu"]
+    assert loaded == [f"{MINI} on cpu"]
 
 
 def test_a_model_that_was_handed_in_is_found_again(tmp_path: Path, mini: JaColBERT) -> None:
-    shutil.copytree(BUNDLED_MODEL, tmp_path / "own")
+    shutil.copytree(MINI, tmp_path / "own")
     splitter = JaColBERTSentenceSplitter(JaColBERT.from_pretrained(tmp_path / "own"), chunk_size=20)
     text = "".join(SENTENCES) * 3
     assert splitter.model == str((tmp_path / "own").resolve())
@@ -311,7 +310,7 @@ def test_a_model_that_was_handed_in_is_found_again(tmp_path: Path, mini: JaColBE
     with pytest.raises(CheckpointNotFoundError, match="'trained' was made in a program"):
         JaColBERTSentenceSplitter.from_dict(unsaved.to_dict()).split_text(text)
     again = JaColBERTSentenceSplitter.from_dict(unsaved.to_dict(), model=mini)
-    assert (again.model, again.split_text(text)) == (BUNDLED_NAME, splitter.split_text(text))
+    assert (again.model, again.split_text(text)) == ("jacolbert-mini", splitter.split_text(text))
 
 
 def test_a_function_cannot_be_had_from_its_name(mini: JaColBERT) -> None:

@@ -1,0 +1,40 @@
+"""How attention is computed while a model is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal
+
+from transformers import PreTrainedModel
+
+from ..encoding.encoder import JaColBERT
+
+_CHOICES = {"sdpa", "eager"}
+
+
+@contextmanager
+def attention(model: JaColBERT, way: Literal["sdpa", "eager"]) -> Iterator[None]:
+    """Has a model on a processor compute attention fused, or operation by operation.
+
+    torch's fused attention (sdpa) is made for the forward pass: on a processor it takes longer backwards than all else
+    of a training step together (``benchmarks/training.py``). So training is faster without (eager), and measuring
+    with it. On a GPU, and for backbones that know neither, nothing changes.
+
+    Args:
+        model: The model; afterwards it computes attention as before.
+        way: ``"sdpa"`` or ``"eager"``.
+    """
+    backbone = getattr(model.model[0], "auto_model", None)
+    if not isinstance(backbone, PreTrainedModel) or model.model.device.type != "cpu":
+        yield
+        return
+    before = backbone.config._attn_implementation
+    if {before, way} != _CHOICES:
+        yield
+        return
+    backbone.set_attn_implementation(way)
+    try:
+        yield
+    finally:
+        backbone.set_attn_implementation(before)
