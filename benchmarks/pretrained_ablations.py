@@ -44,6 +44,9 @@ from jacolbert_integrations.training.run import train
 from jacolbert_integrations.training.teachers import BM25Teacher, DenseTeacher, LateInteractionTeacher, Teacher, teach
 
 WINDOW = 200
+LONGEST = 192
+"""Tokens of a passage that is trained on: one of more would make all of its batch slow."""
+
 WAYS = 4
 QUERIES = 800
 """Queries with mined negatives and teachers' scores; without, all are there."""
@@ -51,10 +54,10 @@ QUERIES = 800
 STEPS = 60
 QUESTIONS = 1_000
 
-ON = Recipe(name="on", ways=1, losses={"in_batch": 1.0}, scale=4.0, batch_size=48, batches="grouped", group_size=8,
+ON = Recipe(name="on", ways=1, losses={"in_batch": 1.0}, scale=4.0, batch_size=32, batches="grouped", group_size=8,
             steps=STEPS, learning_rate=1e-5, warmup_steps=6, document_maxlen=512, query_length="unpadded")  # fmt: skip
-MINED = ON.change(ways=WAYS, batch_size=48 // WAYS, batches="shuffled", group_size=None)
-PAIRWISE = MINED.change(ways=2, batch_size=24, losses={"softmax": 1.0, "in_batch": 1.0})
+MINED = ON.change(ways=WAYS, batch_size=32 // WAYS, batches="shuffled", group_size=None)
+PAIRWISE = MINED.change(ways=2, batch_size=16, losses={"softmax": 1.0, "in_batch": 1.0})
 DISTILLED = MINED.change(losses={"kl": 1.0}, normalization="both", max_grad_norm=None)
 MIXED = DISTILLED.change(losses={"kl": 1.0, "in_batch": 1.0})
 SCHEDULE_FREE = DISTILLED.change(optimizer="schedule_free_adamw", schedule="constant")
@@ -91,10 +94,13 @@ class Shared:
         questions = windows(read_squad(arguments.train), WINDOW)
         self.passages = questions.passages
         self.pairs = question_pairs(questions)
-        self.sentences = inverse_cloze_pairs(questions, len(self.pairs), cut=0.5, rng=random.Random(0))
+        self.sentences = inverse_cloze_pairs(questions, len(self.pairs), cut=0.0, rng=random.Random(0))
         self.dev = windows(some(read_squad(arguments.dev), arguments.passages), WINDOW)
         texts = [passage.text for passage in self.passages]
         self.dense = dense_model(read_pretrained(arguments.weights)).bfloat16()
+        model = JaColBERT.from_pretrained(self.start)
+        lengths = zip(texts, model.document_lengths(texts), strict=True)
+        self.short = {text for text, length in lengths if length <= LONGEST}
         self.bm25_ranker = BM25Ranker(texts)
         self.dense_ranker = DenseRanker(self.dense, texts, show_progress_bar=True)
         self.teachers: tuple[Teacher, ...] = (
@@ -151,7 +157,8 @@ class Ablation(Rows):
         shutil.rmtree(folder, ignore_errors=True)
         options = RunOptions(precision="bfloat16", show_progress_bar=False)
         model = JaColBERT.from_pretrained(self.shared.start)
-        train(model, examples, folder, recipe.change(seed=self.seed), options=options)
+        kept = [example for example in examples if self.shared.short.issuperset(example.passages)]
+        train(model, kept, folder, recipe.change(seed=self.seed), options=options)
         for checkpoint in folder.glob("checkpoint-*"):  # four times as large as the model, and not needed
             shutil.rmtree(checkpoint)
         return self.shared.measure(folder / "model")

@@ -143,6 +143,8 @@ TEXTS: list[Callable[[JaColBERT], object]] = [
     lambda m: m.rank("a", [5]),  # type: ignore[list-item]
     lambda m: m.score(["a"], [5]),  # type: ignore[arg-type]
     lambda m: m.document_lengths([ANY]),
+    lambda m: m.unknown_tokens([ANY]),
+    lambda m: m.unknown_tokens("one"),
 ]
 
 

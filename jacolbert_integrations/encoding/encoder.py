@@ -289,6 +289,24 @@ class JaColBERT:
             raise InputError(f"expected a list of texts, but got one string; write [{texts!r:.40}].")
         return self._lengths(list(texts), "document")
 
+    def unknown_tokens(self, texts: Sequence[str]) -> list[int]:
+        """Counts the tokens of each document that the vocabulary lacks ([UNK]), in what the model reads of it.
+
+        All that it lacks looks alike to the model: where there is much of it, another model is needed.
+
+        Raises:
+            InputError: If something is no string.
+        """
+        if isinstance(texts, str):
+            raise InputError(f"expected a list of texts, but got one string; write [{texts!r:.40}].")
+        unknown = self.model.tokenizer.unk_token_id
+        prompt = self.model.prompts.get("document") or ""
+        prompted = [prompt + text if isinstance(text, str) else text for text in texts]
+        if self._transformer is not None:
+            return [encoded.ids.count(unknown) for encoded in self._transformer.tokenize_texts(prompted, "document")]
+        read = self.model.tokenizer([clean(text) for text in prompted], verbose=False)["input_ids"]
+        return [list(ids)[: self._limit("document")].count(unknown) for ids in read]
+
     def documents_fit(self, texts: Sequence[str], limit: int) -> list[bool]:
         """Returns which texts have at most so many tokens, as :meth:`document_lengths` counts them.
 

@@ -227,3 +227,13 @@ def test_documents_fit_as_they_are_counted(model: JaColBERT, mini: JaColBERT) ->
         lengths = each.document_lengths(texts)
         for limit in range(1, 90):
             assert each.documents_fit(texts, limit) == [length <= limit for length in lengths]
+
+
+def test_what_the_vocabulary_lacks_is_counted(mini: JaColBERT) -> None:
+    small = JaColBERT.from_pretrained("jacolbert-small")
+    texts = ["富士山は日本で一番高い山である。", "안녕하세요 세계", "猫と😀と🦖"]
+    assert small.unknown_tokens(texts) == mini.unknown_tokens(texts) == [0, 2, 2]
+    beyond = "猫" * 600 + "😀"  # what it does not read, it does not miss
+    with pytest.warns(TruncationWarning):
+        mini.encode_document([beyond])
+    assert mini.unknown_tokens([beyond]) == [0]

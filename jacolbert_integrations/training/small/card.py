@@ -15,7 +15,11 @@ from .plan import SmallPlan
 
 
 def small_card(
-    plan: SmallPlan, questions: QuestionSet, measured: Mapping[str, RetrievalMetrics], minutes: float
+    plan: SmallPlan,
+    questions: QuestionSet,
+    measured: Mapping[str, RetrievalMetrics],
+    minutes: float,
+    unknown: int,
 ) -> str:
     """Writes the card of jacolbert-small, in Markdown.
 
@@ -24,6 +28,8 @@ def small_card(
         questions: What it was trained on.
         measured: Name of a question set, and of what else took part, to what was measured on it.
         minutes: How long training took.
+        unknown: Tokens of the development passages, or of the training passages where there are none, that the
+            vocabulary lacks.
     """
     facts = ModelFacts(
         name="jacolbert-small",
@@ -45,8 +51,9 @@ def small_card(
         ),
         recipe=_choices(plan),
         recipe_note=(
-            "The vocabulary keeps the pieces that Japanese text needs. The projection begins as the directions in "
-            "which token vectors differ most, and both markers as the words that e5 had before its texts. It is "
+            "The vocabulary keeps the pieces that Japanese text needs; of the passages that it was measured on, it "
+            f"lacks {unknown:,} tokens. The projection begins as the directions in which token vectors differ most, "
+            "and both markers as the words that e5 had before its texts. It is "
             "trained contrastively: questions with the window that answers them, in batches of a few documents, whose "
             "other windows are the hard negatives. The result is the mean of the checkpoint that measured best on the "
             "development sample and of the last."

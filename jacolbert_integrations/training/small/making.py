@@ -99,8 +99,11 @@ def make_small(
     measure = None if development is None else development_measure(development, dev_sample)
     trained = train_small(questions, read_pretrained(pretrained), plan, work, measure=measure, options=options)
 
+    asked = questions if development is None else development
+    unknown = sum(trained.unknown_tokens([passage.text for passage in asked.passages]))
+
     def card(measured: Mapping[str, RetrievalMetrics], minutes: float) -> str:
-        return small_card(plan, questions, measured, minutes)
+        return small_card(plan, questions, measured, minutes, unknown)
 
     run = work / plan.contrastive.name
     return finish(
