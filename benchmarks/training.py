@@ -3,8 +3,13 @@
     python benchmarks/training.py
 
 A step is forward, loss, backward and optimizer, for 16 questions and the passages that answer them, of jacolbert-small
-and of a BERT-base of random weights. Both ways take turns. ``train`` computes operation by operation where a model is
-on a processor (``training/attention.py``).
+and of a BERT-base of random weights. Both ways take turns. ``train`` computes operation by operation where a model on a
+processor is trained in bfloat16 (``training/attention.py``). On two cores with AMX, a step was so much faster by that:
+
+| | float32 | bfloat16 |
+|---|--:|--:|
+| jacolbert-small | 0.82 | 1.67 |
+| BERT-base | 1.01 | 1.11 |
 """
 
 from __future__ import annotations

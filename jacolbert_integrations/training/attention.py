@@ -17,9 +17,10 @@ _CHOICES = {"sdpa", "eager"}
 def attention(model: JaColBERT, way: Literal["sdpa", "eager"]) -> Iterator[None]:
     """Has a model on a processor compute attention fused, or operation by operation.
 
-    torch's fused attention (sdpa) is made for the forward pass: on a processor it takes longer backwards than all else
-    of a training step together (``benchmarks/training.py``). So training is faster without (eager), and measuring
-    with it. On a GPU, and for backbones that know neither, nothing changes.
+    torch's fused attention (sdpa) is made for the forward pass: on a processor, in bfloat16, it is so slow backwards
+    that a training step is faster without (eager), by two thirds for a model of jacolbert-small's shape
+    (``benchmarks/training.py``). In float32, and wherever nothing goes backwards, it is faster. On a GPU, and for
+    backbones that know neither, nothing changes.
 
     Args:
         model: The model; afterwards it computes attention as before.

@@ -107,7 +107,7 @@ def train(
         trainer.add_callback(EarlyStoppingCallback(options.patience))
     begun = perf_counter()
     try:
-        with attention(model, "eager"):
+        with attention(model, "eager" if arguments.bf16 else "sdpa"):
             trainer.train(resume_from_checkpoint=None if last is None else str(last))
     except DivergedError:
         _keep_good_weights(trainer)

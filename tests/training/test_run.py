@@ -333,8 +333,14 @@ def test_early_stopping_keeps_the_best(questions: QuestionSet, pairs: list[Examp
         )
 
 
-def test_attention_is_fused_where_nothing_goes_backwards(
-    questions: QuestionSet, pairs: list[Example], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("precision", "way_of_steps"), [("bfloat16", "eager"), ("float32", "sdpa")])
+def test_attention_is_not_fused_where_that_is_slow(
+    precision: str,
+    way_of_steps: str,
+    questions: QuestionSet,
+    pairs: list[Example],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     ways: dict[str, set[str]] = {"steps": set(), "measures": set()}
     step = ColBERTTrainer.training_step
@@ -352,8 +358,8 @@ def test_attention_is_fused_where_nothing_goes_backwards(
         return {"mrr_at_10": 0.5}
 
     monkeypatch.setattr(ColBERTTrainer, "training_step", stepped)
-    result = go(questions, pairs, tmp_path / "run", PAIRS, measure=measure, checkpoint_steps=6)
-    assert ways == {"steps": {"eager"}, "measures": {"sdpa"}}
+    result = go(questions, pairs, tmp_path / "run", PAIRS, measure=measure, checkpoint_steps=6, precision=precision)
+    assert ways == {"steps": {way_of_steps}, "measures": {"sdpa"}}
     assert way(result.model.model) == "sdpa"
 
 
