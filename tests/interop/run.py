@@ -97,8 +97,9 @@ def python_of(name: str, environments: Path) -> str:
 def sources(folder: Path) -> dict[str, JaColBERT]:
     """The models to export, as each layout is read, with the query rule that all libraries have."""
     by_way = export(JaColBERT.from_pretrained(REFERENCE / "stanford"), folder / "by-way", "sentence-transformers")
-    paths = {
-        "bundled mini model": None,
+    paths: dict[str, str | Path] = {
+        "jacolbert-mini": "jacolbert-mini",
+        "jacolbert-small": "jacolbert-small",
         "reference, Stanford's layout": REFERENCE / "stanford",
         "reference, saved by PyLate 1.6": REFERENCE / "pylate",
         "reference, exported to sentence-transformers": by_way,

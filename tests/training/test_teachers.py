@@ -40,8 +40,8 @@ from jacolbert_integrations.training.teachers import (
     Pair,
     PrecomputedTeacher,
     Teacher,
-    teach,
 )
+from jacolbert_integrations.training.teaching import teach
 
 from ..conftest import STANFORD
 

@@ -53,10 +53,10 @@ def small_card(
         recipe_note=(
             "The vocabulary keeps the pieces that Japanese text needs; of the passages that it was measured on, it "
             f"lacks {unknown:,} tokens. The projection begins as the directions in which token vectors differ most, "
-            "and both markers as the words that e5 had before its texts. It is "
-            "trained contrastively: questions with the window that answers them, in batches of a few documents, whose "
-            "other windows are the hard negatives. The result is the mean of the checkpoint that measured best on the "
-            "development sample and of the last."
+            "and both markers as the words that e5 had before its texts. It is trained contrastively: questions with "
+            "the window that answers them, in batches of a few documents, whose other windows are the hard negatives; "
+            f"questions about windows of more than {plan.longest} tokens are left out. The result is the mean of the "
+            "checkpoint that measured best on the development sample and of the last."
         ),
         training_time=f"{minutes:.0f} minutes on {torch.get_num_threads()} CPU threads",
         versions=package_versions(("sentence-transformers", "transformers", "torch")),
