@@ -102,20 +102,44 @@ class Pooling:
         """
         return [self._pool_one(matrix, f"document {place}") for place, matrix in enumerate(matrices)]
 
+    def groups(self, matrix: TokenVectors) -> list[list[int]]:
+        """Says of each vector that :meth:`pool` gives which ones of the document it is the mean of.
+
+        Args:
+            matrix: (tokens, dimension), as for :meth:`pool`.
+
+        Returns:
+            Rows of ``matrix``, for each row of what it becomes.
+
+        Raises:
+            VectorError: If the matrix is malformed.
+        """
+        matrix = as_token_vectors(matrix, "the document")
+        check_values(matrix, "the document")
+        tokens = np.ascontiguousarray(matrix[self.protected :])
+        alone = [[row] for row in range(min(self.protected, len(matrix)))]
+        if len(tokens) < 2:
+            return [*alone, *[[self.protected + row] for row in range(len(tokens))]]
+        labels = _ward_labels(tokens, self.factor) if self.method == "hierarchical" else self._labels(tokens)
+        return [*alone, *[(np.flatnonzero(labels == label) + self.protected).tolist() for label in np.unique(labels)]]
+
     def _pool_one(self, matrix: TokenVectors, what: str) -> TokenVectors:
         matrix = as_token_vectors(matrix, what)
         check_values(matrix, what)
         tokens = np.ascontiguousarray(matrix[self.protected :])
         if len(tokens) < 2:
             return matrix
-        groups = max(len(tokens) // self.factor, 1)
         if self.method == "hierarchical":
             means = _ward_means(tokens, self.factor)
-        elif self.method == "kmeans":
-            means = _unit_means(tokens, _kmeans_labels(tokens, groups))
         else:
-            means = _unit_means(tokens, np.arange(len(tokens)) * groups // len(tokens))
+            means = _unit_means(tokens, self._labels(tokens))
         return np.concatenate([matrix[: self.protected], means])
+
+    def _labels(self, tokens: TokenVectors) -> NDArray[np.intp]:
+        groups = max(len(tokens) // self.factor, 1)
+        if self.method == "kmeans":
+            return _kmeans_labels(tokens, groups)
+        return np.arange(len(tokens)) * groups // len(tokens)
 
 
 def as_pooling(value: Pooling | str | None) -> Pooling | None:

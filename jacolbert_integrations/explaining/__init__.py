@@ -1,10 +1,24 @@
-"""Which characters of a document the tokens of a query matched, and how to show it.
+"""Where a score comes from, which characters of a document the tokens of a query matched, and how to show it.
 
-May import: ``encoding`` and ``text``. Begin with ``matches.py``; ``locating.py`` says which characters a vector stands
-for, and ``html.py`` colours a match for notebooks and pages.
+May import: ``encoding`` and ``text``. Begin with ``explanation.py``; ``locating.py`` says which token a vector is of,
+``matches.py`` marks what was matched, ``table.py`` and ``html.py`` show it on terminals and pages.
 """
 
-from .html import as_html
-from .matches import Match, find_matches, highlight
+from .explanation import Contribution, Explanation, explain, find_matches
+from .html import as_html, explanation_as_html
+from .locating import Token
+from .matches import Match, highlight
+from .table import as_table
 
-__all__ = ["Match", "as_html", "find_matches", "highlight"]
+__all__ = [
+    "Contribution",
+    "Explanation",
+    "Match",
+    "Token",
+    "as_html",
+    "as_table",
+    "explain",
+    "explanation_as_html",
+    "find_matches",
+    "highlight",
+]

@@ -17,6 +17,8 @@ from llama_index.core.schema import (
     TextNode,
 )
 
+from ..explaining import Explanation
+
 _KINDS: dict[str, type[BaseNode]] = {
     kind.class_name(): kind for kind in (Document, ImageDocument, ImageNode, IndexNode, Node, TextNode)
 }
@@ -73,6 +75,9 @@ class ScoredNode(NodeWithScore):
     """
 
     provenance: Provenance = Field(description="What gave the node its score.")
+    explanation: Explanation | None = Field(
+        default=None, description="Where its MaxSim comes from, token by token, where that was asked for."
+    )
 
     @classmethod
     def class_name(cls) -> str:

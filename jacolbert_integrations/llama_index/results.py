@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from llama_index.core.vector_stores.types import VectorStoreQueryResult
 
 from ..encoding.encoder import JaColBERT
+from ..explaining import Explanation, explain
 from ..text.windows import SPAN_KEY
 from ..types import Hit, MultiVectorStore
-from .nodes import to_node
+from .nodes import node_text, to_node
 from .passage_text import PassageText
 from .provenance import Provenance, ScoredBy, ScoredNode, ScoreKind
 
@@ -21,9 +22,11 @@ class ScoredResult(VectorStoreQueryResult):
 
     Attributes:
         provenances: Of each node, what gave it its similarity.
+        explanations: Of each node, where its MaxSim comes from, where that was asked for.
     """
 
     provenances: list[Provenance] = field(default_factory=list)
+    explanations: list[Explanation | None] = field(default_factory=list)
 
 
 def scored_nodes(
@@ -34,6 +37,7 @@ def scored_nodes(
     approximate: bool,
     score_kind: ScoreKind = "maxsim",
     scored_by: ScoredBy = "store",
+    explain_to: Sequence[str] = (),
 ) -> list[ScoredNode]:
     """Builds the nodes that were found, each with its hit's score.
 
@@ -44,9 +48,12 @@ def scored_nodes(
         approximate: Whether a first stage chose the candidates.
         score_kind: What kind of number the scores are.
         scored_by: Who computed them.
+        explain_to: The query's texts, if it is to be explained how the nodes match them. Scores of words alone have no
+            such explanation.
 
     Raises:
         StoreFileError: If a point is no node.
+        NoOffsetsError: If there is something to explain, and the model cannot say where its tokens come from.
     """
     fingerprint = model.fingerprint
     nodes: list[ScoredNode] = []
@@ -64,5 +71,9 @@ def scored_nodes(
             approximate=approximate,
             window=None if span is None else PassageText.of(node).in_node(span),
         )
-        nodes.append(ScoredNode(node=node, score=hit.score, provenance=provenance))
+        explanation = None
+        if explain_to and score_kind != "bm25":
+            window = None if span is None else (span[0], span[1])
+            explanation = explain(model, explain_to, node_text(node), window=window)
+        nodes.append(ScoredNode(node=node, score=hit.score, provenance=provenance, explanation=explanation))
     return nodes

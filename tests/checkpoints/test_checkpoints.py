@@ -25,7 +25,7 @@ from jacolbert_integrations.errors import (
     RemoteCodeError,
     UnknownLayoutError,
 )
-from jacolbert_integrations.explaining.matches import find_matches
+from jacolbert_integrations.explaining import find_matches
 
 from ..conftest import PYLATE, STANFORD
 

@@ -30,7 +30,7 @@ from jacolbert_integrations.encoding.pooling import (
     pipeline_pooling,
 )
 from jacolbert_integrations.errors import InputError, ModelMismatchError, VectorError
-from jacolbert_integrations.explaining.matches import find_matches
+from jacolbert_integrations.explaining import find_matches
 from jacolbert_integrations.types import TokenVectors
 
 from ..checkpoints.test_other_models import english_backbone

@@ -13,7 +13,7 @@ from jacolbert_integrations.evaluation.fusion import fuse_scores, reciprocal_ran
 from jacolbert_integrations.evaluation.jsquad import load_jsquad
 from jacolbert_integrations.evaluation.metrics import best_ranks, ndcg, rank_in, ranks_of, retrieval_metrics
 from jacolbert_integrations.evaluation.retrieval import evaluate_model, right_columns
-from jacolbert_integrations.explaining.matches import Match, find_matches, highlight
+from jacolbert_integrations.explaining import Match, find_matches, highlight
 from jacolbert_integrations.text.squad import Passage, Question, QuestionSet
 
 

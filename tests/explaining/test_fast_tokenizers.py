@@ -21,7 +21,7 @@ from transformers.models.bert_japanese import BertJapaneseTokenizer
 from jacolbert_integrations import JaColBERT
 from jacolbert_integrations.cli.report import matcher
 from jacolbert_integrations.encoding.hf_tokenizer import HuggingFaceTokenizer
-from jacolbert_integrations.encoding.transformer import ColBERTTransformer
+from jacolbert_integrations.encoding.transformer import ColBERTTransformer, Task
 from jacolbert_integrations.errors import InputError, NoOffsetsError
 from jacolbert_integrations.evaluation.jsquad import load_jsquad
 from jacolbert_integrations.explaining import as_html, find_matches, highlight
@@ -32,6 +32,7 @@ from jacolbert_integrations.text.offsets import encode_with_offsets
 from jacolbert_integrations.text.sentences import Span
 from jacolbert_integrations.text.tokenization import JapaneseTokenizer
 from jacolbert_integrations.text.windows import windows
+from jacolbert_integrations.types import TokenVectors
 
 from ..conftest import STANFORD
 from .fast_tokenizers import TOKENIZERS, backbone, charsmap, checkpoint, sentencepiece_rules
@@ -50,6 +51,12 @@ def located(tokenizer: Tokenizer, text: str) -> tuple[list[str], list[Span | Non
     encoding = tokenizer.encode(clean(text), add_special_tokens=False)
     assert ids == encoding.ids
     return encoding.tokens, spans
+
+
+def located_spans(model: JaColBERT, text: str, task: Task) -> tuple[TokenVectors, list[Span | None]]:
+    """The vectors of a text, and the characters that each stands for."""
+    vectors, tokens = locate_vectors(model, text, task)
+    return vectors, [token.span for token in tokens]
 
 
 def parts(tokenizer: Tokenizer, text: str) -> list[tuple[str, str | None]]:
@@ -255,7 +262,7 @@ def test_a_lone_mark_of_a_word_matches_nothing(small: JaColBERT) -> None:
     assert [m for m in find_matches(small, "東", " 。 、") if m.similarity > SAME] == []
     for match in find_matches(small, "日本 の 東京", "  東京  は 日本 ▁ の"):
         assert match.end > match.start
-    vectors, spans = locate_vectors(small, "東京", "document")
+    vectors, spans = located_spans(small, "東京", "document")
     assert spans == [None, None, None, (0, 2), None]  # <s>, [D], ▁, 東京, </s>
     assert vectors.shape == (5, 24)
 
@@ -263,7 +270,7 @@ def test_a_lone_mark_of_a_word_matches_nothing(small: JaColBERT) -> None:
 def test_a_document_that_is_cut(folders: dict[str, Path], tmp_path: Path) -> None:
     model = JaColBERT.from_pretrained(checkpoint(tmp_path, TOKENIZERS["unigram"](), doc_maxlen=6))
     assert same(model, "東京首都日本", "東京日本首都") == [(0, "東京"), (2, "日本")]  # <s>, [D], ▁, two, </s>
-    _, spans = locate_vectors(model, "東京日本首都", "document")
+    _, spans = located_spans(model, "東京日本首都", "document")
     assert spans == [None, None, None, (0, 2), (2, 4), None]
 
 
@@ -273,7 +280,7 @@ def test_a_document_in_windows(small: JaColBERT) -> None:
     assert len(spans) > 5
     for start, end in spans:
         window = text[start:end]
-        _, places = locate_vectors(small, window, "document")
+        _, places = located_spans(small, window, "document")
         last = max(place[1] for place in places if place is not None)
         assert last == len(window.rstrip()), "all of a window is read"
     start, end = spans[-1]
@@ -287,7 +294,7 @@ def test_mask_tokens_match_nothing(tmp_path: Path, rule: str, attended: bool) ->
     model = JaColBERT.from_pretrained(folder)
     matches = find_matches(model, "東京", "日本の東京は首都。")
     assert [(match.start, match.end) for match in matches] == [(3, 5)]
-    _, spans = locate_vectors(model, "東京", "query")
+    _, spans = located_spans(model, "東京", "query")
     assert [span for span in spans if span is not None] == [(0, 2)]
 
 
@@ -306,7 +313,7 @@ def test_skipped_punctuation_moves_nothing(small: JaColBERT, tasks: list[str]) -
     mask = MultiVectorMask(skiplist_words=["、", "。", "!", "▁"], skiplist_tasks=tasks)
     model = JaColBERT(MultiVectorEncoder(modules=[*modules[:-1], mask, modules[-1]]))
     document = "。、日本、、東京！。首都"
-    vectors, spans = locate_vectors(model, document, "document")
+    vectors, spans = located_spans(model, document, "document")
     assert [document[slice(*span)] for span in spans if span is not None] == ["日本", "東京", "首都"]
     assert len(vectors) == 6
     assert same(model, "、首都。東京", document) == [(6, "東京"), (10, "首都")]
@@ -315,7 +322,7 @@ def test_skipped_punctuation_moves_nothing(small: JaColBERT, tasks: list[str]) -
 def test_skipped_as_colbert_ai_skips(tmp_path: Path) -> None:
     model = JaColBERT.from_pretrained(checkpoint(tmp_path, TOKENIZERS["wordpiece"](), mask_punctuation=True))
     document = "東!,京. 首"
-    _, spans = locate_vectors(model, document, "document")
+    _, spans = located_spans(model, document, "document")
     assert [document[slice(*span)] for span in spans if span is not None] == ["東", "京", "首"]
     assert same(model, "首!", document) == [(6, "首")]
 
@@ -360,9 +367,9 @@ def test_a_prompt_is_not_matched(small: JaColBERT) -> None:
     prompted = JaColBERT(MultiVectorEncoder(modules=list(small.model.children()), prompts=prompts))
     assert same(prompted, "の株式会社", "東京の㍿") == [(2, "の"), (3, "㍿")]
     assert same(prompted, "首都", "首都") == []  # the prompt has it first
-    _, spans = locate_vectors(prompted, "㍿", "document")
+    _, spans = located_spans(prompted, "㍿", "document")
     assert [span for span in spans if span is not None] == [(0, 1)]
-    _, spans = locate_vectors(prompted, " か\u3099", "query")
+    _, spans = located_spans(prompted, " か\u3099", "query")
     assert [span for span in spans if span is not None] == [(1, 3), (1, 3)]  # か and its dakuten
 
 
@@ -384,7 +391,7 @@ def test_a_model_with_inputs_of_its_own(foreign: JaColBERT) -> None:
     assert not isinstance(foreign.model[0], ColBERTTransformer)
     document = "日本、㍿、\ud83d\ude00東京。首都、首都、首都、首都"
     assert same(foreign, "東京株式会社", document) == [(3, "㍿"), (7, "東京")]
-    vectors, spans = locate_vectors(foreign, document, "document")
+    vectors, spans = located_spans(foreign, document, "document")
     assert len(vectors) == len(spans) == 10  # of 12 tokens, two are 、
     assert [document[slice(*span)] for span in spans if span is not None] == [
         "日本",
@@ -459,14 +466,12 @@ def as_before(model: JaColBERT, query: str, document: str) -> list[tuple[int, in
     assert isinstance(transformer.text_tokenizer, JapaneseTokenizer)
     query_ids = transformer.tokenize_texts([query], "query")[0]
     document_ids = transformer.tokenize_texts([document], "document")[0]
-    vectors = model.encode_query([query])[0][2 : query_ids.length - 1]
+    vectors = model.encode_query([query])[0]
     others = model.encode_document([document])[0]
-    if not len(vectors):
-        return []
     kept = [place for place, index in enumerate(document_ids.ids) if index not in model.skipped_ids]
     _, spans = transformer.text_tokenizer.encode_with_spans(document)
     spans = spans[: document_ids.length - 3]
-    products = vectors @ others.T
+    products = (vectors @ others.T)[2 : query_ids.length - 1]
     best: dict[tuple[int, int], float] = {}
     for column, similarity in zip(products.argmax(axis=1), products.max(axis=1), strict=True):
         place = kept[int(column)] - 2

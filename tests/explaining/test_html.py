@@ -10,8 +10,15 @@ from hypothesis import strategies as st
 
 from jacolbert_integrations import JaColBERT
 from jacolbert_integrations.errors import InputError
-from jacolbert_integrations.explaining.html import as_html
-from jacolbert_integrations.explaining.matches import Match, find_matches
+from jacolbert_integrations.explaining import (
+    Contribution,
+    Explanation,
+    Match,
+    Token,
+    explanation_as_html,
+    find_matches,
+)
+from jacolbert_integrations.explaining.html import as_html, as_page
 
 MARK = re.compile(r'<mark style="([^"]*)" title="similarity ([^"]*)">(.*?)</mark>', re.DOTALL)
 
@@ -122,3 +129,35 @@ def test_matches_of_a_model(mini: JaColBERT) -> None:
     text = "東京は日本の首都であり、世界有数の大都市である。"
     matches = find_matches(mini, "日本の首都はどこですか。", text)
     assert "首都" in [marked for marked, _ in marks(as_html(text, matches))]
+
+
+def test_an_explanation_as_html() -> None:
+    control = Token("<s>", "control", None)
+    explanation = Explanation(
+        "<b>首都",
+        "&首都",
+        (
+            Contribution(control, 0.5, (control,)),
+            Contribution(Token("▁首都", "text", (3, 5)), 1.0, (Token("首都", "text", (1, 3)),)),
+        ),
+    )
+    html = explanation_as_html(explanation)
+    reader = Reader(html)
+    assert reader.tags.count("tr") == 3
+    assert reader.tags.count("meter") == 2
+    assert "b" not in reader.tags
+    assert "<b>首都" in reader.text
+    assert "Score 1.50: 1.00 of words, 0.00 of [MASK]s, 0.50 of control tokens" in reader.text
+    assert marks(html) == [("首都", "1.00")]
+    assert "<s>" in reader.text
+
+
+def test_a_page_is_one_file_for_any_screen() -> None:
+    page = as_page("<p>一</p>", "<p>二</p>", title="<首都>")
+    assert page.startswith('<!DOCTYPE html><html lang="ja">')
+    reader = Reader(page)
+    assert [tag for tag in reader.tags if tag == "p"] == ["p", "p"]
+    assert "<首都>" in reader.text
+    assert "color-scheme:light dark" in page
+    assert "width=device-width" in page
+    assert "http" not in page

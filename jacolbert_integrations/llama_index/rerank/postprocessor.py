@@ -13,19 +13,21 @@ from llama_index.core.callbacks import CBEventType, EventPayload
 from llama_index.core.instrumentation import get_dispatcher  # type: ignore[attr-defined]  # re-exported
 from llama_index.core.instrumentation.events.rerank import ReRankEndEvent, ReRankStartEvent
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
-from llama_index.core.schema import NodeWithScore, QueryBundle, QueryType
+from llama_index.core.schema import BaseNode, NodeWithScore, QueryBundle, QueryType
 
 from ...encoding.encoder import JaColBERT
 from ...encoding.sources import ModelSource
 from ...errors import InputError
+from ...explaining import Explanation, explain
 from ...query_length import QueryLength
 from ...types import MultiVectorStore
 from ..events import query_events
 from ..fusion import interpolated
+from ..passage_text import PassageText
 from ..provenance import Provenance, ScoredNode
 from ..queries import as_bundles, query_strings
 from ..stores import check_store, using_store
-from .passages import NodeScore
+from .passages import NodeScore, PassageEncoder
 from .scores import score_nodes
 from .vector_cache import VectorCache
 
@@ -59,6 +61,9 @@ class JaColBERTRerank(BaseNodePostprocessor):
         store: A store that may hold the nodes: those that it holds with the same text, and in the windows in which
             they are read here, are scored there, by the vectors that it has, instead of being encoded again; from a
             store in memory, whole nodes' vectors are taken. It is bound to the model.
+        explain: Whether each node that goes out comes with an
+            :class:`~jacolbert_integrations.explaining.Explanation` of its MaxSim: which of its tokens the query's
+            tokens matched. Its document is what was read of the node. Each is encoded once more for that.
         cache_bytes: Most bytes of document vectors that are kept for later queries; 0 keeps none. Scores of a store
             need none.
         cache: A cache that several rerankers share, instead of one of its own.
@@ -94,6 +99,7 @@ class JaColBERTRerank(BaseNodePostprocessor):
         frozen=True,
         description="Most tokens that are scored at once; None is what the model reads.",
     )
+    explain: bool = Field(default=False, description="Whether scores are explained, token by token.")
     cache_bytes: int = Field(
         default=_CACHE_BYTES, ge=0, frozen=True, description="Most bytes of document vectors to keep."
     )
@@ -116,6 +122,7 @@ class JaColBERTRerank(BaseNodePostprocessor):
         keep_retrieval_score: bool = False,
         retrieval_weight: float = 0.0,
         window_size: int | None = None,
+        explain: bool = False,
         store: MultiVectorStore | None = None,
         cache_bytes: int = _CACHE_BYTES,
         cache: VectorCache | None = None,
@@ -147,6 +154,7 @@ class JaColBERTRerank(BaseNodePostprocessor):
             "keep_retrieval_score": keep_retrieval_score,
             "retrieval_weight": retrieval_weight,
             "window_size": _checked_size(window_size, encoder),
+            "explain": explain,
             "cache_bytes": cache_bytes if cache is None else cache.max_bytes,
         }
         super().__init__(**fields, **kwargs)
@@ -254,13 +262,18 @@ class JaColBERTRerank(BaseNodePostprocessor):
                 if others:
                     scores = interpolated(scores, others, self.retrieval_weight)
                 ranked = sorted(range(len(scores)), key=lambda i: -scores[i])[: self.top_n]
-                results[place] = [self._outgoing(nodes[place][i], scores[i], scored[i], fingerprint) for i in ranked]
+                query = query_strings([bundles[place]])[0] if self.explain else None
+                results[place] = [
+                    self._outgoing(nodes[place][i], scores[i], scored[i], fingerprint, query) for i in ranked
+                ]
             events.end([{EventPayload.NODES: results[place]} for place in asked])
         for place in asked:
             _dispatcher.event(ReRankEndEvent(nodes=results[place]))
         return results
 
-    def _outgoing(self, node: NodeWithScore, score: float, scored: NodeScore, fingerprint: str) -> ScoredNode:
+    def _outgoing(
+        self, node: NodeWithScore, score: float, scored: NodeScore, fingerprint: str, query: str | None
+    ) -> ScoredNode:
         provenance = Provenance(
             step="rerank",
             score=scored.maxsim,
@@ -278,7 +291,14 @@ class JaColBERTRerank(BaseNodePostprocessor):
             # a number for the application, not words for the model
             copy.excluded_embed_metadata_keys = [*copy.excluded_embed_metadata_keys, _RETRIEVAL_SCORE]
             copy.excluded_llm_metadata_keys = [*copy.excluded_llm_metadata_keys, _RETRIEVAL_SCORE]
-        return ScoredNode(node=copy, score=score, provenance=provenance)
+        explanation = None if query is None else self._explained(query, node.node, scored)
+        return ScoredNode(node=copy, score=score, provenance=provenance, explanation=explanation)
+
+    def _explained(self, query: str, node: BaseNode, scored: NodeScore) -> Explanation:
+        encoder = PassageEncoder(self._encoder, self._cache, None, self.window_size)
+        pieces = encoder.pieces([PassageText.of(node)])[0]
+        read = pieces[0] if scored.window is None else next(p for p in pieces if p.span == scored.window)
+        return explain(self._encoder, query, read.text)
 
 
 def _given_score(node: NodeWithScore) -> float:

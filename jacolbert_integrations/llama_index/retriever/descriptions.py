@@ -20,12 +20,14 @@ class RetrieverDescription:
         model: Where the model is loaded from.
         similarity_top_k: How many nodes to return.
         score_threshold: The least MaxSim that is returned.
+        explain: Whether scores are explained.
         filters: LlamaIndex's filters. A store's own cannot be described.
     """
 
     model: ModelSource
     similarity_top_k: int
     score_threshold: float | None
+    explain: bool
     filters: MetadataFilters | None
 
     @classmethod
@@ -45,6 +47,7 @@ class RetrieverDescription:
                 model=ModelSource(**data["model"]),
                 similarity_top_k=data["similarity_top_k"],
                 score_threshold=data["score_threshold"],
+                explain=bool(data.get("explain", False)),  # what was described before has none
                 filters=None if filters is None else MetadataFilters.model_validate(filters),
             )
         except (KeyError, TypeError) as error:
@@ -60,8 +63,12 @@ class RetrieverDescription:
 
     @property
     def options(self) -> dict[str, Any]:
-        """The retriever's numbers."""
-        return {"similarity_top_k": self.similarity_top_k, "score_threshold": self.score_threshold}
+        """The retriever's numbers and switches."""
+        return {
+            "similarity_top_k": self.similarity_top_k,
+            "score_threshold": self.score_threshold,
+            "explain": self.explain,
+        }
 
 
 def describable(filters: object | None) -> MetadataFilters | None:

@@ -23,7 +23,7 @@ from ..best_per_node import best_per_node
 from ..events import retrieval_events
 from ..indexes import add_indexes
 from ..nodes import to_store_filter
-from ..queries import as_bundles, as_queries, encode_queries
+from ..queries import as_bundles, as_queries, encode_queries, search_strings
 from ..results import scored_nodes
 from ..splitter.node_parser import JaColBERTSentenceSplitter
 from ..splitter.transformations import default_transformations
@@ -50,6 +50,9 @@ class JaColBERTRetriever(CopyableRetriever):
         filters: LlamaIndex's ``MetadataFilters``, or the store's own filter object.
         score_threshold: The least MaxSim that is returned; None returns the best, however bad. A MaxSim is at most
             the number of the query's tokens, [MASK] tokens included, so a threshold is of one model.
+        explain: Whether each node comes with an :class:`~jacolbert_integrations.explaining.Explanation` of its score:
+            which of its tokens the query's tokens matched. Its document is what is embedded of the node. Each node is
+            encoded once more for that, so a query takes longer.
         **kwargs: As for LlamaIndex's ``BaseRetriever`` (``callback_manager``, ``objects``, ...).
 
     Raises:
@@ -65,6 +68,7 @@ class JaColBERTRetriever(CopyableRetriever):
         similarity_top_k: int = 2,
         filters: object | None = None,
         score_threshold: float | None = None,
+        explain: bool = False,
         indexes: Mapping[str, str] | None = None,
         create_missing_indexes: bool = False,
         **kwargs: Any,
@@ -72,6 +76,7 @@ class JaColBERTRetriever(CopyableRetriever):
         super().__init__(**kwargs)
         self.similarity_top_k = similarity_top_k
         self.score_threshold = score_threshold
+        self.explain = explain
         self.filters = filters
         self._store = check_store(store)
         self._model = model
@@ -191,6 +196,7 @@ class JaColBERTRetriever(CopyableRetriever):
             model=ModelSource.of(self._model),
             similarity_top_k=self.similarity_top_k,
             score_threshold=self.score_threshold,
+            explain=self.explain,
             filters=describable(self.filters),
         )
         return {"class_name": self.class_name(), **description.to_dict()}
@@ -309,6 +315,7 @@ class JaColBERTRetriever(CopyableRetriever):
 
     def _search(self, bundles: Sequence[QueryBundle]) -> list[list[NodeWithScore]]:
         queries = encode_queries(self._model, bundles)
+        texts_of = search_strings(bundles)
         top_k, condition = self.similarity_top_k, to_store_filter(self.filters)
         with using_store(self._store):
             hits_of = self._hits([query for query, _ in queries], top_k, condition)
@@ -316,7 +323,7 @@ class JaColBERTRetriever(CopyableRetriever):
                 self._best_per_node(query, hits, top_k, condition)
                 for (query, _), hits in zip(queries, hits_of, strict=True)
             ]
-        return [self._nodes(hits, texts) for hits, (_, texts) in zip(found, queries, strict=True)]
+        return [self._nodes(hits, texts) for hits, texts in zip(found, texts_of, strict=True)]
 
     def _hits(self, queries: Sequence[Query], top_k: int, condition: object | None) -> Sequence[Sequence[Hit]]:
         search_batch = getattr(self._store, "search_batch", None)
@@ -333,8 +340,9 @@ class JaColBERTRetriever(CopyableRetriever):
 
         return best_per_node(search, top_k)
 
-    def _nodes(self, hits: Hits, texts: int) -> list[NodeWithScore]:
-        scored = [Hit(hit.id, hit.score / texts, hit.payload) for hit in hits]
+    def _nodes(self, hits: Hits, texts: Sequence[str]) -> list[NodeWithScore]:
+        scored = [Hit(hit.id, hit.score / len(texts), hit.payload) for hit in hits]
         if self.score_threshold is not None:
             scored = [hit for hit in scored if hit.score >= self.score_threshold]
-        return [*scored_nodes(scored, self._model, self._store, approximate=hits.approximate)]
+        explain_to = texts if self.explain else ()
+        return [*scored_nodes(scored, self._model, self._store, approximate=hits.approximate, explain_to=explain_to)]

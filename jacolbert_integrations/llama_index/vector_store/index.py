@@ -57,6 +57,8 @@ class TextIndexRetriever(VectorIndexRetriever):
         if not isinstance(query_result, ScoredResult):
             return nodes
         return [
-            ScoredNode(node=node.node, score=node.score, provenance=provenance)
-            for node, provenance in zip(nodes, query_result.provenances, strict=True)
+            ScoredNode(node=node.node, score=node.score, provenance=provenance, explanation=explanation)
+            for node, provenance, explanation in zip(
+                nodes, query_result.provenances, query_result.explanations, strict=True
+            )
         ]

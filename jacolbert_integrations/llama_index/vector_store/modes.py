@@ -250,7 +250,7 @@ def answer(connection: Connection, asked: VectorStoreQuery, **options: Any) -> A
     if mode is VectorStoreQueryMode.DEFAULT and filter is not None and _asks_for_all(asked):
         with connection.using() as store:
             return Answer(_passing(store, filter, asked.similarity_top_k), "maxsim", "store", store)
-    texts = _texts(asked)
+    texts = searched_texts(asked)
     if mode in _BY_WORDS:
         query, number_of_texts = Query(np.empty((0, 0), np.float32)), 0
     else:
@@ -309,7 +309,12 @@ def _passing(store: MultiVectorStore, filter: object, wanted: int) -> Hits:
     return Hits(found.values())
 
 
-def _texts(asked: VectorStoreQuery) -> list[str]:
+def searched_texts(asked: VectorStoreQuery) -> list[str]:
+    """Returns what MaxSim searches by: the query, or the texts that a query transform has put in its place.
+
+    Raises:
+        InputError: If there is no text.
+    """
     several: Sequence[str] = asked.search_strs if isinstance(asked, TextsQuery) else []
     if not several and isinstance(asked.query_embedding, NoVector):
         several = asked.query_embedding.texts

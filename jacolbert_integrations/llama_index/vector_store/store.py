@@ -42,7 +42,7 @@ from .async_methods import ThreadedVectorStore
 from .connection import Connection
 from .embedding import StoreSideEmbedding
 from .index import TextIndex
-from .modes import answer
+from .modes import answer, searched_texts
 from .persistence import DESCRIPTION, holds_memory, read_description, read_memory, write_vector_store
 from .replacing import documents_of, replace_nodes
 from .undo import RecentlyDeleted
@@ -411,13 +411,16 @@ class JaColBERTVectorStore(ThreadedVectorStore):
 
         Args:
             query: The query, as text.
-            **kwargs: ``mmr_threshold``, and ``mmr_prefetch_k`` or ``mmr_prefetch_factor``.
+            **kwargs: ``mmr_threshold``, and ``mmr_prefetch_k`` or ``mmr_prefetch_factor``; ``explain=True`` adds to
+                each node where its MaxSim comes from, token by token. An index's retriever takes them as
+                ``vector_store_kwargs``.
 
         Raises:
             InputError: If there is no text, or a number is out of its range, or there is no such option.
             UnsupportedModeError: If there is no such mode, or the store cannot search by words.
             UnsupportedFilterError: If the store cannot apply the filter.
         """
+        explained = bool(kwargs.pop("explain", False))
         hits, score_kind, scored_by, store = answer(self._connection, query, **kwargs)
         found = scored_nodes(
             hits,
@@ -426,12 +429,14 @@ class JaColBERTVectorStore(ThreadedVectorStore):
             approximate=hits.approximate,
             score_kind=score_kind,
             scored_by=scored_by,
+            explain_to=searched_texts(query) if explained else (),
         )
         return ScoredResult(
             nodes=[scored.node for scored in found],
             similarities=[hit.score for hit in hits],
             ids=[hit.id for hit in hits],
             provenances=[scored.provenance for scored in found],
+            explanations=[scored.explanation for scored in found],
         )
 
     def persist(self, persist_path: str, fs: fsspec.AbstractFileSystem | None = None) -> None:
