@@ -147,6 +147,7 @@ class Ablation(Rows):
             ("+ negatives of dense e5", MINED, by_vectors),
             ("v1: pairwise softmax, negatives of both", PAIRWISE, [example.take((0, 1)) for example in mined]),
             ("contrastive, sentences as half of the queries", ON, self._halved(shared.pairs, shared.sentences)),
+            ("contrastive, queries filled with [MASK]s", ON.change(query_length="released"), shared.pairs),
         ]
         for name, recipe, examples in variants:
             self.row(name, partial(self._trained, name, recipe, examples))
@@ -157,7 +158,7 @@ class Ablation(Rows):
         folder = self.path(name)
         shutil.rmtree(folder, ignore_errors=True)
         options = RunOptions(precision="bfloat16", show_progress_bar=False)
-        model = JaColBERT.from_pretrained(self.shared.start)
+        model = JaColBERT.from_pretrained(self.shared.start, query_length=recipe.query_length)
         kept = [example for example in examples if self.shared.short.issuperset(example.passages)]
         train(model, kept, folder, recipe.change(seed=self.seed), options=options)
         for checkpoint in folder.glob("checkpoint-*"):  # four times as large as the model, and not needed

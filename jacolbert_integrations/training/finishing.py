@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,11 +31,11 @@ Card = Callable[[Mapping[str, RetrievalMetrics], float], str]
 MERGED = "merged"
 
 
-def average_checkpoints(run: Path, work: Path) -> JaColBERT:
-    """Writes the mean of a run's checkpoints to ``<work>/merged``, and loads it."""
+def average_checkpoints(run: Path) -> JaColBERT:
+    """Writes the mean of a run's checkpoints to ``<run>/merged``, and loads it."""
     checkpoints = sorted(run.glob("checkpoint-*"), key=lambda folder: int(folder.name.partition("-")[2]))
-    average(checkpoints, work / MERGED)
-    return JaColBERT.from_pretrained(work / MERGED)
+    average(checkpoints, run / MERGED)
+    return JaColBERT.from_pretrained(run / MERGED)
 
 
 def finish(
@@ -43,7 +43,7 @@ def finish(
     output: Path,
     card: Card,
     *,
-    run: Path,
+    runs: Sequence[Path],
     plan: DataclassInstance,
     development: QuestionSet | None,
     dtype: torch.dtype,
@@ -54,7 +54,7 @@ def finish(
         trained: The model.
         output: The checkpoint's folder; it appears when everything has been written.
         card: Writes the card.
-        run: The training run's folder, in the one that ``trained`` was averaged in.
+        runs: The folders of the training runs, one after the other; ``trained`` was averaged in the last.
         plan: Every choice that made the model; it goes into the log.
         development: Held-out questions to measure on, beside JSQuAD.
         dtype: What to store the weights as.
@@ -62,18 +62,23 @@ def finish(
     Returns:
         The card.
     """
-    log = json.loads((run / MODEL_FOLDER / RUN_FILE).read_text(encoding="utf-8"))
-    merged = json.loads((run.parent / MERGED / PROVENANCE_FILE).read_text(encoding="utf-8"))
-    folder = run.parent / "saved"
+    logs = [
+        {
+            "run": json.loads((run / MODEL_FOLDER / RUN_FILE).read_text(encoding="utf-8")),
+            "merged": json.loads((run / MERGED / PROVENANCE_FILE).read_text(encoding="utf-8")),
+        }
+        for run in runs
+    ]
+    folder = runs[-1].parent / "saved"
     save_stanford(trained.model, folder, dtype=dtype)
     saved = JaColBERT.from_pretrained(folder)
     measured = measure_whole("JSQuAD valid", saved, load_jsquad())
     measured |= measure_whole("JSQuAD valid, passages with their titles", saved, load_jsquad(titles=True))
     if development is not None:
         measured |= measure_whole("JaQuAD dev", saved, development)
-    written = card(measured, log["seconds"] / 60)
+    written = card(measured, sum(log["run"]["seconds"] for log in logs) / 60)
     (folder / "README.md").write_text(written, encoding="utf-8")
-    told = json.dumps({"plan": asdict(plan), "run": log, "merged": merged}, ensure_ascii=False, indent=1)
+    told = json.dumps({"plan": asdict(plan), "earlier": logs[:-1], **logs[-1]}, ensure_ascii=False, indent=1)
     (folder / "training-log.json").write_text(told + "\n", encoding="utf-8")
     with whole_directory(output) as finished:
         shutil.copytree(folder, finished, dirs_exist_ok=True)

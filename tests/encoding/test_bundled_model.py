@@ -48,9 +48,11 @@ def test_size_layout_and_card(name: str, megabytes: int) -> None:
     log = json.loads((folder / "training-log.json").read_text(encoding="utf-8"))
     model = JaColBERT.from_pretrained(name)
     assert model.fingerprint != log["merged"]["fingerprint"]  # that is before the weights were rounded
-    assert log["run"]["recipe"]["name"] == "contrastive"
-    steps = log["run"]["recipe"]["steps"]
-    assert [member["name"] for member in log["merged"]["members"]][-1] == f"checkpoint-{steps}"
+    stages = [*log.get("earlier", []), log]
+    assert [stage["run"]["recipe"]["name"] for stage in stages] == ["contrastive", "distilled"][: len(stages)]
+    for stage in stages:
+        last = f"checkpoint-{stage['run']['recipe']['steps']}"
+        assert [member["name"] for member in stage["merged"]["members"]][-1] == last
 
 
 @pytest.mark.filterwarnings("ignore::jacolbert_integrations.errors.TruncationWarning")

@@ -185,12 +185,12 @@ def test_vocabulary(questions: QuestionSet) -> None:
 @pytest.mark.usefixtures("one_thread")
 def test_a_stopped_run_goes_on_to_the_same_model(questions: QuestionSet, tmp_path: Path) -> None:
     whole = train_mini(questions, SMALL, tmp_path / "whole")
-    assert sorted(path.name for path in (tmp_path / "whole").iterdir()) == ["contrastive", "merged", "negatives.jsonl"]
+    assert sorted(path.name for path in (tmp_path / "whole").iterdir()) == ["contrastive", "negatives.jsonl"]
     parts = tmp_path / "parts"
     shutil.copytree(tmp_path / "whole", parts, ignore=shutil.ignore_patterns("merged", "model", "checkpoint-12"))
     assert sorted(path.name for path in (parts / "contrastive").iterdir()) == ["checkpoint-8"]
     assert train_mini(questions, SMALL, parts).fingerprint == whole.fingerprint
-    provenance = json.loads((parts / "merged" / PROVENANCE_FILE).read_text(encoding="utf-8"))
+    provenance = json.loads((parts / "contrastive" / "merged" / PROVENANCE_FILE).read_text(encoding="utf-8"))
     assert [member["name"] for member in provenance["members"]] == ["checkpoint-8", "checkpoint-12"]
 
 

@@ -20,7 +20,7 @@ from jacolbert_integrations.training.merging.members import PROVENANCE_FILE
 from jacolbert_integrations.training.pretrained.reading import read_pretrained
 from jacolbert_integrations.training.pretrained.student import Student
 from jacolbert_integrations.training.small.making import train_small
-from jacolbert_integrations.training.small.plan import CONTRASTIVE, SmallPlan
+from jacolbert_integrations.training.small.plan import CONTRASTIVE, DISTILLED, SmallPlan
 
 from ..conftest import JAQUAD_EXCERPT
 from .pretrained_file import weights_file
@@ -30,6 +30,9 @@ SMALL = SmallPlan(
     sampled=20,
     window=60,
     contrastive=CONTRASTIVE.change(batch_size=8, group_size=4, steps=12, warmup_steps=2, document_maxlen=60),
+    distilled=DISTILLED.change(batch_size=4, steps=8, warmup_steps=2, document_maxlen=60),
+    mined=40,
+    ranks=(1, 10),
     checkpoint_steps=4,
 )
 
@@ -49,15 +52,21 @@ def pretrained(questions: QuestionSet, tmp_path_factory: pytest.TempPathFactory)
 
 
 @pytest.mark.usefixtures("one_thread")
+@pytest.mark.filterwarnings("ignore::jacolbert_integrations.errors.TruncationWarning")
 def test_a_stopped_run_goes_on_to_the_same_model(questions: QuestionSet, pretrained: Path, tmp_path: Path) -> None:
     weights = read_pretrained(pretrained)
     whole = train_small(questions, weights, SMALL, tmp_path / "whole")
     parts = tmp_path / "parts"
-    shutil.copytree(tmp_path / "whole", parts, ignore=shutil.ignore_patterns("merged", "model", "checkpoint-12"))
+    left = ("merged", "model", "distilled", "checkpoint-12", "negatives.jsonl", "scores-dense.jsonl")
+    shutil.copytree(tmp_path / "whole", parts, ignore=shutil.ignore_patterns(*left))
     assert sorted(path.name for path in (parts / "contrastive").iterdir()) == ["checkpoint-8"]
     assert train_small(questions, weights, SMALL, parts).fingerprint == whole.fingerprint
-    provenance = json.loads((parts / "merged" / PROVENANCE_FILE).read_text(encoding="utf-8"))
-    assert [member["name"] for member in provenance["members"]] == ["checkpoint-8", "checkpoint-12"]
+    for stage, members in (
+        ("contrastive", ["checkpoint-8", "checkpoint-12"]),
+        ("distilled", ["checkpoint-4", "checkpoint-8"]),
+    ):
+        provenance = json.loads((parts / stage / "merged" / PROVENANCE_FILE).read_text(encoding="utf-8"))
+        assert [member["name"] for member in provenance["members"]] == members
 
 
 def test_questions_about_long_windows_are_left_out(questions: QuestionSet, pretrained: Path, tmp_path: Path) -> None:
@@ -91,7 +100,9 @@ def test_the_entry_point_writes_a_checkpoint_of_one_byte_a_weight(
     assert "base_model: intfloat/multilingual-e5-small" in card
     log = json.loads((output / "training-log.json").read_text(encoding="utf-8"))
     assert log["plan"]["student"]["layers"] == [0, 2]
+    assert [entry["run"]["recipe"]["name"] for entry in (*log["earlier"], log)] == ["contrastive", "distilled"]
     assert any("eval_mrr_at_10" in entry for entry in log["run"]["history"])
+    assert "| distilled: normalization | both |" in card
 
 
 def test_the_entry_point_explains_a_bad_file(

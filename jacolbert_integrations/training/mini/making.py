@@ -59,7 +59,7 @@ def train_mini(
         )
         recipe, resume = plan.contrastive.change(seed=plan.seed), last_checkpoint(run) is not None
         train(model, _examples(questions, plan, work), run, recipe, measure=measure, options=options, resume=resume)
-    return average_checkpoints(run, work)
+    return average_checkpoints(run)
 
 
 def make_mini(
@@ -100,12 +100,11 @@ def make_mini(
     def card(measured: Mapping[str, RetrievalMetrics], minutes: float) -> str:
         return mini_card(plan, questions, measured, minutes)
 
-    run = work / plan.contrastive.name
     return finish(
         trained,
         output,
         card,
-        run=run,
+        runs=[work / plan.contrastive.name],
         plan=plan,
         development=development,
         dtype=torch.float16,  # float16 halves the package; float32 comes back at loading

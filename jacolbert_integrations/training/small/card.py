@@ -53,10 +53,12 @@ def small_card(
         recipe_note=(
             "The vocabulary keeps the pieces that Japanese text needs; of the passages that it was measured on, it "
             f"lacks {unknown:,} tokens. The projection begins as the directions in which token vectors differ most, "
-            "and both markers as the words that e5 had before its texts. It is trained contrastively: questions with "
-            "the window that answers them, in batches of a few documents, whose other windows are the hard negatives; "
-            f"questions about windows of more than {plan.longest} tokens are left out. The result is the mean of the "
-            "checkpoint that measured best on the development sample and of the last."
+            "and both markers as the words that e5 had before its texts. It is first trained contrastively: questions "
+            "with the window that answers them, in batches of a few documents, whose other windows are the hard "
+            "negatives. Then it learns from hard negatives what an ensemble of teachers thinks of them: BM25, e5 "
+            f"itself, and the model as it was. Questions about windows of more than {plan.longest} tokens are left "
+            "out. Each stage ends in the mean of the checkpoint that measured best on the development sample and of "
+            "the last."
         ),
         training_time=f"{minutes:.0f} minutes on {torch.get_num_threads()} CPU threads",
         versions=package_versions(("sentence-transformers", "transformers", "torch")),
@@ -75,10 +77,9 @@ def small_card(
 
 def _choices(plan: SmallPlan) -> dict[str, object]:
     choices: dict[str, object] = asdict(plan.student) | {"layers": plan.student.layers or "all"}
-    choices |= {
-        name: getattr(plan, name) for name in ("sampled", "window", "longest", "checkpoint_steps", "averaged", "seed")
-    }
-    chosen = recipe_choices(plan.contrastive).items()
-    return choices | {
-        f"{plan.contrastive.name}: {name}": value for name, value in chosen if name not in ("name", "seed")
-    }
+    own = ("sampled", "window", "longest", "mined", "ranks", "checkpoint_steps", "averaged", "seed")
+    choices |= {name: getattr(plan, name) for name in own}
+    for recipe in (plan.contrastive, plan.distilled):
+        chosen = recipe_choices(recipe).items()
+        choices |= {f"{recipe.name}: {name}": value for name, value in chosen if name not in ("name", "seed")}
+    return choices

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,11 +19,13 @@ from ..outcome import MODEL_FOLDER
 from ..pairs import question_pairs, windows
 from ..pretrained.reading import PretrainedWeights, read_pretrained
 from ..pretrained.student import build_student
+from ..recipes import Recipe
 from ..records import Example
 from ..run import Measure, train
 from ..trainer import last_checkpoint
 from .card import small_card
 from .plan import SmallPlan
+from .teaching import taught_examples
 
 
 def train_small(
@@ -49,17 +51,33 @@ def train_small(
         MissingExtraError: If the training extra is not installed.
         TrainingError: If the run fails; what has been done stays in ``work``.
     """
-    run = work / plan.contrastive.name
-    if not (run / MODEL_FOLDER).exists():
-        options = replace(
-            RunOptions() if options is None else options,
-            checkpoint_steps=plan.checkpoint_steps,
-            keep_checkpoints=plan.averaged,  # the best and the last: what is averaged
-        )
-        recipe, resume = plan.contrastive.change(seed=plan.seed), last_checkpoint(run) is not None
-        student = _untrained(questions, weights, plan)
-        train(student, _pairs(questions, student, plan), run, recipe, measure=measure, options=options, resume=resume)
-    return average_checkpoints(run, work)
+    options = replace(
+        RunOptions() if options is None else options,
+        checkpoint_steps=plan.checkpoint_steps,
+        keep_checkpoints=plan.averaged,  # the best and the last: what is averaged
+    )
+
+    def stage(
+        recipe: Recipe, start: Callable[[], JaColBERT], examples: Callable[[JaColBERT], list[Example]]
+    ) -> JaColBERT:
+        run = work / recipe.name
+        if not (run / MODEL_FOLDER).exists():
+            student, resume = start(), last_checkpoint(run) is not None
+            recipe = recipe.change(seed=plan.seed)
+            train(student, examples(student), run, recipe, measure=measure, options=options, resume=resume)
+        return average_checkpoints(run)
+
+    cut = windows(questions, plan.window)
+
+    def pairs(student: JaColBERT) -> list[Example]:
+        return question_pairs(_short(cut, student, plan))
+
+    def taught(student: JaColBERT) -> list[Example]:
+        short = _short(cut, student, plan)
+        return taught_examples(question_pairs(short), short.passages, weights, student, plan, work)
+
+    first = stage(plan.contrastive, lambda: _untrained(questions, weights, plan), pairs)
+    return stage(plan.distilled, lambda: first, taught)
 
 
 def make_small(
@@ -105,22 +123,23 @@ def make_small(
     def card(measured: Mapping[str, RetrievalMetrics], minutes: float) -> str:
         return small_card(plan, questions, measured, minutes, unknown)
 
-    run = work / plan.contrastive.name
     return finish(
         trained,
         output,
         card,
-        run=run,
+        runs=[work / plan.contrastive.name, work / plan.distilled.name],
         plan=plan,
         development=development,
         dtype=torch.int8,
     )
 
 
-def _pairs(questions: QuestionSet, student: JaColBERT, plan: SmallPlan) -> list[Example]:
-    pairs = question_pairs(windows(questions, plan.window))
-    lengths = student.document_lengths([pair.passages[0] for pair in pairs])
-    return [pair for pair, length in zip(pairs, lengths, strict=True) if length <= plan.longest]
+def _short(questions: QuestionSet, student: JaColBERT, plan: SmallPlan) -> QuestionSet:
+    """Leaves out passages that are too long, with their questions."""
+    lengths = student.document_lengths([passage.text for passage in questions.passages])
+    passages = [p for p, length in zip(questions.passages, lengths, strict=True) if length <= plan.longest]
+    kept = {passage.id for passage in passages}
+    return QuestionSet(passages, [q for q in questions.questions if q.passage_id in kept])
 
 
 def _untrained(questions: QuestionSet, weights: PretrainedWeights, plan: SmallPlan) -> JaColBERT:

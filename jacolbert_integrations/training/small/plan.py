@@ -25,6 +25,24 @@ CONTRASTIVE = Recipe(
 )
 
 
+DISTILLED = Recipe(
+    name="distilled",
+    base="intfloat/multilingual-e5-small",
+    negatives="of dense e5 and of BM25",
+    teacher="the mean of the normalised scores of BM25, of dense e5, and of the model as the first stage made it",
+    ways=4,
+    losses={"kl": 1.0},
+    normalization="both",
+    batch_size=8,
+    steps=480,
+    learning_rate=1e-5,
+    warmup_steps=48,
+    max_grad_norm=None,
+    document_maxlen=512,
+    query_length="unpadded",
+)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SmallPlan:
     """Every choice that makes jacolbert-small; two runs of one plan on one machine give the same weights.
@@ -36,8 +54,11 @@ class SmallPlan:
         longest: Tokens of a training passage; questions about longer ones are left out, as one of them makes all of
             its batch slow.
         contrastive: How it is trained on the questions with the windows that answer them.
+        distilled: How it is then trained on an ensemble's scores of hard negatives.
+        mined: Questions that get hard negatives.
+        ranks: The window of ranks that they are from.
         checkpoint_steps: Steps between checkpoints.
-        averaged: Checkpoints that the result is the mean of: the one that measured best, and the last ones.
+        averaged: Checkpoints that each stage's result is the mean of: the one that measured best, and the last ones.
         seed: Decides the sample, and the batches.
     """
 
@@ -46,6 +67,9 @@ class SmallPlan:
     window: int = 200
     longest: int = 192
     contrastive: Recipe = CONTRASTIVE
+    distilled: Recipe = DISTILLED
+    mined: int = 4_000
+    ranks: tuple[int, int] = (1, 30)
     checkpoint_steps: int = 240
     averaged: int = 2
     seed: int = 42
