@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable
+from textwrap import indent
 from typing import TYPE_CHECKING, Any
 
 from ..text.harmless import harmless
@@ -12,8 +13,9 @@ from .place import add_collection, add_place, model_of, opened
 from .terminal import say, say_json
 
 if TYPE_CHECKING:
-    from ..explaining import Match
-    from ..types import Hits
+    from ..encoding.encoder import JaColBERT
+    from ..explaining import Explanation, Match
+    from ..types import Hit, Hits
 
 _SHOWN_CHARACTERS = 160
 
@@ -32,6 +34,7 @@ def add_command(commands: Any) -> None:
     parser.add_argument("--top-k", type=int, default=5, metavar="K", help="passages to show (%(default)s)")
     parser.add_argument("--exact", action="store_true", help="score all passages, whatever first stages there are")
     parser.add_argument("--candidates", type=int, metavar="N", help="how many candidates a first stage finds")
+    parser.add_argument("--explain", action="store_true", help="show what each token of the question adds to a score")
     parser.add_argument("--json", action="store_true", help="print a JSON object a question")
     parser.set_defaults(run=run)
 
@@ -48,19 +51,45 @@ def run(arguments: argparse.Namespace) -> None:
         store = QdrantStore(client, arguments.collection, search_options=options)
         store.bind(model.identity)
         matches = matcher(model)
+
+        def explained(question: str, hit: Hit) -> Explanation | None:
+            return _explanation(model, question, hit) if arguments.explain else None
+
         queries = [model.query(question) for question in arguments.questions]
         for query, hits in zip(queries, store.search_batch(queries, top_k=arguments.top_k), strict=True):
             if arguments.json:
-                found = [{"id": h.id, "score": h.score, "payload": h.payload} for h in hits]
+                found = []
+                for hit in hits:
+                    found.append({"id": hit.id, "score": hit.score, "payload": hit.payload})
+                    if (explanation := explained(query.text, hit)) is not None:
+                        found[-1]["explanation"] = explanation.as_dict()
                 answer = {"question": query.text, "approximate": hits.approximate, "hits": found}
                 say_json(answer)
             else:
-                _show(query.text, hits, matches)
+                _show(query.text, hits, matches, explained)
 
 
-def _show(question: str, hits: Hits, matches: Callable[[str, str], list[Match]]) -> None:
+def _explanation(model: JaColBERT, question: str, hit: Hit) -> Explanation | None:
+    """Explains a hit's score; None if its payload does not hold the text that it was made from."""
     from ..errors import InputError
-    from ..explaining import highlight
+    from ..explaining import explain
+    from ..stores.payload_text import payload_text
+
+    try:
+        text = payload_text(hit.payload)
+    except InputError:
+        return None
+    return explain(model, question, text)
+
+
+def _show(
+    question: str,
+    hits: Hits,
+    matches: Callable[[str, str], list[Match]],
+    explained: Callable[[str, Hit], Explanation | None],
+) -> None:
+    from ..errors import InputError
+    from ..explaining import as_table, highlight
     from ..stores.payload_text import payload_text
     from .report import markers
 
@@ -76,6 +105,8 @@ def _show(question: str, hits: Hits, matches: Callable[[str, str], list[Match]])
         ellipsis = " ..." if len(text) > _SHOWN_CHARACTERS else ""
         say(f"  {rank}. {hit.score:6.2f}  {' '.join(hit.id.splitlines())}")
         print(f"      {' '.join(shown.split())}{ellipsis}")
+        if (explanation := explained(question, hit)) is not None:
+            say(indent(as_table(explanation), " " * 6))
     if not hits:
         say("  nothing found")
     say()

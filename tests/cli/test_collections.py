@@ -51,6 +51,20 @@ def test_search_marks_what_any_fast_tokenizer_matched(folder: Path, capsys: pyte
     assert "富士山は【㍿】。 【東京】は首都。" in shown
 
 
+def test_search_explains_its_scores(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = "東京は日本の首都である。"
+    (folder / "one.jsonl").write_text(json.dumps({"id": "a", "text": text}, ensure_ascii=False), encoding="utf-8")
+    run(capsys, "index", "one.jsonl")
+    shown = run(capsys, "search", "首都は？", "--explain")
+    hit = json.loads(run(capsys, "search", "首都は？", "--explain", "--json"))["hits"][0]
+    explanation = hit["explanation"]
+    assert explanation["document"] == text
+    assert explanation["score"] == pytest.approx(hit["score"], abs=0.01)  # of vectors that were stored as float16
+    assert f"      score {explanation['score']:.2f} = " in shown
+    assert shown.count("\n      ") == 2 + len(explanation["contributions"])
+    assert "explanation" not in json.loads(run(capsys, "search", "首都は？", "--json"))["hits"][0]
+
+
 def hits(capsys: pytest.CaptureFixture[str], question: str, *options: str) -> list[str]:
     answer = json.loads(run(capsys, "search", question, "--json", *options))
     assert answer["question"] == question
