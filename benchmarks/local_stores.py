@@ -139,6 +139,7 @@ def main() -> None:
             where = Path(folder) / str(place)
             process = multiprocessing.get_context("spawn").Process(target=use, args=(name, data, where, sender))
             process.start()
+            sender.close()  # so that nobody waits for a process that has failed
             written, reopened, query, held, size, memory, found = receiver.recv()
             process.join()
             exact = exact or found

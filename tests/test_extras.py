@@ -19,6 +19,11 @@ WITHOUT: dict[str, tuple[str, str, str]] = {
         "edge",
         "from jacolbert_integrations.places import open_store; open_store('x', 'c')",
     ),
+    "measures": (
+        "ir_measures",
+        "evaluation",
+        "from jacolbert_integrations.evaluation.measures import parse_measures; parse_measures(['R@1'])",
+    ),
     "bm25": ("bm25s", "evaluation", "from jacolbert_integrations.evaluation.bm25 import BM25; BM25(['猫'])"),
 }
 TRAINING = (

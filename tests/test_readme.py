@@ -15,11 +15,22 @@ import pytest
 
 from jacolbert_integrations.cli.main import main, parser
 
+from .conftest import JAQUAD_EXCERPT
+
 ROOT = Path(__file__).parent.parent
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
 FAST = {"jacolbert demo": ["--sample", "5", "--show", "1"], "jacolbert evaluate": ["--sample", "20"]}
 PARSED = ("train", "negatives", "teach", "merge",  # run by examples/post_training.sh, on small data
           "index", "search", "reindex", "stats", "export", "import")  # and by test_cli_collections.py  # fmt: skip
+
+FILES = {  # that commands of the README name
+    "規程.csv": "番号,本文\n1,東京は首都である。\n2,富士山は高い。\n",
+    "質問.csv": "番号,本文,passage_id\na,首都は？,1\n",
+    "p.jsonl": '{"id": "1", "text": "東京は首都である。"}\n{"id": "2", "text": "富士山は高い。"}\n',
+    "q.jsonl": '{"id": "a", "text": "首都は？"}\n',
+    "qrels.txt": "a 0 1 1\n",
+    "theirs.txt": "a Q0 2 1 1.0 theirs\n",
+}
 
 
 def test_there_is_no_block_that_nobody_runs() -> None:
@@ -53,7 +64,13 @@ def test_python_blocks_print_what_follows_them(tmp_path: Path, monkeypatch: pyte
 
 
 @pytest.mark.parametrize("line", [line for language, code in BLOCKS if language == "sh" for line in code.splitlines()])
-def test_commands(line: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_commands(
+    line: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, content in FILES.items():
+        Path(name).write_text(content, encoding="cp932" if name.endswith(".csv") else "utf-8")
+    shutil.copy(JAQUAD_EXCERPT, "dev.json")
     command = shlex.split(line, comments=True)
     if command[0] == "make":
         make = shutil.which("make")

@@ -1,28 +1,48 @@
-"""``jacolbert evaluate``: a checkpoint's retrieval on all of JSQuAD, exactly."""
+"""``jacolbert evaluate``: checkpoints on JSQuAD, or on one's own passages and questions."""
 
 from __future__ import annotations
 
 import argparse
 import random
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..query_length import QUERY_LENGTHS
 from .terminal import say, say_json
 
 if TYPE_CHECKING:
-    from ..text.squad import Question, QuestionSet
+    from ..evaluation.benchmark import Benchmark
+    from ..evaluation.comparison import Compared
+    from ..evaluation.rankings import Run
+
+_BM25 = "BM25 (MeCab words)"
 
 
 def add_command(commands: Any) -> None:
     """Registers the command."""
     parser = commands.add_parser(
         "evaluate",
-        help="measure a checkpoint on JSQuAD valid: 4,442 questions over 1,145 passages",
-        description="Ranks all passages of JSQuAD valid for all of its questions by exact MaxSim, beside BM25.",
+        help="measure checkpoints beside BM25: on JSQuAD valid (4,442 questions over 1,145 passages), or on your own",
+        description="Ranks all passages for each question by exact MaxSim, beside BM25 and fused with it. Without "
+        "files it takes JSQuAD valid, which comes with the package.",
     )
-    parser.add_argument("model", nargs="?", help="a directory or hub id (default: the bundled jacolbert-small)")
-    parser.add_argument("--query-length", choices=QUERY_LENGTHS, help="another rule than its own")
+    parser.add_argument("models", nargs="*", metavar="model", help="directories or hub ids (default: jacolbert-small)")
+    own = parser.add_argument_group("your own passages and questions")
+    own.add_argument("--passages", type=Path, metavar="FILE", help="JSONL, CSV or TSV: an id and a text in each row")
+    own.add_argument("--queries", type=Path, metavar="FILE", help="the same, of questions")
+    own.add_argument(
+        "--qrels", type=Path, metavar="FILE", help="TREC's judgments (else in passage_id of the questions)"
+    )
+    own.add_argument("--squad", type=Path, nargs="+", metavar="FILE", help="or JSON in SQuAD's layout")
+    own.add_argument("--text-key", default="text", metavar="KEY", help="of texts (%(default)s)")
+    own.add_argument("--id-key", default="id", metavar="KEY", help="of ids (%(default)s)")
+    own.add_argument("--encoding", help="of the files (default: found out)")
+    parser.add_argument("--measures", nargs="+", metavar="NAME", help="such as nDCG@10 MRR@10 R@100 MAP Success@5")
+    parser.add_argument("--runs", type=Path, nargs="+", default=[], metavar="FILE", help="TREC runs of other systems")
+    parser.add_argument("--write-runs", type=Path, metavar="FOLDER", help="write what was found as TREC runs")
+    parser.add_argument("--query-length", choices=QUERY_LENGTHS, help="another rule than a model's own")
     parser.add_argument("--sample", type=int, metavar="N", help="ask only N questions, chosen at random (seed 0)")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)
@@ -30,38 +50,99 @@ def add_command(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Runs the command."""
-    from ..encoding.encoder import JaColBERT
-    from ..errors import MissingExtraError
-    from ..evaluation.bm25 import BM25
-    from ..evaluation.fusion import with_bm25
-    from ..evaluation.jsquad import JSQUAD_SOURCE, load_jsquad
-    from ..evaluation.metrics import best_ranks, ranks_of, retrieval_metrics
-    from ..evaluation.retrieval import right_columns, score_questions
-    from .report import metrics_table
+    from ..evaluation.comparison import compare
+    from ..evaluation.measures import DEFAULT_MEASURES, parse_measures
+    from ..evaluation.trec import read_run, write_run
 
-    corpus = load_jsquad()
-    model = JaColBERT.from_pretrained(arguments.model, query_length=arguments.query_length)
-    asked = _asked(corpus, arguments.sample)
-    right = right_columns(corpus, asked)
-    scores = {model.name: score_questions(model, corpus, asked)}
+    measures = arguments.measures or DEFAULT_MEASURES
+    parse_measures(measures)  # before hours of encoding
+    others = [read_run(file) for file in arguments.runs]
+    source, benchmark = _benchmark(arguments)
+    runs = [*_runs(arguments, benchmark), *others]
+    if arguments.write_runs is not None:
+        for each in runs[: len(runs) - len(others)]:
+            write_run(arguments.write_runs / f"{each.name.replace('/', '--')}.txt", each)
+    rows = compare(runs, benchmark.qrels, measures)
+    if arguments.json:
+        systems = {each.measured.run: each.as_dict() for each in rows}
+        told = {"benchmark": benchmark.name, "passages": len(benchmark.passages), "queries": len(benchmark.queries)}
+        say_json({**told, "systems": systems}, indent=2)
+        return
+    say(f"{source}\n{len(benchmark.queries):,} questions over {len(benchmark.passages):,} passages\n")
+    say(_table(rows, measures))
+
+
+def _benchmark(arguments: argparse.Namespace) -> tuple[str, Benchmark]:
+    from ..errors import InputError
+    from ..evaluation.benchmark import Benchmark
+    from ..evaluation.jsquad import JSQUAD_SOURCE, load_jsquad
+    from ..evaluation.reading import read_benchmark, read_squad_benchmark
+
+    own = (arguments.passages, arguments.queries)
+    if (own[0] is None) != (own[1] is None) or (arguments.qrels is not None and own[0] is None):
+        raise InputError("passages and questions belong together: give --passages and --queries, and --qrels if any.")
+    if arguments.squad and own[0] is not None:
+        raise InputError("give either --squad or --passages and --queries.")
+    if arguments.squad:
+        whole = read_squad_benchmark(arguments.squad)
+        source = whole.name
+    elif own[0] is not None:
+        keys = {"text_key": arguments.text_key, "id_key": arguments.id_key, "encoding": arguments.encoding}
+        whole = read_benchmark(own[0], own[1], arguments.qrels, **keys)
+        source = whole.name
+    else:
+        whole = Benchmark.of_questions("JSQuAD valid", load_jsquad())
+        source = JSQUAD_SOURCE
+    return source, _sampled(whole, arguments.sample)
+
+
+def _runs(arguments: argparse.Namespace, benchmark: Benchmark) -> list[Run]:
+    from ..encoding.encoder import JaColBERT
+    from ..errors import InputError, MissingExtraError
+    from ..evaluation.fusion import with_bm25
+    from ..evaluation.systems import bm25_scores, late_interaction_scores, run_of_scores
+
+    given = arguments.models or [None]
+    if len(set(given)) < len(given):
+        raise InputError(f"a model is named twice: {', '.join(given)}.")
+    models = [JaColBERT.from_pretrained(name, query_length=arguments.query_length) for name in given]
+    names = [model.name for model in models]
+    if len(set(names)) < len(names):  # folders of one name
+        names = [str(name) for name in given]
+    scores = {name: late_interaction_scores(model, benchmark) for name, model in zip(names, models, strict=True)}
     try:
-        bm25 = BM25([p.text for p in corpus.passages]).score([q.text for q in asked])
-        scores |= {"BM25 (MeCab words)": bm25, "both, scores fused": with_bm25(scores[model.name], bm25)}
+        words = bm25_scores(benchmark)
+        fused = {f"{name}, BM25 fused": with_bm25(own, words) for name, own in scores.items()}
+        scores |= {_BM25: words, **fused}
     except MissingExtraError as error:
         if not arguments.json:
             say(f"BM25 is left out. {error}\n")
-    ranks = {name: ranks_of(each, right) for name, each in scores.items()}
-    if len(ranks) > 1:  # what choosing between the two could reach at best
-        ranks["the better of both, by an oracle"] = best_ranks(*list(ranks.values())[:2])
-    rows = {name: retrieval_metrics(found) for name, found in ranks.items()}
-    if arguments.json:
-        say_json({name: asdict(metrics) for name, metrics in rows.items()}, indent=2)
-        return
-    say(f"{JSQUAD_SOURCE}\n{len(asked):,} questions over {len(corpus.passages):,} passages\n")
-    say(metrics_table(rows))
+    return [run_of_scores(name, own, benchmark) for name, own in scores.items()]
 
 
-def _asked(corpus: QuestionSet, sample: int | None) -> list[Question]:
-    if sample is None or sample >= len(corpus.questions):
-        return corpus.questions
-    return random.Random(0).sample(corpus.questions, max(sample, 1))
+def _sampled(benchmark: Benchmark, sample: int | None) -> Benchmark:
+    if sample is None or sample >= len(benchmark.queries):
+        return benchmark
+    asked = set(random.Random(0).sample(list(benchmark.queries), max(sample, 1)))
+    return replace(
+        benchmark,
+        queries={query: text for query, text in benchmark.queries.items() if query in asked},
+        qrels={query: own for query, own in benchmark.qrels.items() if query in asked},
+    )
+
+
+def _table(rows: Sequence[Compared], measures: Sequence[str]) -> str:
+    """Formats one line a system; the interval and the p value are of the first measure."""
+    first = measures[0]
+    names = [each.measured.run for each in rows]
+    width = max(map(len, names))
+    wide = [max(9, len(name) + 2) for name in measures]
+    head = "".join(f"{name:>{size}}" for name, size in zip(measures, wide, strict=True))
+    lines = [f"{'':{width}}{head}   {f'{first}, 95 %':>14}  p"]
+    for name, each in zip(names, rows, strict=True):
+        values = "".join(f"{each.measured.mean(m):{size}.3f}" for m, size in zip(measures, wide, strict=True))
+        low, high = each.intervals[first]
+        p = f"{each.p_values[first]:.4f}" if each.p_values else ""
+        lines.append(f"{name:{width}}{values}   {f'{low:.3f} to {high:.3f}':>14}  {p}".rstrip())
+    note = f"p: how likely so great a difference of {first} from the first line is by chance (paired randomisation)"
+    return "\n".join([*lines, "", note])

@@ -75,15 +75,6 @@ def ranks_of(scores: Scores, right: Sequence[int]) -> list[int]:
     return ranks
 
 
-def best_ranks(*rankings: Sequence[int]) -> list[int]:
-    """Returns for each query the best of its ranks in several rankings: what only an oracle can choose.
-
-    Args:
-        *rankings: Ranks of the same queries, from 1; 0 where the passage was not found.
-    """
-    return [min((rank for rank in ranks if rank > 0), default=0) for ranks in zip(*rankings, strict=True)]
-
-
 def rank_in(ids: Sequence[str], right: str) -> int:
     """Returns the rank of ``right`` among ranked ids, from 1; 0 if it is not among them."""
     return ids.index(right) + 1 if right in ids else 0

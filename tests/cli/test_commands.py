@@ -37,10 +37,14 @@ def test_demo(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_evaluate(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["evaluate", "--json", "--sample", "30"]) == 0
     result = json.loads(capsys.readouterr().out)
-    assert result["jacolbert-mini"]["questions"] == 30
-    assert result["jacolbert-mini"]["recall"]["10"] > 0.8
+    assert (result["benchmark"], result["passages"], result["queries"]) == ("JSQuAD valid", 1145, 30)
+    mini = result["systems"]["jacolbert-mini"]
+    assert mini["R@10"]["mean"] > 0.8
+    low, high = mini["nDCG@10"]["interval"]
+    assert low < mini["nDCG@10"]["mean"] < high
     assert main(["evaluate", "--query-length", "paper", "--sample", "5"]) == 0
     out = capsys.readouterr().out
+    assert "CC BY-SA 4.0" in out
     assert "5 questions over 1,145 passages" in out
     assert "BM25 (MeCab words)" in out
 

@@ -11,7 +11,7 @@ from jacolbert_integrations.errors import InputError, MissingExtraError
 from jacolbert_integrations.evaluation.bm25 import BM25
 from jacolbert_integrations.evaluation.fusion import fuse_scores, reciprocal_rank, with_bm25
 from jacolbert_integrations.evaluation.jsquad import load_jsquad
-from jacolbert_integrations.evaluation.metrics import best_ranks, ndcg, rank_in, ranks_of, retrieval_metrics
+from jacolbert_integrations.evaluation.metrics import ndcg, rank_in, ranks_of, retrieval_metrics
 from jacolbert_integrations.evaluation.retrieval import evaluate_model, right_columns
 from jacolbert_integrations.explaining import Match, find_matches, highlight
 from jacolbert_integrations.text.squad import Passage, Question, QuestionSet
@@ -121,7 +121,3 @@ def test_highlighting_by_hand() -> None:
     assert highlight("あいうえお", matches) == "【あい】うえ【お】"
     assert highlight("あいうえお", matches, at_least=0.1, opening="<", closing=">") == "<あい>う<えお>"
     assert highlight("", []) == ""
-
-
-def test_the_best_of_several_rankings() -> None:
-    assert best_ranks([3, 0, 1, 0], [1, 4, 2, 0], [9, 9, 9, 0]) == [1, 4, 1, 0]

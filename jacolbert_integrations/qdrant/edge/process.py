@@ -25,8 +25,9 @@ from weakref import WeakSet, finalize
 from ...errors import EngineError, InputError
 from .client import EdgeClient
 
-# The working directory is no place to look for modules, where the process that starts this one does not.
-_SERVE = f"import sys; sys.path = [entry for entry in sys.path if entry]; from {__name__} import serve; serve()"
+# Modules are looked for where the process that starts this one looks for them. PYTHONPATH could not say that: Python
+# itself imports encodings and others from there as it starts, and a script may lie beside a file of such a name.
+_SERVE = f"import sys; sys.path[:] = sys.argv[1:]; from {__name__} import serve; serve()"
 _GREETING = b"jacolbert-edge\n"  # before the first answer: whatever else is printed at the start is none
 _LENGTH = struct.Struct("<Q")  # of the message that follows
 _OPEN, _CLOSE = "open", "close"
@@ -160,10 +161,9 @@ def _started(path: Path) -> subprocess.Popen[bytes]:
         entries = [entry or str(Path.cwd()) for entry in entries]
     try:
         return subprocess.Popen(
-            [sys.executable, "-c", _SERVE],
+            [sys.executable, "-c", _SERVE, *filter(None, entries)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, entries))},
         )
     except OSError as error:
         raise EngineError(f"no process can be started for {path}: {error}.") from None

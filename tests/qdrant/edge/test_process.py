@@ -332,6 +332,15 @@ print(opened().count("documents").count)
     assert run(tmp_path / "folder", code) == ["1"]
 
 
+def test_a_file_beside_the_script_may_be_called_as_what_python_starts_with(tmp_path: Path) -> None:
+    (tmp_path / "encodings.py").write_text("raise ImportError")
+    script = tmp_path / "application.py"
+    script.write_text(SCRIPT + "opened()")
+    command = [sys.executable, str(script), str(tmp_path / "folder")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=True)
+    assert (done.stdout, done.stderr) == ("", "")
+
+
 def test_what_is_printed_at_the_start_is_no_answer(tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text("print('Welcome to this Python.', flush=True)")
     code = """

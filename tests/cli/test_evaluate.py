@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from jacolbert_integrations import JaColBERT
+from jacolbert_integrations.cli.main import main
+from jacolbert_integrations.evaluation.trec import read_run
+
+from ..conftest import JAQUAD_EXCERPT
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> list[str]:
+    """Passages and questions of one's own, and judgments."""
+    texts = ["東京は日本の首都である。", "富士山は日本一高い山である。", "猫は小さな動物である。", "寿司は料理である。"]
+    questions = ["日本の首都は？", "一番高い山は？", "小さな動物は？"]
+    for name, rows in (("passages", texts), ("questions", questions)):
+        lines = [json.dumps({"id": f"{name[0]}{i}", "text": text}, ensure_ascii=False) for i, text in enumerate(rows)]
+        (tmp_path / f"{name}.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    (tmp_path / "qrels.txt").write_text("q0 0 p0 1\nq1 0 p1 2\nq1 0 p0 0\nq2 0 p2 1\n", encoding="utf-8")
+    files = {"passages": "passages.jsonl", "queries": "questions.jsonl", "qrels": "qrels.txt"}
+    return [word for option, file in files.items() for word in (f"--{option}", str(tmp_path / file))]
+
+
+def table(out: str) -> dict[str, list[str]]:
+    """The cells of each system."""
+    rows = [line for line in out.splitlines() if " to " in line and "p: how" not in line]
+    return {row.split("  ")[0]: row.split("  ", 1)[1].split() for row in rows}
+
+
+def test_of_ones_own(own: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    arguments = ["evaluate", *own, "--measures", "Success@1", "MAP", "--write-runs", str(tmp_path / "runs")]
+    assert main(arguments) == 0
+    out = capsys.readouterr().out
+    assert "questions\n3 questions over 4 passages" in out
+    rows = table(out)
+    assert set(rows) == {"jacolbert-mini", "BM25 (MeCab words)", "jacolbert-mini, BM25 fused"}
+    assert rows["BM25 (MeCab words)"][:2] == ["1.000", "1.000"]
+    run = read_run(tmp_path / "runs" / "jacolbert-mini.txt")
+    assert run.name == "jacolbert-mini"
+    assert set(run.rankings) == {"q0", "q1", "q2"}
+
+    theirs = tmp_path / "theirs.txt"
+    theirs.write_text("q0 Q0 p3 1 1.0 other\n", encoding="utf-8")
+    assert main([*arguments[:-2], "--runs", str(theirs), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["benchmark"], told["passages"], told["queries"]) == ("questions", 4, 3)
+    assert told["systems"]["other"]["MAP"]["mean"] == 0
+    assert told["systems"]["jacolbert-mini"]["Success@1"]["p"] is None
+    assert 0 < told["systems"]["other"]["Success@1"]["p"] <= 1
+
+
+def test_of_squad_files_and_several_models(capsys: pytest.CaptureFixture[str], mini: JaColBERT, tmp_path: Path) -> None:
+    mini.save_pretrained(tmp_path / "again")
+    models = ["jacolbert-mini", str(tmp_path / "again")]
+    assert main(["evaluate", *models, "--squad", str(JAQUAD_EXCERPT), "--sample", "20", "--json"]) == 0
+    systems = json.loads(capsys.readouterr().out)["systems"]
+    assert len(systems) == 5
+    assert systems["jacolbert-mini"]["nDCG@10"]["mean"] == pytest.approx(systems["again"]["nDCG@10"]["mean"], abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--measures", "nDCG@ten"], "'nDCG@ten' is no measure"),
+        (["--passages", "a.jsonl"], "give --passages and --queries"),
+        (["--qrels", "a.txt"], "give --passages and --queries"),
+        (["--squad", "a.json", "--passages", "a.jsonl", "--queries", "b.jsonl"], "give either --squad or --passages"),
+        (["--runs", "none.txt"], "none.txt cannot be read"),
+        (["jacolbert-mini", "jacolbert-mini", "--sample", "1"], "a model is named twice"),
+    ],
+)
+def test_bad_input(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["evaluate", *arguments]) == 1
+    assert message in capsys.readouterr().err
