@@ -66,6 +66,14 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keeps what commands cache apart from what the person who runs the tests has."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def mini_by_default() -> Iterator[None]:
     """Where no model is named, most tests take the one that is there in an instant."""
     with pytest.MonkeyPatch.context() as patch:

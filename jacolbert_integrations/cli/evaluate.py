@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ..evaluation.benchmark import Benchmark
     from ..evaluation.comparison import Compared
     from ..evaluation.rankings import Run
+    from ..types import Scores
 
 _BM25 = "BM25 (MeCab words)"
 
@@ -43,6 +44,9 @@ def add_command(commands: Any) -> None:
     parser.add_argument("--runs", type=Path, nargs="+", default=[], metavar="FILE", help="TREC runs of other systems")
     parser.add_argument("--write-runs", type=Path, metavar="FOLDER", help="write what was found as TREC runs")
     parser.add_argument("--query-length", choices=QUERY_LENGTHS, help="another rule than a model's own")
+    parser.add_argument("--pooling", nargs="+", default=[], metavar="NAME", help="also pooled, such as hierarchical-2")
+    parser.add_argument("--cache", type=Path, metavar="FOLDER", help="where vectors are kept (default: of the system)")
+    parser.add_argument("--no-cache", action="store_true", help="keep no vectors")
     parser.add_argument("--sample", type=int, metavar="N", help="ask only N questions, chosen at random (seed 0)")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)
@@ -99,6 +103,7 @@ def _benchmark(arguments: argparse.Namespace) -> tuple[str, Benchmark]:
 def _runs(arguments: argparse.Namespace, benchmark: Benchmark) -> list[Run]:
     from ..encoding.encoder import JaColBERT
     from ..errors import InputError, MissingExtraError
+    from ..evaluation.embeddings import EmbeddingCache, default_folder
     from ..evaluation.fusion import with_bm25
     from ..evaluation.systems import bm25_scores, late_interaction_scores, run_of_scores
 
@@ -109,10 +114,14 @@ def _runs(arguments: argparse.Namespace, benchmark: Benchmark) -> list[Run]:
     names = [model.name for model in models]
     if len(set(names)) < len(names):  # folders of one name
         names = [str(name) for name in given]
-    scores = {name: late_interaction_scores(model, benchmark) for name, model in zip(names, models, strict=True)}
+    cache = None if arguments.no_cache else EmbeddingCache(arguments.cache or default_folder())
+    scores: dict[str, Scores] = {}
+    for name, model in zip(names, models, strict=True):
+        pooled = late_interaction_scores(model, benchmark, poolings=("none", *arguments.pooling), cache=cache)
+        scores |= {name if pooling == "none" else f"{name}, {pooling}": own for pooling, own in pooled.items()}
     try:
         words = bm25_scores(benchmark)
-        fused = {f"{name}, BM25 fused": with_bm25(own, words) for name, own in scores.items()}
+        fused = {f"{name}, BM25 fused": with_bm25(scores[name], words) for name in names}
         scores |= {_BM25: words, **fused}
     except MissingExtraError as error:
         if not arguments.json:

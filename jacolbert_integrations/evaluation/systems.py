@@ -2,26 +2,54 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from ..encoding.encoder import JaColBERT
+from ..encoding.pooling import NO_POOLING, as_pooling
 from ..types import Scores
 from .benchmark import Benchmark
 from .bm25 import BM25
+from .embeddings import EmbeddingCache
 from .rankings import Run
 
 
-def late_interaction_scores(model: JaColBERT, benchmark: Benchmark, *, show_progress_bar: bool | None = None) -> Scores:
-    """Computes exact MaxSim of each query with each passage: (queries, passages) float32.
+def late_interaction_scores(
+    model: JaColBERT,
+    benchmark: Benchmark,
+    *,
+    poolings: Sequence[str] = (NO_POOLING,),
+    cache: EmbeddingCache | None = None,
+    show_progress_bar: bool | None = None,
+) -> dict[str, Scores]:
+    """Computes exact MaxSim of each query with each passage, of passages pooled in several ways.
 
     Args:
         model: The model.
         benchmark: Passages and queries.
+        poolings: Names of ways to pool passages; ``"none"`` leaves them as the model makes them.
+        cache: Keeps what is encoded; None keeps nothing.
         show_progress_bar: None shows one after a second, on a terminal.
+
+    Returns:
+        (queries, passages) float32 for each pooling.
+
+    Raises:
+        InputError: If there is no such pooling.
     """
-    documents = model.encode_document(list(benchmark.passages.values()), show_progress_bar=show_progress_bar)
-    queries = model.encode_query(list(benchmark.queries.values()), show_progress_bar=show_progress_bar)
-    return model.score(queries, documents)
+    ways = {name: as_pooling(name) for name in poolings}
+    passages, queries = list(benchmark.passages.values()), list(benchmark.queries.values())
+    if cache is None:
+        documents = model.encode_document(passages, show_progress_bar=show_progress_bar)
+        asked = model.encode_query(queries, show_progress_bar=show_progress_bar)
+    else:
+        documents = cache.encode(model, passages, "document", show_progress_bar=show_progress_bar)
+        asked = cache.encode(model, queries, "query", show_progress_bar=show_progress_bar)
+    return {
+        name: model.score(asked, documents if pooling is None else pooling.pool(documents))
+        for name, pooling in ways.items()
+    }
 
 
 def bm25_scores(benchmark: Benchmark) -> Scores:

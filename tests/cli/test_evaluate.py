@@ -62,6 +62,19 @@ def test_of_squad_files_and_several_models(capsys: pytest.CaptureFixture[str], m
     assert systems["jacolbert-mini"]["nDCG@10"]["mean"] == pytest.approx(systems["again"]["nDCG@10"]["mean"], abs=0.02)
 
 
+def test_vectors_are_kept(own: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    arguments = ["evaluate", *own, "--measures", "R@1", "--pooling", "sequential-2"]
+    assert main([*arguments, "--cache", str(tmp_path / "cache")]) == 0
+    first = capsys.readouterr().out
+    assert "jacolbert-mini, sequential-2" in table(first)
+    files = [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
+    assert len(files) == 2  # passages and questions
+    assert main([*arguments, "--cache", str(tmp_path / "cache")]) == 0
+    assert capsys.readouterr().out == first
+    assert main([*arguments, "--no-cache"]) == 0
+    assert table(capsys.readouterr().out) == table(first)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -70,6 +83,7 @@ def test_of_squad_files_and_several_models(capsys: pytest.CaptureFixture[str], m
         (["--qrels", "a.txt"], "give --passages and --queries"),
         (["--squad", "a.json", "--passages", "a.jsonl", "--queries", "b.jsonl"], "give either --squad or --passages"),
         (["--runs", "none.txt"], "none.txt cannot be read"),
+        (["--sample", "1", "--pooling", "half"], "'half' names no pooling"),
         (["jacolbert-mini", "jacolbert-mini", "--sample", "1"], "a model is named twice"),
     ],
 )

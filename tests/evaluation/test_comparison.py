@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from jacolbert_integrations import JaColBERT
 from jacolbert_integrations.errors import InputError
 from jacolbert_integrations.evaluation.benchmark import Benchmark
 from jacolbert_integrations.evaluation.comparison import compare
+from jacolbert_integrations.evaluation.embeddings import EmbeddingCache
 from jacolbert_integrations.evaluation.rankings import Run
 from jacolbert_integrations.evaluation.significance import confidence_interval, randomization_test
 from jacolbert_integrations.evaluation.systems import bm25_scores, late_interaction_scores, run_of_scores
@@ -54,7 +56,7 @@ def test_equal_names() -> None:
 
 
 def test_systems_rank_as_their_models_do(mini: JaColBERT) -> None:
-    scores = late_interaction_scores(mini, BENCHMARK)
+    scores = late_interaction_scores(mini, BENCHMARK)["none"]
     run = run_of_scores("mini", scores, BENCHMARK)
     for query, text in BENCHMARK.queries.items():
         expected = mini.rank(text, list(BENCHMARK.passages.values()))
@@ -64,6 +66,19 @@ def test_systems_rank_as_their_models_do(mini: JaColBERT) -> None:
         ]
     words = run_of_scores("words", bm25_scores(BENCHMARK), BENCHMARK)
     assert [words.rankings[query][0][0] for query in BENCHMARK.queries] == ["p1", "p2"]
+
+
+def test_pooled_passages_are_scored_as_a_pooling_model_does(mini: JaColBERT, tmp_path: Path) -> None:
+    names = ["none", "hierarchical-2"]
+    found = late_interaction_scores(mini, BENCHMARK, poolings=names)
+    assert list(found) == names
+    for name in names:
+        pooling = JaColBERT(mini.model, name="mini", pooling=name)
+        np.testing.assert_allclose(late_interaction_scores(pooling, BENCHMARK)["none"], found[name], atol=1e-4)
+    cached = late_interaction_scores(mini, BENCHMARK, poolings=names, cache=EmbeddingCache(tmp_path))
+    np.testing.assert_allclose(cached["hierarchical-2"], found["hierarchical-2"], atol=1e-4)
+    with pytest.raises(InputError, match="names no pooling"):
+        late_interaction_scores(mini, BENCHMARK, poolings=["half"])
 
 
 def test_of_a_reranking_benchmark_candidates_alone_are_ranked() -> None:
