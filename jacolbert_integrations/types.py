@@ -79,6 +79,17 @@ class Hits(list[Hit]):
         super().__init__(hits)
         self.approximate = approximate
 
+    def normalized(self, query: Query) -> Hits:
+        """Returns the hits with the mean similarity of the query's vectors, at most 1, in place of their sum.
+
+        MaxSim grows with the length of the query; its mean does not, so that one threshold suits all queries.
+
+        Args:
+            query: What was searched for.
+        """
+        count = max(len(query.vectors), 1)
+        return Hits((Hit(hit.id, hit.score / count, hit.payload) for hit in self), approximate=self.approximate)
+
 
 @dataclass(frozen=True, slots=True)
 class Query:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import random
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ..evaluation.benchmark import Benchmark
     from ..evaluation.comparison import Compared
     from ..evaluation.rankings import Run
+    from ..evaluation.thresholds import Cut
     from ..types import Scores
 
 _BM25 = "BM25 (MeCab words)"
@@ -48,6 +49,9 @@ def add_command(commands: Any) -> None:
     parser.add_argument("--cache", type=Path, metavar="FOLDER", help="where vectors are kept (default: of the system)")
     parser.add_argument("--no-cache", action="store_true", help="keep no vectors")
     parser.add_argument("--sample", type=int, metavar="N", help="ask only N questions, chosen at random (seed 0)")
+    parser.add_argument(
+        "--threshold", nargs="+", type=float, default=[], metavar="T", help="what a least normalised score would do"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)
 
@@ -56,24 +60,36 @@ def run(arguments: argparse.Namespace) -> None:
     """Runs the command."""
     from ..evaluation.comparison import compare
     from ..evaluation.measures import DEFAULT_MEASURES, parse_measures
+    from ..evaluation.thresholds import thresholds
     from ..evaluation.trec import read_run, write_run
 
     measures = arguments.measures or DEFAULT_MEASURES
     parse_measures(measures)  # before hours of encoding
     others = [read_run(file) for file in arguments.runs]
     source, benchmark = _benchmark(arguments)
-    runs = [*_runs(arguments, benchmark), *others]
+    own, normalized = _runs(arguments, benchmark)
+    runs = [*own, *others]
     if arguments.write_runs is not None:
-        for each in runs[: len(runs) - len(others)]:
+        for each in own:
             write_run(arguments.write_runs / f"{each.name.replace('/', '--')}.txt", each)
     rows = compare(runs, benchmark.qrels, measures)
+    cuts = {each.name: thresholds(each, benchmark.qrels, arguments.threshold) for each in normalized}
     if arguments.json:
         systems = {each.measured.run: each.as_dict() for each in rows}
-        told = {"benchmark": benchmark.name, "passages": len(benchmark.passages), "queries": len(benchmark.queries)}
+        told: dict[str, Any] = {
+            "benchmark": benchmark.name,
+            "passages": len(benchmark.passages),
+            "queries": len(benchmark.queries),
+        }
+        if arguments.threshold:
+            told["thresholds"] = {name: [asdict(cut) for cut in own_cuts] for name, own_cuts in cuts.items()}
         say_json({**told, "systems": systems}, indent=2)
         return
     say(f"{source}\n{len(benchmark.queries):,} questions over {len(benchmark.passages):,} passages\n")
     say(_table(rows, measures))
+    if arguments.threshold:
+        for name, own_cuts in cuts.items():
+            say(f"\n{_threshold_table(name, own_cuts)}")
 
 
 def _benchmark(arguments: argparse.Namespace) -> tuple[str, Benchmark]:
@@ -100,7 +116,8 @@ def _benchmark(arguments: argparse.Namespace) -> tuple[str, Benchmark]:
     return source, _sampled(whole, arguments.sample)
 
 
-def _runs(arguments: argparse.Namespace, benchmark: Benchmark) -> list[Run]:
+def _runs(arguments: argparse.Namespace, benchmark: Benchmark) -> tuple[list[Run], list[Run]]:
+    """Returns what all systems found, and what the models found, with normalised scores."""
     from ..encoding.encoder import JaColBERT
     from ..errors import InputError, MissingExtraError
     from ..evaluation.embeddings import EmbeddingCache, default_folder
@@ -116,9 +133,12 @@ def _runs(arguments: argparse.Namespace, benchmark: Benchmark) -> list[Run]:
         names = [str(name) for name in given]
     cache = None if arguments.no_cache else EmbeddingCache(arguments.cache or default_folder())
     scores: dict[str, Scores] = {}
+    normalized: list[Run] = []
     for name, model in zip(names, models, strict=True):
-        pooled = late_interaction_scores(model, benchmark, poolings=("none", *arguments.pooling), cache=cache)
-        scores |= {name if pooling == "none" else f"{name}, {pooling}": own for pooling, own in pooled.items()}
+        found = late_interaction_scores(model, benchmark, poolings=("none", *arguments.pooling), cache=cache)
+        pooled = found.by_pooling.items()
+        scores |= {name if pooling == "none" else f"{name}, {pooling}": own for pooling, own in pooled}
+        normalized.append(run_of_scores(name, found.normalized(), benchmark))
     try:
         words = bm25_scores(benchmark)
         fused = {f"{name}, BM25 fused": with_bm25(scores[name], words) for name in names}
@@ -126,7 +146,7 @@ def _runs(arguments: argparse.Namespace, benchmark: Benchmark) -> list[Run]:
     except MissingExtraError as error:
         if not arguments.json:
             say(f"BM25 is left out. {error}\n")
-    return [run_of_scores(name, own, benchmark) for name, own in scores.items()]
+    return [run_of_scores(name, own, benchmark) for name, own in scores.items()], normalized
 
 
 def _sampled(benchmark: Benchmark, sample: int | None) -> Benchmark:
@@ -154,4 +174,17 @@ def _table(rows: Sequence[Compared], measures: Sequence[str]) -> str:
         p = f"{each.p_values[first]:.4f}" if each.p_values else ""
         lines.append(f"{name:{width}}{values}   {f'{low:.3f} to {high:.3f}':>14}  {p}".rstrip())
     note = f"p: how likely so great a difference of {first} from the first line is by chance (paired randomisation)"
+    return "\n".join([*lines, "", note])
+
+
+def _threshold_table(name: str, cuts: Sequence[Cut]) -> str:
+    """Formats one line a threshold."""
+    lines = [
+        f"{name}, normalised scores (MaxSim divided by the vectors of the query):",
+        "threshold  answered  best is right  relevant kept  passages a query",
+    ]
+    lines += [
+        f"{cut.threshold:9.3f}{cut.answered:10.3f}{cut.right:15.3f}{cut.kept:15.3f}{cut.passages:18.1f}" for cut in cuts
+    ]
+    note = "answered: queries for which something is left; best is right: of those, whose first passage is relevant"
     return "\n".join([*lines, "", note])

@@ -34,6 +34,12 @@ def add_command(commands: Any) -> None:
     parser.add_argument("--top-k", type=int, default=5, metavar="K", help="passages to show (%(default)s)")
     parser.add_argument("--exact", action="store_true", help="score all passages, whatever first stages there are")
     parser.add_argument("--candidates", type=int, metavar="N", help="how many candidates a first stage finds")
+    parser.add_argument(
+        "--normalize-scores",
+        action="store_true",
+        help="show the mean similarity of the question's vectors, at most 1, instead of their sum, MaxSim",
+    )
+    parser.add_argument("--threshold", type=float, metavar="T", help="the least score to show")
     parser.add_argument("--explain", action="store_true", help="show what each token of the question adds to a score")
     parser.add_argument("--json", action="store_true", help="print a JSON object a question")
     parser.set_defaults(run=run)
@@ -56,7 +62,8 @@ def run(arguments: argparse.Namespace) -> None:
             return _explanation(model, question, hit) if arguments.explain else None
 
         queries = [model.query(question) for question in arguments.questions]
-        for query, hits in zip(queries, store.search_batch(queries, top_k=arguments.top_k), strict=True):
+        for query, found_hits in zip(queries, store.search_batch(queries, top_k=arguments.top_k), strict=True):
+            hits = _cut(found_hits.normalized(query) if arguments.normalize_scores else found_hits, arguments.threshold)
             if arguments.json:
                 found = []
                 for hit in hits:
@@ -67,6 +74,14 @@ def run(arguments: argparse.Namespace) -> None:
                 say_json(answer)
             else:
                 _show(query.text, hits, matches, explained)
+
+
+def _cut(hits: Hits, threshold: float | None) -> Hits:
+    from ..types import Hits
+
+    if threshold is None:
+        return hits
+    return Hits((hit for hit in hits if hit.score >= threshold), approximate=hits.approximate)
 
 
 def _explanation(model: JaColBERT, question: str, hit: Hit) -> Explanation | None:

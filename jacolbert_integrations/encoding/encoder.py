@@ -22,7 +22,7 @@ from ..query_length import QueryLength, check_query_length
 from ..scoring.maxsim import maxsim
 from ..scoring.vectors import check_top_k
 from ..text.cleaning import clean
-from ..types import Hit, ModelIdentity, Query, Scores, TokenVectors
+from ..types import Hit, Hits, ModelIdentity, Query, Scores, TokenVectors
 from .batching import token_batches
 from .configuration import configuration_hash
 from .devices import check_device
@@ -344,7 +344,7 @@ class JaColBERT:
         """
         return maxsim(self._vectors(queries, "query"), self._vectors(documents, "document"), device=self.model.device)
 
-    def rank(self, query: str, documents: Sequence[str], top_k: int | None = None) -> list[Hit]:
+    def rank(self, query: str, documents: Sequence[str], top_k: int | None = None) -> Hits:
         """Ranks documents by their MaxSim with the query, best first.
 
         Args:
@@ -367,10 +367,10 @@ class JaColBERT:
                 f"{type(documents).__name__}."
             )
         if not len(documents):
-            return []
+            return Hits()
         scores = self.score([query], documents)[0]
         order = np.argsort(-scores, kind="stable")[:top_k]
-        return [Hit(str(i), float(scores[i]), {"index": int(i), "text": documents[i]}) for i in order]
+        return Hits(Hit(str(i), float(scores[i]), {"index": int(i), "text": documents[i]}) for i in order)
 
     def save_pretrained(self, path: str | Path) -> None:
         """Writes a checkpoint in the layout of the released JaColBERT models, whole or not at all.

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..encoding.encoder import JaColBERT
 from ..encoding.pooling import NO_POOLING, as_pooling
@@ -15,6 +17,23 @@ from .embeddings import EmbeddingCache
 from .rankings import Run
 
 
+@dataclass(frozen=True, slots=True)
+class LateInteractionScores:
+    """What a model makes of a benchmark.
+
+    Attributes:
+        by_pooling: MaxSim of each query with each passage, (queries, passages) float32, for each way to pool passages.
+        query_vectors: (queries,) how many vectors each query has.
+    """
+
+    by_pooling: dict[str, Scores]
+    query_vectors: NDArray[np.int64]
+
+    def normalized(self, pooling: str = NO_POOLING) -> Scores:
+        """Returns the mean similarity of the query's vectors, at most 1, in place of their sum."""
+        return (self.by_pooling[pooling] / self.query_vectors[:, None]).astype(np.float32)
+
+
 def late_interaction_scores(
     model: JaColBERT,
     benchmark: Benchmark,
@@ -22,7 +41,7 @@ def late_interaction_scores(
     poolings: Sequence[str] = (NO_POOLING,),
     cache: EmbeddingCache | None = None,
     show_progress_bar: bool | None = None,
-) -> dict[str, Scores]:
+) -> LateInteractionScores:
     """Computes exact MaxSim of each query with each passage, of passages pooled in several ways.
 
     Args:
@@ -31,9 +50,6 @@ def late_interaction_scores(
         poolings: Names of ways to pool passages; ``"none"`` leaves them as the model makes them.
         cache: Keeps what is encoded; None keeps nothing.
         show_progress_bar: None shows one after a second, on a terminal.
-
-    Returns:
-        (queries, passages) float32 for each pooling.
 
     Raises:
         InputError: If there is no such pooling.
@@ -46,10 +62,11 @@ def late_interaction_scores(
     else:
         documents = cache.encode(model, passages, "document", show_progress_bar=show_progress_bar)
         asked = cache.encode(model, queries, "query", show_progress_bar=show_progress_bar)
-    return {
+    scores = {
         name: model.score(asked, documents if pooling is None else pooling.pool(documents))
         for name, pooling in ways.items()
     }
+    return LateInteractionScores(scores, np.array([len(vectors) for vectors in asked]))
 
 
 def bm25_scores(benchmark: Benchmark) -> Scores:

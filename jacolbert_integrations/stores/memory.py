@@ -13,7 +13,7 @@ import numpy as np
 from ..errors import InputError, StoreNotBoundError
 from ..scoring.maxsim import PackedDocuments, maxsim
 from ..scoring.vectors import as_token_vectors, check_top_k
-from ..types import Hit, ModelIdentity, Point, Query, TokenVectors
+from ..types import Hit, Hits, ModelIdentity, Point, Query, TokenVectors
 from .filters import as_predicate
 from .memory_files import read_memory, write_memory
 from .model_identity import check_identity
@@ -85,7 +85,7 @@ class MemoryStore:
             self._packed = None
         return len(given)
 
-    def search(self, query: Query, *, top_k: int, filter: object | None = None) -> list[Hit]:
+    def search(self, query: Query, *, top_k: int, filter: object | None = None) -> Hits:
         """Finds the best documents, highest MaxSim first; equal scores in the order of their ids.
 
         Raises:
@@ -111,7 +111,7 @@ class MemoryStore:
         else:
             candidates = np.arange(len(points))
         found = sorted((-float(scores[i]), points[i].id, i) for i in candidates)[:top_k]
-        return [Hit(point_id, -negative, deepcopy(points[i].payload)) for negative, point_id, i in found]
+        return Hits(Hit(point_id, -negative, deepcopy(points[i].payload)) for negative, point_id, i in found)
 
     def score(self, query: Query, ids: Sequence[str]) -> dict[str, Hit]:
         """Scores stored documents by exact MaxSim; unknown ids are left out.

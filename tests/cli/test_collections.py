@@ -65,6 +65,23 @@ def test_search_explains_its_scores(folder: Path, capsys: pytest.CaptureFixture[
     assert "explanation" not in json.loads(run(capsys, "search", "首都は？", "--json"))["hits"][0]
 
 
+def test_scores_that_a_threshold_can_cut(folder: Path, capsys: pytest.CaptureFixture[str], mini: JaColBERT) -> None:
+    rows = [json.dumps({"id": i, "text": t}, ensure_ascii=False) for i, t in (("a", "首都は東京。"), ("b", "猫と犬。"))]
+    (folder / "two.jsonl").write_text("\n".join(rows), encoding="utf-8")
+    run(capsys, "index", "two.jsonl")
+
+    def scores(*options: str) -> list[float]:
+        return [h["score"] for h in json.loads(run(capsys, "search", "首都は？", "--json", *options))["hits"]]
+
+    count = len(mini.encode_query(["首都は？"])[0])
+    first, second = scores()
+    normalized = scores("--normalize-scores")
+    assert normalized == pytest.approx([first / count, second / count])
+    middle = str(sum(normalized) / 2)
+    assert scores("--normalize-scores", "--threshold", middle) == normalized[:1]
+    assert "nothing found" in run(capsys, "search", "首都は？", "--normalize-scores", "--threshold", "1.01")
+
+
 def hits(capsys: pytest.CaptureFixture[str], question: str, *options: str) -> list[str]:
     answer = json.loads(run(capsys, "search", question, "--json", *options))
     assert answer["question"] == question

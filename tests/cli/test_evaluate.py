@@ -62,6 +62,20 @@ def test_of_squad_files_and_several_models(capsys: pytest.CaptureFixture[str], m
     assert systems["jacolbert-mini"]["nDCG@10"]["mean"] == pytest.approx(systems["again"]["nDCG@10"]["mean"], abs=0.02)
 
 
+def test_what_a_threshold_would_do(own: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["evaluate", *own, "--threshold", "0", "1.01"]
+    assert main(arguments) == 0
+    out = capsys.readouterr().out
+    assert "jacolbert-mini, normalised scores" in out
+    rows = [line.split() for line in out.splitlines() if line.startswith(("    0.000", "    1.010"))]
+    assert rows[0][:2] == ["0.000", "1.000"]
+    assert rows[0][-2:] == ["1.000", "4.0"]
+    assert rows[1] == ["1.010", "0.000", "0.000", "0.000", "0.0"]
+    assert main([*arguments, "--json"]) == 0
+    (cuts,) = json.loads(capsys.readouterr().out)["thresholds"].values()
+    assert [cut["kept"] for cut in cuts] == [1, 0]
+
+
 def test_vectors_are_kept(own: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     arguments = ["evaluate", *own, "--measures", "R@1", "--pooling", "sequential-2"]
     assert main([*arguments, "--cache", str(tmp_path / "cache")]) == 0

@@ -56,7 +56,7 @@ def test_equal_names() -> None:
 
 
 def test_systems_rank_as_their_models_do(mini: JaColBERT) -> None:
-    scores = late_interaction_scores(mini, BENCHMARK)["none"]
+    scores = late_interaction_scores(mini, BENCHMARK).by_pooling["none"]
     run = run_of_scores("mini", scores, BENCHMARK)
     for query, text in BENCHMARK.queries.items():
         expected = mini.rank(text, list(BENCHMARK.passages.values()))
@@ -70,13 +70,16 @@ def test_systems_rank_as_their_models_do(mini: JaColBERT) -> None:
 
 def test_pooled_passages_are_scored_as_a_pooling_model_does(mini: JaColBERT, tmp_path: Path) -> None:
     names = ["none", "hierarchical-2"]
-    found = late_interaction_scores(mini, BENCHMARK, poolings=names)
+    found = late_interaction_scores(mini, BENCHMARK, poolings=names).by_pooling
     assert list(found) == names
     for name in names:
         pooling = JaColBERT(mini.model, name="mini", pooling=name)
-        np.testing.assert_allclose(late_interaction_scores(pooling, BENCHMARK)["none"], found[name], atol=1e-4)
+        np.testing.assert_allclose(
+            late_interaction_scores(pooling, BENCHMARK).by_pooling["none"], found[name], atol=1e-4
+        )
     cached = late_interaction_scores(mini, BENCHMARK, poolings=names, cache=EmbeddingCache(tmp_path))
-    np.testing.assert_allclose(cached["hierarchical-2"], found["hierarchical-2"], atol=1e-4)
+    assert cached.query_vectors.tolist() == [len(each) for each in mini.encode_query(list(BENCHMARK.queries.values()))]
+    np.testing.assert_allclose(cached.by_pooling["hierarchical-2"], found["hierarchical-2"], atol=1e-4)
     with pytest.raises(InputError, match="names no pooling"):
         late_interaction_scores(mini, BENCHMARK, poolings=["half"])
 

@@ -61,6 +61,9 @@ class JaColBERTRerank(BaseNodePostprocessor):
         store: A store that may hold the nodes: those that it holds with the same text, and in the windows in which
             they are read here, are scored there, by the vectors that it has, instead of being encoded again; from a
             store in memory, whole nodes' vectors are taken. It is bound to the model.
+        normalize_scores: Whether the score of a node that goes out is the mean similarity of the query's vectors, at
+            most 1, instead of their sum, MaxSim, which its provenance has. (Scores that ``retrieval_weight`` mixes are
+            from 0 to 1 over the nodes of a query in any case.)
         explain: Whether each node that goes out comes with an
             :class:`~jacolbert_integrations.explaining.Explanation` of its MaxSim: which of its tokens the query's
             tokens matched. Its document is what was read of the node. Each is encoded once more for that.
@@ -99,6 +102,9 @@ class JaColBERTRerank(BaseNodePostprocessor):
         frozen=True,
         description="Most tokens that are scored at once; None is what the model reads.",
     )
+    normalize_scores: bool = Field(
+        default=False, description="Whether a score is the mean over the query's vectors, and not their sum."
+    )
     explain: bool = Field(default=False, description="Whether scores are explained, token by token.")
     cache_bytes: int = Field(
         default=_CACHE_BYTES, ge=0, frozen=True, description="Most bytes of document vectors to keep."
@@ -122,6 +128,7 @@ class JaColBERTRerank(BaseNodePostprocessor):
         keep_retrieval_score: bool = False,
         retrieval_weight: float = 0.0,
         window_size: int | None = None,
+        normalize_scores: bool = False,
         explain: bool = False,
         store: MultiVectorStore | None = None,
         cache_bytes: int = _CACHE_BYTES,
@@ -154,6 +161,7 @@ class JaColBERTRerank(BaseNodePostprocessor):
             "keep_retrieval_score": keep_retrieval_score,
             "retrieval_weight": retrieval_weight,
             "window_size": _checked_size(window_size, encoder),
+            "normalize_scores": normalize_scores,
             "explain": explain,
             "cache_bytes": cache_bytes if cache is None else cache.max_bytes,
         }
@@ -257,8 +265,9 @@ class JaColBERTRerank(BaseNodePostprocessor):
                 store=self._store,
                 window_size=self.window_size,
             )
-            for place, scored, others in zip(asked, found, given, strict=True):
-                scores = [score.maxsim for score in scored]
+            for place, scored, others, vectors in zip(asked, found, given, queries, strict=True):
+                parts = max(len(vectors), 1) if self.normalize_scores else 1
+                scores = [score.maxsim / parts for score in scored]
                 if others:
                     scores = interpolated(scores, others, self.retrieval_weight)
                 ranked = sorted(range(len(scores)), key=lambda i: -scores[i])[: self.top_n]

@@ -19,7 +19,8 @@ class RetrieverDescription:
     Attributes:
         model: Where the model is loaded from.
         similarity_top_k: How many nodes to return.
-        score_threshold: The least MaxSim that is returned.
+        score_threshold: The least score that is returned.
+        normalize_scores: Whether a score is a mean, and not a sum.
         explain: Whether scores are explained.
         filters: LlamaIndex's filters. A store's own cannot be described.
     """
@@ -27,6 +28,7 @@ class RetrieverDescription:
     model: ModelSource
     similarity_top_k: int
     score_threshold: float | None
+    normalize_scores: bool
     explain: bool
     filters: MetadataFilters | None
 
@@ -47,7 +49,8 @@ class RetrieverDescription:
                 model=ModelSource(**data["model"]),
                 similarity_top_k=data["similarity_top_k"],
                 score_threshold=data["score_threshold"],
-                explain=bool(data.get("explain", False)),  # what was described before has none
+                normalize_scores=bool(data.get("normalize_scores", False)),  # what was described before has neither
+                explain=bool(data.get("explain", False)),
                 filters=None if filters is None else MetadataFilters.model_validate(filters),
             )
         except (KeyError, TypeError) as error:
@@ -67,6 +70,7 @@ class RetrieverDescription:
         return {
             "similarity_top_k": self.similarity_top_k,
             "score_threshold": self.score_threshold,
+            "normalize_scores": self.normalize_scores,
             "explain": self.explain,
         }
 

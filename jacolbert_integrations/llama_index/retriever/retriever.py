@@ -48,8 +48,10 @@ class JaColBERTRetriever(CopyableRetriever):
         model: The model that made, or will make, their vectors.
         similarity_top_k: How many nodes to return.
         filters: LlamaIndex's ``MetadataFilters``, or the store's own filter object.
-        score_threshold: The least MaxSim that is returned; None returns the best, however bad. A MaxSim is at most
-            the number of the query's tokens, [MASK] tokens included, so a threshold is of one model.
+        score_threshold: The least score that is returned; None returns the best, however bad. A MaxSim grows with
+            the query's length; normalised, one threshold suits all queries of a model.
+        normalize_scores: Whether a node's score is the mean similarity of the query's vectors, at most 1, instead of
+            their sum, MaxSim. Its provenance keeps the MaxSim.
         explain: Whether each node comes with an :class:`~jacolbert_integrations.explaining.Explanation` of its score:
             which of its tokens the query's tokens matched. Its document is what is embedded of the node. Each node is
             encoded once more for that, so a query takes longer.
@@ -68,6 +70,7 @@ class JaColBERTRetriever(CopyableRetriever):
         similarity_top_k: int = 2,
         filters: object | None = None,
         score_threshold: float | None = None,
+        normalize_scores: bool = False,
         explain: bool = False,
         indexes: Mapping[str, str] | None = None,
         create_missing_indexes: bool = False,
@@ -76,6 +79,7 @@ class JaColBERTRetriever(CopyableRetriever):
         super().__init__(**kwargs)
         self.similarity_top_k = similarity_top_k
         self.score_threshold = score_threshold
+        self.normalize_scores = normalize_scores
         self.explain = explain
         self.filters = filters
         self._store = check_store(store)
@@ -196,6 +200,7 @@ class JaColBERTRetriever(CopyableRetriever):
             model=ModelSource.of(self._model),
             similarity_top_k=self.similarity_top_k,
             score_threshold=self.score_threshold,
+            normalize_scores=self.normalize_scores,
             explain=self.explain,
             filters=describable(self.filters),
         )
@@ -223,7 +228,7 @@ class JaColBERTRetriever(CopyableRetriever):
 
     @property
     def score_threshold(self) -> float | None:
-        """The least MaxSim that is returned."""
+        """The least score that is returned."""
         return self._score_threshold
 
     @score_threshold.setter
@@ -323,7 +328,9 @@ class JaColBERTRetriever(CopyableRetriever):
                 self._best_per_node(query, hits, top_k, condition)
                 for (query, _), hits in zip(queries, hits_of, strict=True)
             ]
-        return [self._nodes(hits, texts) for hits, texts in zip(found, texts_of, strict=True)]
+        return [
+            self._nodes(hits, query, texts) for hits, (query, _), texts in zip(found, queries, texts_of, strict=True)
+        ]
 
     def _hits(self, queries: Sequence[Query], top_k: int, condition: object | None) -> Sequence[Sequence[Hit]]:
         search_batch = getattr(self._store, "search_batch", None)
@@ -340,9 +347,13 @@ class JaColBERTRetriever(CopyableRetriever):
 
         return best_per_node(search, top_k)
 
-    def _nodes(self, hits: Hits, texts: Sequence[str]) -> list[NodeWithScore]:
+    def _nodes(self, hits: Hits, query: Query, texts: Sequence[str]) -> list[NodeWithScore]:
+        parts = len(query.vectors) / len(texts) if self.normalize_scores else 1
         scored = [Hit(hit.id, hit.score / len(texts), hit.payload) for hit in hits]
         if self.score_threshold is not None:
-            scored = [hit for hit in scored if hit.score >= self.score_threshold]
+            scored = [hit for hit in scored if hit.score / parts >= self.score_threshold]
         explain_to = texts if self.explain else ()
-        return [*scored_nodes(scored, self._model, self._store, approximate=hits.approximate, explain_to=explain_to)]
+        nodes = scored_nodes(scored, self._model, self._store, approximate=hits.approximate, explain_to=explain_to)
+        for node, hit in zip(nodes, scored, strict=True):
+            node.score = hit.score / parts
+        return [*nodes]

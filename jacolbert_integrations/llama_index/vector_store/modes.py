@@ -216,12 +216,14 @@ class Answer(NamedTuple):
         score_kind: What kind of number their scores are.
         scored_by: Who computed these.
         store: Where they are.
+        vectors: How many a text of the query has: what to divide MaxSim by for the mean over them.
     """
 
     hits: Hits
     score_kind: ScoreKind
     scored_by: ScoredBy
     store: MultiVectorStore
+    vectors: float = 1.0
 
 
 def answer(connection: Connection, asked: VectorStoreQuery, **options: Any) -> Answer:
@@ -260,7 +262,8 @@ def answer(connection: Connection, asked: VectorStoreQuery, **options: Any) -> A
     with connection.using() as store:
         words = asked.query_str or " ".join(texts)
         found = find(Search(store, query, number_of_texts, words, asked, filter, checked_options))
-    return Answer(found.hits, score_kind, found.scored_by, store)
+    parts = len(query.vectors) / number_of_texts if len(query.vectors) else 1.0
+    return Answer(found.hits, score_kind, found.scored_by, store, parts)
 
 
 def query_filter(asked: VectorStoreQuery) -> object | None:

@@ -412,8 +412,9 @@ class JaColBERTVectorStore(ThreadedVectorStore):
         Args:
             query: The query, as text.
             **kwargs: ``mmr_threshold``, and ``mmr_prefetch_k`` or ``mmr_prefetch_factor``; ``explain=True`` adds to
-                each node where its MaxSim comes from, token by token. An index's retriever takes them as
-                ``vector_store_kwargs``.
+                each node where its MaxSim comes from, token by token; ``normalize_scores=True`` gives in mode
+                ``default`` the mean similarity of the query's vectors, at most 1, instead of their sum. An index's
+                retriever takes them as ``vector_store_kwargs``.
 
         Raises:
             InputError: If there is no text, or a number is out of its range, or there is no such option.
@@ -421,7 +422,9 @@ class JaColBERTVectorStore(ThreadedVectorStore):
             UnsupportedFilterError: If the store cannot apply the filter.
         """
         explained = bool(kwargs.pop("explain", False))
-        hits, score_kind, scored_by, store = answer(self._connection, query, **kwargs)
+        normalized = bool(kwargs.pop("normalize_scores", False))
+        hits, score_kind, scored_by, store, vectors = answer(self._connection, query, **kwargs)
+        parts = vectors if normalized and score_kind == "maxsim" else 1
         found = scored_nodes(
             hits,
             self.encoder,
@@ -433,7 +436,7 @@ class JaColBERTVectorStore(ThreadedVectorStore):
         )
         return ScoredResult(
             nodes=[scored.node for scored in found],
-            similarities=[hit.score for hit in hits],
+            similarities=[hit.score / parts for hit in hits],
             ids=[hit.id for hit in hits],
             provenances=[scored.provenance for scored in found],
             explanations=[scored.explanation for scored in found],

@@ -48,7 +48,7 @@ from jacolbert_integrations import (
 from jacolbert_integrations.errors import InputError, ModelMismatchError, StoreError
 from jacolbert_integrations.llama_index import ScoredNode, to_documents
 from jacolbert_integrations.qdrant import Lexical, QdrantWriter
-from jacolbert_integrations.types import Hit
+from jacolbert_integrations.types import Hits
 
 from ...conftest import PATIENCE
 from ...server import WAYS, opened
@@ -76,7 +76,7 @@ class OneByOne(MemoryStore):
         super().__init__()
         self.asked = 0
 
-    def search(self, query: Query, *, top_k: int, filter: object | None = None) -> list[Hit]:
+    def search(self, query: Query, *, top_k: int, filter: object | None = None) -> Hits:
         self.asked += 1
         return super().search(query, top_k=top_k, filter=filter)
 
@@ -533,7 +533,7 @@ class WaitsForTheLoop(MemoryStore):
         self.loop = FreeLoop()
         self._together = threading.Barrier(searches)
 
-    def search(self, query: Query, *, top_k: int, filter: object | None = None) -> list[Hit]:
+    def search(self, query: Query, *, top_k: int, filter: object | None = None) -> Hits:
         self._together.wait(PATIENCE)
         self.loop.goes_on("search")
         return super().search(query, top_k=top_k, filter=filter)
