@@ -38,6 +38,7 @@ def add_command(commands: Any) -> None:
         "--qrels", type=Path, metavar="FILE", help="TREC's judgments (else in passage_id of the questions)"
     )
     own.add_argument("--squad", type=Path, nargs="+", metavar="FILE", help="or JSON in SQuAD's layout")
+    own.add_argument("--qa-dataset", type=Path, metavar="FILE", help="or what LlamaIndex has made questions to")
     own.add_argument("--text-key", default="text", metavar="KEY", help="of texts (%(default)s)")
     own.add_argument("--id-key", default="id", metavar="KEY", help="of ids (%(default)s)")
     own.add_argument("--encoding", help="of the files (default: found out)")
@@ -96,14 +97,17 @@ def _benchmark(arguments: argparse.Namespace) -> tuple[str, Benchmark]:
     from ..errors import InputError
     from ..evaluation.benchmark import Benchmark
     from ..evaluation.jsquad import JSQUAD_SOURCE, load_jsquad
-    from ..evaluation.reading import read_benchmark, read_squad_benchmark
+    from ..evaluation.reading import read_benchmark, read_qa_dataset, read_squad_benchmark
 
     own = (arguments.passages, arguments.queries)
     if (own[0] is None) != (own[1] is None) or (arguments.qrels is not None and own[0] is None):
         raise InputError("passages and questions belong together: give --passages and --queries, and --qrels if any.")
-    if arguments.squad and own[0] is not None:
-        raise InputError("give either --squad or --passages and --queries.")
-    if arguments.squad:
+    if bool(arguments.squad) + (own[0] is not None) + (arguments.qa_dataset is not None) > 1:
+        raise InputError("give either --squad, or --qa-dataset, or --passages and --queries.")
+    if arguments.qa_dataset is not None:
+        whole = read_qa_dataset(arguments.qa_dataset)
+        source = whole.name
+    elif arguments.squad:
         whole = read_squad_benchmark(arguments.squad)
         source = whole.name
     elif own[0] is not None:

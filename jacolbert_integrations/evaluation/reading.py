@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -71,6 +72,40 @@ def read_squad_benchmark(files: Sequence[str | Path], *, name: str | None = None
     """
     questions = read_squad(files)
     return Benchmark.of_questions(Path(files[0]).name.split(".")[0] if name is None else name, questions)
+
+
+def read_qa_dataset(file: str | Path, *, name: str | None = None) -> Benchmark:
+    """Reads a benchmark that LlamaIndex's ``generate_question_context_pairs`` has made of nodes.
+
+    Args:
+        file: As ``EmbeddingQAFinetuneDataset.save_json`` writes it: ``queries``, ``corpus`` and ``relevant_docs``.
+        name: What tables call it; None takes the file's.
+
+    Raises:
+        InputError: If the file cannot be read, or holds something else.
+    """
+    path = Path(file)
+    try:
+        found = json.loads(path.read_text(encoding="utf-8-sig"))
+        passages, queries = (_strings(found[key]) for key in ("corpus", "queries"))
+        qrels = {str(query): {str(passage): 1 for passage in own} for query, own in found["relevant_docs"].items()}
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}.") from None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise InputError(
+            f"{path} is no EmbeddingQAFinetuneDataset of LlamaIndex's (queries, corpus, relevant_docs): "
+            f"{type(error).__name__} {error}."
+        ) from None
+    try:
+        return Benchmark(name=path.stem if name is None else name, passages=passages, queries=queries, qrels=qrels)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+
+
+def _strings(found: dict[str, object]) -> dict[str, str]:
+    if bad := [key for key, value in found.items() if not isinstance(value, str)]:
+        raise TypeError(f"{bad[0]!r} has no text")
+    return {key: str(value) for key, value in found.items()}
 
 
 def _texts(file: Path, text_key: str, id_key: str, encoding: str | None) -> dict[str, tuple[str, dict[str, object]]]:

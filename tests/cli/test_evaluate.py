@@ -95,7 +95,10 @@ def test_vectors_are_kept(own: list[str], capsys: pytest.CaptureFixture[str], tm
         (["--measures", "nDCG@ten"], "'nDCG@ten' is no measure"),
         (["--passages", "a.jsonl"], "give --passages and --queries"),
         (["--qrels", "a.txt"], "give --passages and --queries"),
-        (["--squad", "a.json", "--passages", "a.jsonl", "--queries", "b.jsonl"], "give either --squad or --passages"),
+        (
+            ["--squad", "a.json", "--passages", "a.jsonl", "--queries", "b.jsonl"],
+            "give either --squad, or --qa-dataset",
+        ),
         (["--runs", "none.txt"], "none.txt cannot be read"),
         (["--sample", "1", "--pooling", "half"], "'half' names no pooling"),
         (["jacolbert-mini", "jacolbert-mini", "--sample", "1"], "a model is named twice"),

@@ -9,7 +9,7 @@ import pytest
 from jacolbert_integrations.errors import InputError
 from jacolbert_integrations.evaluation.benchmark import Benchmark
 from jacolbert_integrations.evaluation.jsquad import load_jsquad
-from jacolbert_integrations.evaluation.reading import read_benchmark, read_squad_benchmark
+from jacolbert_integrations.evaluation.reading import read_benchmark, read_qa_dataset, read_squad_benchmark
 from jacolbert_integrations.text.squad import write_squad
 
 PASSAGES = {"p1": "東京は首都である。", "p2": "富士山は高い。"}
@@ -108,3 +108,34 @@ def test_from_squad(tmp_path: Path) -> None:
     read = read_squad_benchmark([tmp_path / "jsquad-valid.json.gz"])
     assert read.name == "jsquad-valid"
     assert list(read.queries.values()) == [question.text for question in jsquad.questions]
+
+
+def test_what_llama_index_has_made_questions_to(tmp_path: Path) -> None:
+    file = tmp_path / "questions.json"
+    relevant = {query: [passage for passage, grade in own.items() if grade] for query, own in QRELS.items()}
+    dataset = {"queries": QUERIES, "corpus": PASSAGES, "relevant_docs": relevant, "mode": "text"}
+    file.write_text(json.dumps(dataset), encoding="utf-8")
+    assert read_qa_dataset(file).qrels == {"q1": {"p1": 1}, "q2": {"p2": 1}}
+    assert read_qa_dataset(file, name="ours").name == "ours"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("[]", "is no EmbeddingQAFinetuneDataset"),
+        ("{", "is no EmbeddingQAFinetuneDataset"),
+        ('{"queries": {"q": "?"}, "corpus": {"p": null}, "relevant_docs": {"q": ["p"]}}', "'p' has no text"),
+        (
+            '{"queries": {"q": "?"}, "corpus": {"p": "."}, "relevant_docs": {"q": 3}}',
+            "is no EmbeddingQAFinetuneDataset",
+        ),
+        ('{"queries": {"q": "?"}, "corpus": {"p": "."}, "relevant_docs": {"q": ["x"]}}', "questions.json: .*first 'x'"),
+    ],
+)
+def test_what_is_no_such_dataset(tmp_path: Path, content: str, message: str) -> None:
+    file = tmp_path / "questions.json"
+    file.write_text(content, encoding="utf-8")
+    with pytest.raises(InputError, match=message):
+        read_qa_dataset(file)
+    with pytest.raises(InputError, match="cannot be read"):
+        read_qa_dataset(tmp_path / "none.json")
