@@ -135,7 +135,7 @@ def explain(
     text, vectors, tokens = _query(model, query)
     spans: Sequence[Span | None] = [window]
     if window is None and too_long == "split" and model.document_lengths([document])[0] > model.document_maxlen:
-        spans = windows(document, model.document_lengths, model.document_maxlen)
+        spans = windows(document, model.document_lengths, model.document_maxlen) or [None]  # of white space alone
     explained = [
         Explanation(text, document, _contributions(model, vectors, tokens, document, span), span) for span in spans
     ]

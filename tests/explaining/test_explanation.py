@@ -210,3 +210,11 @@ def test_a_known_window(mini: JaColBERT) -> None:
     assert explained.score == pytest.approx(explain(mini, "大阪", document[12:25]).score)
     assert {document[m.start : m.end] for m in explained.matches} <= set(document[12:25]) | {"大阪", "都市", "西日本"}
     assert min(match.start for match in explained.matches) >= 12
+
+
+def test_a_long_document_of_white_space_has_no_windows(mini: JaColBERT, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mini, "document_lengths", lambda texts: [mini.document_maxlen + 1 if t else 3 for t in texts])
+    monkeypatch.setattr(explanation_module, "windows", lambda *_: [])
+    explained = explain(mini, "東京", " " * 9, too_long="split")
+    assert explained.window is None
+    assert explained.matches == []
