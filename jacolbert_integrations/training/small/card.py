@@ -57,8 +57,8 @@ def small_card(
             "with the window that answers them, in batches of a few documents, whose other windows are the hard "
             "negatives. Then it learns from hard negatives what an ensemble of teachers thinks of them: BM25, e5 "
             f"itself, and the model as it was. Questions about windows of more than {plan.longest} tokens are left "
-            "out. Each stage ends in the mean of two checkpoints: the one that measured best on the development sample, "
-            "and the last, or the one before if that is the same."
+            "out. Each stage ends in the mean of two checkpoints: the one that measured best on the development "
+            "sample, and the last, or the one before if that is the same."
         ),
         training_time=f"{minutes:.0f} minutes on {torch.get_num_threads()} CPU threads",
         versions=package_versions(("sentence-transformers", "transformers", "torch")),
