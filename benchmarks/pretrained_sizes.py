@@ -44,7 +44,6 @@ ALL = tuple(range(12))
 STUDENTS = {
     "12 layers, 16,000 tokens": (ALL, 16_000),
     "12 layers, 24,000 tokens": (ALL, 24_000),
-    "12 layers, 12,000 tokens": (ALL, 12_000),
     "the first 8 layers, 16,000 tokens": (ALL[:8], 16_000),
     "the first 6": (ALL[:6], 16_000),
     "every other, 6": ((0, 2, 4, 6, 8, 11), 16_000),

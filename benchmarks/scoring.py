@@ -49,10 +49,30 @@ def main() -> None:
     for peer in ("sentence-transformers' maxsim", "maxsim-cpu"):
         print(f"\n{medians[peer] / own:.1f} times the speed of {peer}; {medians[peer] / own_list:.1f} from a list")
 
+    measure_many(rng, documents)
     expected = np.array(
         [(document.astype(np.float64) @ query.astype(np.float64).T).max(0).sum() for document in documents]
     )
     print(f"\ngreatest difference from float64: {np.abs(packed.score([query])[0] - expected).max():.1e}")
+
+
+def measure_many(rng: np.random.Generator, documents: list[TokenVectors]) -> None:
+    queries = [unit_rows(rng, int(length)) for length in rng.integers(12, 41, 64)]
+    some = [torch.from_numpy(document) for document in documents[:500]]
+    own, tensors = PackedDocuments(documents[:500]), [torch.from_numpy(query) for query in queries]
+    together = torch.from_numpy(np.concatenate(queries)).T
+    everything = torch.from_numpy(np.concatenate(documents[:500]))
+    print(f"\n{len(queries)} queries of {min(map(len, queries))} to {max(map(len, queries))} tokens, 500 documents\n")
+    medians = compare(
+        {
+            "ours": lambda: own.score(queries),
+            "sentence-transformers' maxsim": lambda: sentence_transformers_maxsim(tensors, some),
+            "the bare matrix product (no max)": lambda: everything @ together,
+        },
+        rounds=7,
+    )
+    peer = "sentence-transformers' maxsim"
+    print(f"\n{medians[peer] / medians['ours']:.1f} times the speed of {peer}")
 
 
 def measure_memory() -> None:

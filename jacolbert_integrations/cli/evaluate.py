@@ -1,4 +1,4 @@
-"""``jacolbert evaluate``: checkpoints on JSQuAD, or on one's own passages and questions."""
+"""``jacolbert evaluate``: models and settings beside each other, on JSQuAD or on one's own passages and questions."""
 
 from __future__ import annotations
 
@@ -7,28 +7,30 @@ import random
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..query_length import QUERY_LENGTHS
 from .terminal import say, say_json
 
 if TYPE_CHECKING:
-    from ..evaluation.benchmark import Benchmark
-    from ..evaluation.comparison import Compared
-    from ..evaluation.rankings import Run
-    from ..evaluation.thresholds import Cut
-    from ..types import Scores
+    from typing import Any
 
-_BM25 = "BM25 (MeCab words)"
+    from ..evaluation.benchmark import Benchmark
+    from ..evaluation.evaluation import Evaluation
+    from ..evaluation.thresholds import Cut
+
+_DATA_TYPES = ("float16", "int8", "binary")
+_FIRST_STAGES = ("words", "mean", "muvera")
 
 
 def add_command(commands: Any) -> None:
     """Registers the command."""
     parser = commands.add_parser(
         "evaluate",
-        help="measure checkpoints beside BM25: on JSQuAD valid (4,442 questions over 1,145 passages), or on your own",
-        description="Ranks all passages for each question by exact MaxSim, beside BM25 and fused with it. Without "
-        "files it takes JSQuAD valid, which comes with the package.",
+        help="measure models and settings beside BM25: on JSQuAD valid (4,442 questions over 1,145 passages), or on "
+        "your own",
+        description="Ranks all passages for each question by exact MaxSim, beside BM25 and fused with it, and in other "
+        "ways that you name. Without files it takes JSQuAD valid, which comes with the package.",
     )
     parser.add_argument("models", nargs="*", metavar="model", help="directories or hub ids (default: jacolbert-small)")
     own = parser.add_argument_group("your own passages and questions")
@@ -42,55 +44,83 @@ def add_command(commands: Any) -> None:
     own.add_argument("--text-key", default="text", metavar="KEY", help="of texts (%(default)s)")
     own.add_argument("--id-key", default="id", metavar="KEY", help="of ids (%(default)s)")
     own.add_argument("--encoding", help="of the files (default: found out)")
+    own.add_argument("--sample", type=int, metavar="N", help="ask only N questions, chosen at random (seed 0)")
+    varied = parser.add_argument_group("settings, each of which adds a line for each model")
+    varied.add_argument("--query-lengths", nargs="+", default=[], choices=QUERY_LENGTHS, help="query-length rules")
+    varied.add_argument("--pooling", nargs="+", default=[], metavar="NAME", help="poolings, such as hierarchical-2")
+    varied.add_argument("--dimensions", nargs="+", type=int, default=[], metavar="N", help="vectors cut to so many")
+    varied.add_argument("--data-types", nargs="+", default=[], choices=_DATA_TYPES, help="what numbers are kept as")
+    varied.add_argument("--first-stages", nargs="+", default=[], choices=_FIRST_STAGES, help="what finds candidates")
+    varied.add_argument(
+        "--candidates", nargs="+", type=int, default=[100], metavar="N", help="how many first stages find (100)"
+    )
+    parser.add_argument("--query-length", choices=QUERY_LENGTHS, help="another rule than the models' own, on all lines")
+    others = parser.add_argument_group("other systems")
+    others.add_argument("--dense", nargs="+", default=[], metavar="NAME", help="sentence-transformers models")
+    others.add_argument(
+        "--dense-prompts", nargs=2, metavar="TEXT", help="what comes before queries and passages (default: their own)"
+    )
+    others.add_argument("--rerankers", nargs="+", default=[], metavar="NAME", help="cross-encoders")
+    others.add_argument(
+        "--reranked", type=int, default=100, metavar="N", help="passages of the first line that they read (%(default)s)"
+    )
+    others.add_argument("--runs", type=Path, nargs="+", default=[], metavar="FILE", help="TREC runs of other systems")
     parser.add_argument("--measures", nargs="+", metavar="NAME", help="such as nDCG@10 MRR@10 R@100 MAP Success@5")
-    parser.add_argument("--runs", type=Path, nargs="+", default=[], metavar="FILE", help="TREC runs of other systems")
-    parser.add_argument("--write-runs", type=Path, metavar="FOLDER", help="write what was found as TREC runs")
-    parser.add_argument("--query-length", choices=QUERY_LENGTHS, help="another rule than a model's own")
-    parser.add_argument("--pooling", nargs="+", default=[], metavar="NAME", help="also pooled, such as hierarchical-2")
-    parser.add_argument("--cache", type=Path, metavar="FOLDER", help="where vectors are kept (default: of the system)")
-    parser.add_argument("--no-cache", action="store_true", help="keep no vectors")
-    parser.add_argument("--sample", type=int, metavar="N", help="ask only N questions, chosen at random (seed 0)")
     parser.add_argument(
         "--threshold", nargs="+", type=float, default=[], metavar="T", help="what a least normalised score would do"
     )
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--no-times", action="store_true", help="do not measure how long a query takes")
+    parser.add_argument("--cache", type=Path, metavar="FOLDER", help="where vectors are kept (default: of the system)")
+    parser.add_argument("--no-cache", action="store_true", help="keep no vectors")
+    out = parser.add_argument_group("what is written, beside the table that is printed")
+    out.add_argument("--html", type=Path, metavar="FILE", help="a report with pictures, in one file")
+    out.add_argument(
+        "--differences",
+        nargs=2,
+        metavar="NAME",
+        help="two lines of the table that the report compares question by question",
+    )
+    out.add_argument("--markdown", type=Path, metavar="FILE", help="the table")
+    out.add_argument("--csv", type=Path, metavar="FILE", help="the table, with all digits")
+    out.add_argument("--write-runs", type=Path, metavar="FOLDER", help="what was found, as TREC runs")
+    out.add_argument("--json", action="store_true", help="print JSON in place of the table")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Runs the command."""
-    from ..evaluation.comparison import compare
-    from ..evaluation.measures import DEFAULT_MEASURES, parse_measures
+    from ..evaluation.tables import as_csv, as_markdown, as_text
     from ..evaluation.thresholds import thresholds
-    from ..evaluation.trec import read_run, write_run
+    from ..evaluation.trec import write_run
 
-    measures = arguments.measures or DEFAULT_MEASURES
-    parse_measures(measures)  # before hours of encoding
-    others = [read_run(file) for file in arguments.runs]
     source, benchmark = _benchmark(arguments)
-    own, normalized = _runs(arguments, benchmark)
-    runs = [*own, *others]
+    evaluation = _evaluated(arguments, benchmark)
     if arguments.write_runs is not None:
-        for each in own:
-            write_run(arguments.write_runs / f"{each.name.replace('/', '--')}.txt", each)
-    rows = compare(runs, benchmark.qrels, measures)
-    cuts = {each.name: thresholds(each, benchmark.qrels, arguments.threshold) for each in normalized}
+        for system in evaluation.systems:
+            if system.kind != "given":
+                write_run(arguments.write_runs / f"{system.name.replace('/', '--')}.txt", system.run)
+    for file, made in ((arguments.markdown, as_markdown), (arguments.csv, as_csv)):
+        if file is not None:
+            _write(file, made(evaluation))
+    if arguments.html is not None:
+        from ..evaluation.report.page import as_html
+
+        pair = None if arguments.differences is None else tuple(arguments.differences)
+        _write(arguments.html, as_html(evaluation, source=source, pair=pair))
+    runs = evaluation.normalized.items()
+    cuts = {name: thresholds(each, benchmark.qrels, arguments.threshold) for name, each in runs}
     if arguments.json:
-        systems = {each.measured.run: each.as_dict() for each in rows}
-        told: dict[str, Any] = {
-            "benchmark": benchmark.name,
-            "passages": len(benchmark.passages),
-            "queries": len(benchmark.queries),
-        }
-        if arguments.threshold:
-            told["thresholds"] = {name: [asdict(cut) for cut in own_cuts] for name, own_cuts in cuts.items()}
-        say_json({**told, "systems": systems}, indent=2)
+        told = evaluation.as_dict()
+        if cuts:
+            told["thresholds"] = {name: [asdict(cut) for cut in own] for name, own in cuts.items()}
+        say_json(told, indent=2)
         return
     say(f"{source}\n{len(benchmark.queries):,} questions over {len(benchmark.passages):,} passages\n")
-    say(_table(rows, measures))
-    if arguments.threshold:
-        for name, own_cuts in cuts.items():
-            say(f"\n{_threshold_table(name, own_cuts)}")
+    for note in evaluation.notes:
+        say(f"{note}\n")
+    say(as_text(evaluation))
+    for name, own in cuts.items():
+        say(f"\n{_threshold_table(name, own)}")
 
 
 def _benchmark(arguments: argparse.Namespace) -> tuple[str, Benchmark]:
@@ -120,37 +150,62 @@ def _benchmark(arguments: argparse.Namespace) -> tuple[str, Benchmark]:
     return source, _sampled(whole, arguments.sample)
 
 
-def _runs(arguments: argparse.Namespace, benchmark: Benchmark) -> tuple[list[Run], list[Run]]:
-    """Returns what all systems found, and what the models found, with normalised scores."""
+def _evaluated(arguments: argparse.Namespace, benchmark: Benchmark) -> Evaluation:
+    """Measures all that was named."""
     from ..encoding.encoder import JaColBERT
-    from ..errors import InputError, MissingExtraError
+    from ..errors import InputError
     from ..evaluation.embeddings import EmbeddingCache, default_folder
-    from ..evaluation.fusion import with_bm25
-    from ..evaluation.systems import bm25_scores, late_interaction_scores, run_of_scores
+    from ..evaluation.evaluation import TIMED, Evaluator
+    from ..evaluation.measures import DEFAULT_MEASURES
+    from ..evaluation.rankings import DEPTH
+    from ..evaluation.settings import settings_of
+    from ..evaluation.trec import read_run
 
-    given = arguments.models or [None]
-    if len(set(given)) < len(given):
-        raise InputError(f"a model is named twice: {', '.join(given)}.")
-    models = [JaColBERT.from_pretrained(name, query_length=arguments.query_length) for name in given]
+    settings = settings_of(
+        query_lengths=arguments.query_lengths,
+        poolings=arguments.pooling,
+        dimensions=arguments.dimensions,
+        datatypes=arguments.data_types,
+        first_stages=arguments.first_stages,
+        candidates=arguments.candidates,
+    )
+    evaluator = Evaluator(
+        benchmark,
+        measures=arguments.measures or DEFAULT_MEASURES,
+        cache=None if arguments.no_cache else EmbeddingCache(arguments.cache or default_folder()),
+        depth=None if arguments.write_runs is None else DEPTH,
+        normalized=bool(arguments.threshold),
+        timed=0 if arguments.no_times else TIMED,
+    )
+    given = [read_run(file) for file in arguments.runs]  # before hours of encoding
+    called = arguments.models or [None]
+    if len(set(called)) < len(called):
+        raise InputError(f"a model is named twice: {', '.join(called)}.")
+    models = [JaColBERT.from_pretrained(name, query_length=arguments.query_length) for name in called]
     names = [model.name for model in models]
     if len(set(names)) < len(names):  # folders of one name
-        names = [str(name) for name in given]
-    cache = None if arguments.no_cache else EmbeddingCache(arguments.cache or default_folder())
-    scores: dict[str, Scores] = {}
-    normalized: list[Run] = []
+        names = [str(name) for name in called]
     for name, model in zip(names, models, strict=True):
-        found = late_interaction_scores(model, benchmark, poolings=("none", *arguments.pooling), cache=cache)
-        pooled = found.by_pooling.items()
-        scores |= {name if pooling == "none" else f"{name}, {pooling}": own for pooling, own in pooled}
-        normalized.append(run_of_scores(name, found.normalized(), benchmark))
+        evaluator.add_model(model, settings, name=name)
+    evaluator.add_bm25()
+    for name in arguments.dense:
+        prompts = None if arguments.dense_prompts is None else tuple(arguments.dense_prompts)
+        evaluator.add_dense(name, prompts=prompts)
+    for name in arguments.rerankers:
+        evaluator.add_reranker(name, candidates=arguments.reranked)
+    for each in given:
+        evaluator.add_run(each)
+    return evaluator.result()
+
+
+def _write(file: Path, text: str) -> None:
+    from ..errors import InputError
+
     try:
-        words = bm25_scores(benchmark)
-        fused = {f"{name}, BM25 fused": with_bm25(scores[name], words) for name in names}
-        scores |= {_BM25: words, **fused}
-    except MissingExtraError as error:
-        if not arguments.json:
-            say(f"BM25 is left out. {error}\n")
-    return [run_of_scores(name, own, benchmark) for name, own in scores.items()], normalized
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{file} cannot be written: {error.strerror}.") from None
 
 
 def _sampled(benchmark: Benchmark, sample: int | None) -> Benchmark:
@@ -162,23 +217,6 @@ def _sampled(benchmark: Benchmark, sample: int | None) -> Benchmark:
         queries={query: text for query, text in benchmark.queries.items() if query in asked},
         qrels={query: own for query, own in benchmark.qrels.items() if query in asked},
     )
-
-
-def _table(rows: Sequence[Compared], measures: Sequence[str]) -> str:
-    """Formats one line a system; the interval and the p value are of the first measure."""
-    first = measures[0]
-    names = [each.measured.run for each in rows]
-    width = max(map(len, names))
-    wide = [max(9, len(name) + 2) for name in measures]
-    head = "".join(f"{name:>{size}}" for name, size in zip(measures, wide, strict=True))
-    lines = [f"{'':{width}}{head}   {f'{first}, 95 %':>14}  p"]
-    for name, each in zip(names, rows, strict=True):
-        values = "".join(f"{each.measured.mean(m):{size}.3f}" for m, size in zip(measures, wide, strict=True))
-        low, high = each.intervals[first]
-        p = f"{each.p_values[first]:.4f}" if each.p_values else ""
-        lines.append(f"{name:{width}}{values}   {f'{low:.3f} to {high:.3f}':>14}  {p}".rstrip())
-    note = f"p: how likely so great a difference of {first} from the first line is by chance (paired randomisation)"
-    return "\n".join([*lines, "", note])
 
 
 def _threshold_table(name: str, cuts: Sequence[Cut]) -> str:

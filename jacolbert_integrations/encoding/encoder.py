@@ -202,6 +202,11 @@ class JaColBERT:
         return self._limit("document")
 
     @property
+    def query_maxlen(self) -> int:
+        """Most tokens of a query, control tokens included, before it is cut."""
+        return self._limit("query")
+
+    @property
     def fingerprint(self) -> str:
         """SHA-256 over the weights; the same in every layout, and at every run-time dtype."""
         # torch counts the changes of a tensor, so that further training gives a new fingerprint
@@ -288,6 +293,34 @@ class JaColBERT:
         if isinstance(texts, str):
             raise InputError(f"expected a list of texts, but got one string; write [{texts!r:.40}].")
         return self._lengths(list(texts), "document")
+
+    def query_lengths(self, texts: Sequence[str]) -> list[int]:
+        """Counts the tokens of each text as a query, control tokens included, before any cut, and without [MASK]s.
+
+        Raises:
+            InputError: If something is no string.
+        """
+        if isinstance(texts, str):
+            raise InputError(f"expected a list of texts, but got one string; write [{texts!r:.40}].")
+        return self._lengths(list(texts), "query")
+
+    def with_query_length(self, rule: QueryLength) -> JaColBERT:
+        """Returns the model with another query-length rule; it shares all weights.
+
+        Raises:
+            InputError: If there is no such rule, or the model makes its queries in its own way.
+        """
+        checked = check_query_length(rule)
+        own = self._transformer
+        if own is None:
+            raise InputError(f"{self.name} makes its queries in its own way, not by the rule {rule!r}.")
+        changed = type(own).from_transformer(own, own.settings, checked)
+        modules = [changed if module is own else module for module in self.model.children()]
+        prompts = cast("dict[str, str]", self.model.prompts)
+        pipeline = MultiVectorEncoder(modules=modules, device=str(self.model.device), prompts=prompts)
+        other = JaColBERT(pipeline, name=self.name, checkpoint=self._checkpoint, pooling=self._pooling)
+        other.batch_tokens = self.batch_tokens
+        return other
 
     def unknown_tokens(self, texts: Sequence[str]) -> list[int]:
         """Counts the tokens of each document that the vocabulary lacks ([UNK]), in what the model reads of it.

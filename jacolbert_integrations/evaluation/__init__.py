@@ -1,4 +1,4 @@
-"""How well a model retrieves: JSQuAD, metrics, BM25 to compare with, and fusion of the two.
+"""How well systems retrieve, and what that costs: benchmarks, measures, baselines, settings, tables and a report.
 
-May import: ``encoding`` and ``text``. Begin with ``retrieval.py``.
+May import: ``encoding``, ``explaining``, ``scoring`` and ``text``. Begin with ``evaluation.py``.
 """

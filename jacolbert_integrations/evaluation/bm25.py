@@ -40,6 +40,11 @@ class BM25:
     def __len__(self) -> int:
         return self._size
 
+    @property
+    def bytes(self) -> int:
+        """Bytes of the index in memory."""
+        return sum(array.nbytes for array in self._index.scores.values() if isinstance(array, np.ndarray))
+
     def score(self, queries: Sequence[str]) -> Scores:
         """Computes BM25 of each query with each passage: (queries, passages) float32, 0 where they share no word."""
         scores = np.zeros((len(queries), len(self)), np.float32)

@@ -1,4 +1,4 @@
-"""Token vectors that were computed before, kept on disk: a comparison that was stopped goes on where it was."""
+"""Token vectors and scores that were computed before, kept on disk: what was stopped goes on where it was."""
 
 from __future__ import annotations
 
@@ -7,20 +7,26 @@ import json
 import os
 import tempfile
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from ..encoding.encoder import JaColBERT
 from ..encoding.transformer import Task
 from ..errors import InputError
-from ..types import TokenVectors
+from ..types import Scores, TokenVectors
 
 _TOGETHER = 256
 """Texts in a file. What a stopped run has encoded since the last file is lost."""
+
+
+_DAMAGED = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile)
+"""What NumPy raises of a file that is not there, or not whole."""
 
 
 class EmbeddingCache:
@@ -68,9 +74,54 @@ class EmbeddingCache:
                 vectors = _read(file, len(group))
                 if vectors is None:
                     vectors = encode(group, show_progress_bar=False)
-                    _write(file, vectors)
+                    lengths = np.array([len(each) for each in vectors])
+                    _write(file, {"lengths": lengths, "vectors": np.concatenate(vectors)})
                 found += vectors
                 bar.update(len(group))
+        return found
+
+    def scores(
+        self,
+        model: JaColBERT,
+        setting: Mapping[str, Any],
+        queries: Sequence[str],
+        documents: Sequence[str],
+        compute: Callable[[], Scores],
+    ) -> Scores:
+        """Returns the scores of queries and documents; they are computed if they are not there yet.
+
+        Args:
+            model: The model.
+            setting: All else that decides the scores, as JSON can hold it.
+            queries: The texts.
+            documents: The texts.
+            compute: Gives (queries, documents) float32.
+
+        Raises:
+            InputError: If nothing can be written to the folder.
+        """
+        made_by = {"model": _made_by(model, "document"), "setting": dict(setting)}
+        return self.matrix(made_by, [queries, documents], compute)
+
+    def matrix(
+        self, made_by: Mapping[str, Any], texts: Sequence[Sequence[str]], compute: Callable[[], Scores]
+    ) -> NDArray[np.float32]:
+        """Returns a matrix that something makes of texts; it is computed if it is not there yet.
+
+        Args:
+            made_by: All that decides it beside the texts, as JSON can hold it.
+            texts: Of each kind, in order. The matrix has as many rows as there are of the first.
+            compute: Gives (texts of the first kind, anything) float32.
+
+        Raises:
+            InputError: If nothing can be written to the folder.
+        """
+        key = json.dumps({"made by": dict(made_by), "texts": [_digest(each) for each in texts]}, sort_keys=True)
+        file = self.folder / "matrices" / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.npz"
+        found = _read_matrix(file, len(texts[0]))
+        if found is None:
+            found = compute()
+            _write(file, {"matrix": found})
         return found
 
 
@@ -100,20 +151,30 @@ def _read(file: Path, count: int) -> list[TokenVectors] | None:
     try:
         with file.open("rb") as opened, np.load(opened, allow_pickle=False) as arrays:
             lengths, vectors = arrays["lengths"], arrays["vectors"]
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
+    except _DAMAGED:
         return None
     if lengths.shape != (count,) or vectors.ndim != 2 or vectors.dtype != np.float32 or lengths.sum() != len(vectors):
         return None
     return np.split(vectors, np.cumsum(lengths)[:-1])
 
 
-def _write(file: Path, vectors: Sequence[TokenVectors]) -> None:
+def _read_matrix(file: Path, rows: int) -> NDArray[np.float32] | None:
+    """Returns the matrix of a file; None if it is not there, or damaged."""
+    try:
+        with file.open("rb") as opened, np.load(opened, allow_pickle=False) as arrays:
+            matrix: NDArray[np.float32] = arrays["matrix"]
+    except _DAMAGED:
+        return None
+    return matrix if matrix.ndim == 2 and len(matrix) == rows and matrix.dtype == np.float32 else None
+
+
+def _write(file: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         descriptor, unfinished = tempfile.mkstemp(prefix=f".{file.name}-", dir=file.parent)
         try:
             with os.fdopen(descriptor, "wb") as opened:
-                np.savez(opened, lengths=np.array([len(each) for each in vectors]), vectors=np.concatenate(vectors))
+                np.savez(opened, allow_pickle=False, **arrays)
             Path(unfinished).replace(file)
         except BaseException:
             with suppress(OSError):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError, MissingExtraError
 from .benchmark import Qrels
-from .rankings import Run
+from .rankings import DEPTH, Run
 
 DEFAULT_MEASURES = ("nDCG@10", "MRR@10", "R@1", "R@5", "R@10")
 
@@ -87,6 +87,16 @@ def parse_measures(names: Sequence[str]) -> dict[str, Any]:
                 "documentation lists all."
             ) from None
     return parsed
+
+
+def depth_of(names: Sequence[str]) -> int:
+    """Returns how many passages of a ranking measures look at: all that a run keeps, if one has no depth.
+
+    Raises:
+        InputError: If there is no such measure.
+        MissingExtraError: If the ``evaluation`` extra is not installed.
+    """
+    return max((int(each.params.get("cutoff", DEPTH)) for each in parse_measures(names).values()), default=DEPTH)
 
 
 def _library() -> Any:

@@ -1,97 +1,72 @@
-"""What ranks the passages of a benchmark: late interaction, words, and both fused."""
+"""What ranks the passages of a benchmark, and what it costs."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..encoding.encoder import JaColBERT
-from ..encoding.pooling import NO_POOLING, as_pooling
 from ..types import Scores
 from .benchmark import Benchmark
-from .bm25 import BM25
-from .embeddings import EmbeddingCache
-from .rankings import Run
+from .rankings import DEPTH, Run
+from .settings import Setting
+
+Kind = Literal["late interaction", "words", "fused", "dense", "reranked", "given"]
 
 
-@dataclass(frozen=True, slots=True)
-class LateInteractionScores:
-    """What a model makes of a benchmark.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class System:
+    """A system, and what it found.
 
     Attributes:
-        by_pooling: MaxSim of each query with each passage, (queries, passages) float32, for each way to pool passages.
-        query_vectors: (queries,) how many vectors each query has.
+        run: What it found. The run's name is the system's.
+        kind: What it is; ``"given"`` was read from a file.
+        model: The name of its late-interaction model, if it has one.
+        setting: How that model is used.
+        bytes_per_passage: What its index keeps of a passage, on average; None if that is not known.
+        milliseconds: The median time of one query, in memory, from its text to the best passages; None if it was not
+            measured.
     """
 
-    by_pooling: dict[str, Scores]
-    query_vectors: NDArray[np.int64]
+    run: Run
+    kind: Kind
+    model: str | None = None
+    setting: Setting | None = None
+    bytes_per_passage: float | None = None
+    milliseconds: float | None = None
 
-    def normalized(self, pooling: str = NO_POOLING) -> Scores:
-        """Returns the mean similarity of the query's vectors, at most 1, in place of their sum."""
-        return (self.by_pooling[pooling] / self.query_vectors[:, None]).astype(np.float32)
-
-
-def late_interaction_scores(
-    model: JaColBERT,
-    benchmark: Benchmark,
-    *,
-    poolings: Sequence[str] = (NO_POOLING,),
-    cache: EmbeddingCache | None = None,
-    show_progress_bar: bool | None = None,
-) -> LateInteractionScores:
-    """Computes exact MaxSim of each query with each passage, of passages pooled in several ways.
-
-    Args:
-        model: The model.
-        benchmark: Passages and queries.
-        poolings: Names of ways to pool passages; ``"none"`` leaves them as the model makes them.
-        cache: Keeps what is encoded; None keeps nothing.
-        show_progress_bar: None shows one after a second, on a terminal.
-
-    Raises:
-        InputError: If there is no such pooling.
-    """
-    ways = {name: as_pooling(name) for name in poolings}
-    passages, queries = list(benchmark.passages.values()), list(benchmark.queries.values())
-    if cache is None:
-        documents = model.encode_document(passages, show_progress_bar=show_progress_bar)
-        asked = model.encode_query(queries, show_progress_bar=show_progress_bar)
-    else:
-        documents = cache.encode(model, passages, "document", show_progress_bar=show_progress_bar)
-        asked = cache.encode(model, queries, "query", show_progress_bar=show_progress_bar)
-    scores = {
-        name: model.score(asked, documents if pooling is None else pooling.pool(documents))
-        for name, pooling in ways.items()
-    }
-    return LateInteractionScores(scores, np.array([len(vectors) for vectors in asked]))
+    @property
+    def name(self) -> str:
+        """What tables call it."""
+        return self.run.name
 
 
-def bm25_scores(benchmark: Benchmark) -> Scores:
-    """Computes BM25 over MeCab words of each query with each passage: (queries, passages) float32.
-
-    Raises:
-        MissingExtraError: If the ``evaluation`` extra is not installed.
-    """
-    return BM25(list(benchmark.passages.values())).score(list(benchmark.queries.values()))
-
-
-def run_of_scores(name: str, scores: Scores, benchmark: Benchmark) -> Run:
+def run_of_scores(name: str, scores: Scores, benchmark: Benchmark, *, depth: int = DEPTH) -> Run:
     """Ranks a benchmark's passages by their scores; of a reranking benchmark, each query's candidates.
 
     Args:
         name: What tables call the system.
+        scores: (queries, passages). What is -inf was not found.
+        benchmark: What they are of.
+        depth: How many passages a query keeps.
+    """
+    passages = list(benchmark.passages)
+    return Run.of_scores(name, of_candidates(scores, benchmark), list(benchmark.queries), passages, depth=depth)
+
+
+def of_candidates(scores: Scores, benchmark: Benchmark) -> Scores:
+    """Returns scores in which all but each query's candidates are -inf; the scores themselves if all are candidates.
+
+    Args:
         scores: (queries, passages).
         benchmark: What they are of.
     """
-    passages = list(benchmark.passages)
-    if benchmark.candidates is not None:
-        column = {passage: place for place, passage in enumerate(passages)}
-        allowed = np.full(scores.shape, -np.inf, np.float32)
-        for row, query in enumerate(benchmark.queries):
-            places = [column[passage] for passage in benchmark.candidates[query]]
-            allowed[row, places] = scores[row, places]
-        scores = allowed
-    return Run.of_scores(name, scores, list(benchmark.queries), passages)
+    if benchmark.candidates is None:
+        return scores
+    column = {passage: place for place, passage in enumerate(benchmark.passages)}
+    allowed = np.full(scores.shape, -np.inf, np.float32)
+    for row, query in enumerate(benchmark.queries):
+        places = [column[passage] for passage in benchmark.candidates[query]]
+        allowed[row, places] = scores[row, places]
+    return allowed

@@ -1,7 +1,7 @@
 """Exact MaxSim over ragged documents, fast on a CPU.
 
-Documents are sorted by length and laid out in buckets of a few thousand tokens, so that the
-product of a bucket with the query stays in the processor's cache until its maximum is taken. A
+Documents are sorted by length and laid out in buckets of some two thousand tokens, so that the
+product of a bucket with the queries stays in the processor's cache until its maximum is taken. A
 shorter document of a bucket is filled up with copies of its own last vector: a maximum does not
 change when a candidate is repeated, so no mask is needed and no padding can ever win, not even
 over negative similarities.
@@ -19,9 +19,12 @@ from ..errors import VectorError
 from ..types import Scores, TokenVectors
 from .vectors import as_token_vectors
 
-_CPU_BUCKET_TOKENS = 8192
+_CPU_BUCKET_TOKENS = 2048
 _GPU_BUCKET_TOKENS = 1 << 18
 _BLOCK_QUERY_TOKENS = 256
+_LANES = 8
+"""Columns of a product are made a multiple of this: matrix libraries take up to twice as long for odd numbers."""
+
 _WAITING_MAXIMA = 1 << 22  # 16 MiB
 
 MEMORY_BUDGET = 64 << 20
@@ -186,9 +189,14 @@ class _QueryBlock:
 
     def __init__(self, queries: list[TokenVectors], first: int, last: int, device: torch.device) -> None:
         self.first, self.last = first, last
-        self.tokens = torch.from_numpy(np.concatenate(queries)).to(device).T.contiguous()
         owners = np.repeat(np.arange(len(queries)), [len(query) for query in queries])
-        self._ownership = torch.from_numpy(np.eye(len(queries))[owners])  # (query tokens, queries)
+        filled = -(-len(owners) // _LANES) * _LANES  # with vectors of zeros, which belong to no query
+        tokens = np.zeros((filled, queries[0].shape[1]), np.float32)
+        tokens[: len(owners)] = np.concatenate(queries)
+        self.tokens = torch.from_numpy(tokens).to(device).T.contiguous()
+        ownership = np.zeros((filled, len(queries)))
+        ownership[np.arange(len(owners)), owners] = 1
+        self._ownership = torch.from_numpy(ownership)  # (query tokens, queries)
 
     def sums(self, maxima: list[torch.Tensor]) -> NDArray[np.float64]:
         """Computes the (queries, documents) sums in float64: a query of many tokens sums many rounded values."""

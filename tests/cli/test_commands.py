@@ -39,9 +39,9 @@ def test_evaluate(capsys: pytest.CaptureFixture[str]) -> None:
     result = json.loads(capsys.readouterr().out)
     assert (result["benchmark"], result["passages"], result["queries"]) == ("JSQuAD valid", 1145, 30)
     mini = result["systems"]["jacolbert-mini"]
-    assert mini["R@10"]["mean"] > 0.8
-    low, high = mini["nDCG@10"]["interval"]
-    assert low < mini["nDCG@10"]["mean"] < high
+    assert mini["measures"]["R@10"]["mean"] > 0.8
+    low, high = mini["measures"]["nDCG@10"]["interval"]
+    assert low < mini["measures"]["nDCG@10"]["mean"] < high
     assert main(["evaluate", "--query-length", "paper", "--sample", "5"]) == 0
     out = capsys.readouterr().out
     assert "CC BY-SA 4.0" in out

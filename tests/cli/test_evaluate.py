@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from jacolbert_integrations.cli.main import main
 from jacolbert_integrations.evaluation.trec import read_run
 
 from ..conftest import JAQUAD_EXCERPT
+from ..tiny_models import dense_model, save_cross_encoder
 
 
 @pytest.fixture
@@ -31,6 +33,11 @@ def table(out: str) -> dict[str, list[str]]:
     return {row.split("  ")[0]: row.split("  ", 1)[1].split() for row in rows}
 
 
+def untimed(rows: dict[str, list[str]]) -> dict[str, list[str]]:
+    """The same without the milliseconds, which are never the same."""
+    return {name: cells[:-1] for name, cells in rows.items()}
+
+
 def test_of_ones_own(own: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     arguments = ["evaluate", *own, "--measures", "Success@1", "MAP", "--write-runs", str(tmp_path / "runs")]
     assert main(arguments) == 0
@@ -48,9 +55,9 @@ def test_of_ones_own(own: list[str], capsys: pytest.CaptureFixture[str], tmp_pat
     assert main([*arguments[:-2], "--runs", str(theirs), "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert (told["benchmark"], told["passages"], told["queries"]) == ("questions", 4, 3)
-    assert told["systems"]["other"]["MAP"]["mean"] == 0
-    assert told["systems"]["jacolbert-mini"]["Success@1"]["p"] is None
-    assert 0 < told["systems"]["other"]["Success@1"]["p"] <= 1
+    assert told["systems"]["other"]["measures"]["MAP"]["mean"] == 0
+    assert told["systems"]["jacolbert-mini"]["measures"]["Success@1"]["p"] is None
+    assert 0 < told["systems"]["other"]["measures"]["Success@1"]["p"] <= 1
 
 
 def test_of_squad_files_and_several_models(capsys: pytest.CaptureFixture[str], mini: JaColBERT, tmp_path: Path) -> None:
@@ -59,7 +66,10 @@ def test_of_squad_files_and_several_models(capsys: pytest.CaptureFixture[str], m
     assert main(["evaluate", *models, "--squad", str(JAQUAD_EXCERPT), "--sample", "20", "--json"]) == 0
     systems = json.loads(capsys.readouterr().out)["systems"]
     assert len(systems) == 5
-    assert systems["jacolbert-mini"]["nDCG@10"]["mean"] == pytest.approx(systems["again"]["nDCG@10"]["mean"], abs=0.02)
+    means = [systems[name]["measures"]["nDCG@10"]["mean"] for name in ("jacolbert-mini", "again")]
+    assert means[0] == pytest.approx(means[1], abs=0.02)
+    assert systems["again"]["kind"] == "late interaction"
+    assert systems["again"]["bytes_per_passage"] > systems["BM25 (MeCab words)"]["bytes_per_passage"] > 0
 
 
 def test_what_a_threshold_would_do(own: list[str], capsys: pytest.CaptureFixture[str]) -> None:
@@ -82,11 +92,41 @@ def test_vectors_are_kept(own: list[str], capsys: pytest.CaptureFixture[str], tm
     first = capsys.readouterr().out
     assert "jacolbert-mini, sequential-2" in table(first)
     files = [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
-    assert len(files) == 2  # passages and questions
+    assert len(files) == 4  # passages, questions, and the scores of both settings
     assert main([*arguments, "--cache", str(tmp_path / "cache")]) == 0
-    assert capsys.readouterr().out == first
+    assert untimed(table(capsys.readouterr().out)) == untimed(table(first))
     assert main([*arguments, "--no-cache"]) == 0
-    assert table(capsys.readouterr().out) == table(first)
+    assert untimed(table(capsys.readouterr().out)) == untimed(table(first))
+
+
+def test_settings_and_other_systems(own: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    dense, reranker = tmp_path / "dense", save_cross_encoder(tmp_path / "reranker")
+    dense_model().save(str(dense))
+    written = {name: tmp_path / "out" / f"table.{name}" for name in ("html", "markdown", "csv")}
+    arguments = ["evaluate", *own, "--measures", "R@1", "--no-times", "--dimensions", "32", "--data-types", "int8"]
+    arguments += ["--first-stages", "words", "mean", "--candidates", "1", "2", "--query-lengths", "fixed"]
+    arguments += ["--dense", str(dense), "--rerankers", str(reranker), "--reranked", "2"]
+    assert main([*arguments, *(word for name, file in written.items() for word in (f"--{name}", str(file)))]) == 0
+    rows = table(capsys.readouterr().out)
+    assert list(rows) == [
+        "jacolbert-mini",
+        "jacolbert-mini, queries fixed",
+        "jacolbert-mini, 32 dimensions",
+        "jacolbert-mini, int8",
+        "jacolbert-mini, 1 candidates by words",
+        "jacolbert-mini, 2 candidates by words",
+        "jacolbert-mini, 1 candidates by mean",
+        "jacolbert-mini, 2 candidates by mean",
+        "BM25 (MeCab words)",
+        "jacolbert-mini, BM25 fused",
+        str(dense),
+        f"{reranker} reranks 2 of jacolbert-mini",
+    ]
+    assert written["markdown"].read_text(encoding="utf-8").count("\n| jacolbert-mini") == 9
+    cells = list(csv.DictReader(written["csv"].read_text(encoding="utf-8").splitlines()))
+    assert [cell["system"] for cell in cells] == list(rows)
+    assert float(cells[3]["bytes a passage"]) * 4 == float(cells[0]["bytes a passage"])
+    assert "<svg" in written["html"].read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(
@@ -102,6 +142,11 @@ def test_vectors_are_kept(own: list[str], capsys: pytest.CaptureFixture[str], tm
         (["--runs", "none.txt"], "none.txt cannot be read"),
         (["--sample", "1", "--pooling", "half"], "'half' names no pooling"),
         (["jacolbert-mini", "jacolbert-mini", "--sample", "1"], "a model is named twice"),
+        (
+            ["--sample", "1", "--candidates", "0", "--first-stages", "mean"],
+            "candidates is 0, but it must be at least 1",
+        ),
+        (["--sample", "1", "--dimensions", "128"], "cannot be cut to 128 dimensions: they have 128"),
     ],
 )
 def test_bad_input(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -237,3 +237,26 @@ def test_what_the_vocabulary_lacks_is_counted(mini: JaColBERT) -> None:
     with pytest.warns(TruncationWarning):
         mini.encode_document([beyond])
     assert mini.unknown_tokens([beyond]) == [0]
+
+
+def test_with_another_query_length_rule(model: JaColBERT) -> None:
+    fixed = model.with_query_length("fixed")
+    assert (fixed.query_length, model.query_length) == ("fixed", "released")
+    assert [len(vectors) for vectors in fixed.encode_query(["東京", "日本の首都はどこですか"])] == [32, 32]
+    assert fixed.fingerprint == model.fingerprint
+    assert fixed.identity != model.identity
+    assert fixed.query_maxlen == 32
+    assert model.query_maxlen == 512
+    np.testing.assert_array_equal(fixed.encode_document(["東京"])[0], model.encode_document(["東京"])[0])
+    loaded = JaColBERT.from_pretrained(STANFORD, query_length="fixed")
+    np.testing.assert_array_equal(fixed.encode_query(["東京"])[0], loaded.encode_query(["東京"])[0])
+    with pytest.raises(InputError, match="query_length is 'long'"):
+        model.with_query_length("long")  # type: ignore[arg-type]
+
+
+def test_lengths_of_queries(model: JaColBERT) -> None:
+    texts = ["", "東京", "日本の首都はどこですか" * 20]
+    plain = model.with_query_length("unpadded").encode_query(texts)
+    assert model.query_lengths(texts) == [len(vectors) for vectors in plain]
+    with pytest.raises(InputError, match="expected a list of texts"):
+        model.query_lengths("東京")

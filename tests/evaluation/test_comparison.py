@@ -1,19 +1,16 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from jacolbert_integrations import JaColBERT
 from jacolbert_integrations.errors import InputError
 from jacolbert_integrations.evaluation.benchmark import Benchmark
 from jacolbert_integrations.evaluation.comparison import compare
-from jacolbert_integrations.evaluation.embeddings import EmbeddingCache
 from jacolbert_integrations.evaluation.rankings import Run
 from jacolbert_integrations.evaluation.significance import confidence_interval, randomization_test
-from jacolbert_integrations.evaluation.systems import bm25_scores, late_interaction_scores, run_of_scores
+from jacolbert_integrations.evaluation.systems import run_of_scores
 
 BENCHMARK = Benchmark(
     name="ours",
@@ -55,33 +52,13 @@ def test_equal_names() -> None:
         compare(runs(1, 2, names="aa"), {"q0": {"r": 1}}, ["R@1"])
 
 
-def test_systems_rank_as_their_models_do(mini: JaColBERT) -> None:
-    scores = late_interaction_scores(mini, BENCHMARK).by_pooling["none"]
-    run = run_of_scores("mini", scores, BENCHMARK)
-    for query, text in BENCHMARK.queries.items():
-        expected = mini.rank(text, list(BENCHMARK.passages.values()))
-        assert [score for _, score in run.rankings[query]] == pytest.approx([hit.score for hit in expected], abs=1e-4)
-        assert [BENCHMARK.passages[passage] for passage, _ in run.rankings[query]] == [
-            hit.payload["text"] for hit in expected
-        ]
-    words = run_of_scores("words", bm25_scores(BENCHMARK), BENCHMARK)
-    assert [words.rankings[query][0][0] for query in BENCHMARK.queries] == ["p1", "p2"]
-
-
-def test_pooled_passages_are_scored_as_a_pooling_model_does(mini: JaColBERT, tmp_path: Path) -> None:
-    names = ["none", "hierarchical-2"]
-    found = late_interaction_scores(mini, BENCHMARK, poolings=names).by_pooling
-    assert list(found) == names
-    for name in names:
-        pooling = JaColBERT(mini.model, name="mini", pooling=name)
-        np.testing.assert_allclose(
-            late_interaction_scores(pooling, BENCHMARK).by_pooling["none"], found[name], atol=1e-4
-        )
-    cached = late_interaction_scores(mini, BENCHMARK, poolings=names, cache=EmbeddingCache(tmp_path))
-    assert cached.query_vectors.tolist() == [len(each) for each in mini.encode_query(list(BENCHMARK.queries.values()))]
-    np.testing.assert_allclose(cached.by_pooling["hierarchical-2"], found["hierarchical-2"], atol=1e-4)
-    with pytest.raises(InputError, match="names no pooling"):
-        late_interaction_scores(mini, BENCHMARK, poolings=["half"])
+def test_some_measures_are_tested() -> None:
+    qrels = {f"q{i}": {"r": 1} for i in range(40)}
+    first, second = compare(runs(30, 10), qrels, ["R@1", "MRR@10"], tested=["MRR@10"])
+    assert set(first.intervals) == set(second.intervals) == set(second.p_values) == {"MRR@10"}
+    assert second.as_dict()["R@1"] == {"mean": 0.25, "interval": None, "p": None}
+    with pytest.raises(InputError, match=r"'R@2' is tested, but only R@1 are measured"):
+        compare(runs(30, 10), qrels, ["R@1"], tested=["R@2"])
 
 
 def test_of_a_reranking_benchmark_candidates_alone_are_ranked() -> None:

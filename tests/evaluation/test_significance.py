@@ -22,6 +22,14 @@ def test_equal_systems_do_not_differ() -> None:
     assert randomization_test(np.array([1.0, 0.0]), np.array([1.0, 0.0])) == 1
 
 
+def test_queries_that_do_not_differ_change_nothing() -> None:
+    rng = np.random.default_rng(0)
+    ours, theirs = rng.random(7), rng.random(7)
+    alone = randomization_test(ours, theirs)
+    assert randomization_test(np.append(ours, np.ones(50)), np.append(theirs, np.ones(50))) == alone
+    assert randomization_test(np.array([1.0, 0.5]), np.array([1.0, 0.0])) == 1  # of one query, either sign is as great
+
+
 def test_a_clear_difference_and_none() -> None:
     rng = np.random.default_rng(0)
     theirs = rng.random(400)

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import pytest
 from sentence_transformers import SentenceTransformer
-from sentence_transformers.base.modules import Transformer
-from sentence_transformers.sentence_transformer.modules import Pooling
 
 from jacolbert_integrations.evaluation.jsquad import load_jsquad
 from jacolbert_integrations.text.squad import QuestionSet
 
-from ..conftest import STANFORD
+from ..tiny_models import dense_model
 
 
 @pytest.fixture
@@ -25,6 +23,4 @@ def small_benchmark(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def dense() -> SentenceTransformer:
-    transformer = Transformer(str(STANFORD))
-    pooling = Pooling(transformer.get_embedding_dimension(), pooling_mode="mean")
-    return SentenceTransformer(modules=[transformer, pooling], device="cpu")
+    return dense_model()

@@ -13,11 +13,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from sentence_transformers import CrossEncoder, SentenceTransformer
-from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification
 
 from jacolbert_integrations import JaColBERT
 from jacolbert_integrations.cli import teach as command
@@ -43,7 +41,7 @@ from jacolbert_integrations.training.teachers import (
 )
 from jacolbert_integrations.training.teaching import teach
 
-from ..conftest import STANFORD
+from ..tiny_models import save_cross_encoder
 
 EXAMPLES = [
     Example("日本の首都", ("東京は日本の首都である。", "猫は寝る。", "大阪は西にある。"), query_id="1"),
@@ -217,16 +215,6 @@ def test_ensembles_by_hand() -> None:
         ensemble_scores([1, 2], [1, 2, 3])
     with pytest.raises(InputError, match=r"gave \[\] scores"):
         ensemble_scores()
-
-
-def save_cross_encoder(path: Path, outputs: int = 1) -> Path:
-    tokenizer = AutoTokenizer.from_pretrained(STANFORD)
-    sizes: dict[str, Any] = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "num_labels": outputs}
-    config = BertConfig(vocab_size=len(tokenizer), intermediate_size=16, initializer_range=0.5, **sizes)
-    torch.manual_seed(0)
-    BertForSequenceClassification(config).save_pretrained(path)
-    tokenizer.save_pretrained(path)
-    return path
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,111 @@
+"""What finds candidates for MaxSim, in memory: the first stages of a store, computed for a whole benchmark."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..scoring.muvera import Muvera
+from ..types import Scores, TokenVectors
+from .bm25 import BM25
+from .settings import StageName
+
+
+class FirstStage(Protocol):
+    """Scores all passages cheaply."""
+
+    bytes_per_passage: float
+
+    def score(self, places: Sequence[int]) -> Scores:
+        """Computes (queries, passages) float32 of the queries at some places."""
+        ...
+
+
+class Words:
+    """BM25 over MeCab words.
+
+    Args:
+        index: Of the passages.
+        queries: The texts of the queries.
+    """
+
+    def __init__(self, index: BM25, queries: Sequence[str]) -> None:
+        self._index = index
+        self._queries = queries
+        self.bytes_per_passage = index.bytes / max(len(index), 1)
+
+    def score(self, places: Sequence[int]) -> Scores:
+        """Computes (queries, passages) float32 of the queries at some places."""
+        return self._index.score([self._queries[place] for place in places])
+
+
+class SingleVectors:
+    """Inner products of one vector a text.
+
+    Args:
+        documents: (passages, size).
+        encode: A query's token vectors to its one vector, (size,).
+        queries: The token vectors of the queries.
+    """
+
+    def __init__(
+        self,
+        documents: NDArray[np.float32],
+        encode: Callable[[TokenVectors], NDArray[np.float32]],
+        queries: Sequence[TokenVectors],
+    ) -> None:
+        self._documents = documents
+        self._encode = encode
+        self._queries = queries
+        self.bytes_per_passage = 4.0 * documents.shape[1]
+
+    def score(self, places: Sequence[int]) -> Scores:
+        """Computes (queries, passages) float32 of the queries at some places."""
+        asked = np.stack([self._encode(self._queries[place]) for place in places])
+        scores: Scores = asked @ self._documents.T
+        return scores
+
+
+def first_stage(
+    name: StageName,
+    documents: Sequence[TokenVectors],
+    queries: Sequence[TokenVectors],
+    words: Callable[[], FirstStage],
+) -> FirstStage:
+    """Builds a first stage, with the defaults that a store has.
+
+    Args:
+        name: Which.
+        documents: The token vectors of the passages.
+        queries: Those of the queries.
+        words: Builds the one by words.
+    """
+    if name == "words":
+        return words()
+    if name == "mean":
+        return SingleVectors(np.stack([_mean(each) for each in documents]), _mean, queries)
+    common = np.concatenate(documents).mean(axis=0)  # what all have in common, of which cells tell nothing
+    muvera = Muvera(documents[0].shape[1])
+    encoded = muvera.encode_document([each - common for each in documents])
+    return SingleVectors(encoded, lambda query: muvera.encode_query(query - common), queries)
+
+
+def best(scores: Scores, count: int) -> NDArray[np.bool_]:
+    """Marks the best so many columns of each row; of equal scores at the end, those that come first.
+
+    Args:
+        scores: (queries, passages).
+        count: How many.
+    """
+    marked = np.zeros(scores.shape, bool)
+    order = np.argsort(-scores, axis=1, kind="stable")[:, :count]
+    np.put_along_axis(marked, order, True, axis=1)
+    return marked
+
+
+def _mean(vectors: TokenVectors) -> NDArray[np.float32]:
+    mean: NDArray[np.float32] = vectors.mean(axis=0)
+    return mean / max(float(np.linalg.norm(mean)), 1e-12)
