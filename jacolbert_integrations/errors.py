@@ -33,6 +33,7 @@
     │   ├── DivergedError              the loss is no longer a number
     │   ├── SaveError                  a checkpoint could not be written
     │   └── MergeError                 checkpoints that cannot be merged             (a ValueError)
+    ├── BenchmarkError                 a benchmark that cannot be downloaded, or is not whole
     ├── WorkerError                    a process of a pool has died, or was forked where it must not be
     └── MissingExtraError              an optional dependency is not installed     (an ImportError)
 
@@ -204,6 +205,10 @@ class MergeError(TrainingError, ValueError):
 
 class WorkerError(JaColBERTError):
     """A process of a pool died before its work was done, or a process was forked off where torch would hang."""
+
+
+class BenchmarkError(JaColBERTError):
+    """A benchmark cannot be downloaded, or what was downloaded is not whole."""
 
 
 class MissingExtraError(JaColBERTError, ImportError):

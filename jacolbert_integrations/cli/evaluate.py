@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +15,7 @@ from .terminal import say, say_json
 if TYPE_CHECKING:
     from typing import Any
 
+    from ..encoding.encoder import JaColBERT
     from ..evaluation.benchmark import Benchmark
     from ..evaluation.evaluation import Evaluation
     from ..evaluation.thresholds import Cut
@@ -33,6 +34,14 @@ def add_command(commands: Any) -> None:
         "ways that you name. Without files it takes JSQuAD valid, which comes with the package.",
     )
     parser.add_argument("models", nargs="*", metavar="model", help="directories or hub ids (default: jacolbert-small)")
+    parser.add_argument(
+        "--benchmark",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="jsquad, jqara, jacwir, miracl-hard, esci, miracl, mrtydi, jaqket, jagovfaqs, nlp-journal-title-abs, ...; "
+        "paper: the five of JaColBERTv2.5's table and their mean. All but jsquad are downloaded",
+    )
     own = parser.add_argument_group("your own passages and questions")
     own.add_argument("--passages", type=Path, metavar="FILE", help="JSONL, CSV or TSV: an id and a text in each row")
     own.add_argument("--queries", type=Path, metavar="FILE", help="the same, of questions")
@@ -89,16 +98,29 @@ def add_command(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Runs the command."""
+    from ..errors import InputError
+    from ..evaluation.named import PAPER
+
+    names = [name for given in arguments.benchmark for name in (PAPER if given == "paper" else [given])]
+    if len(set(names)) < len(names):
+        raise InputError(f"a benchmark is named twice: {', '.join(names)}.")
+    if len(names) > 1:
+        _run_suite(arguments, names)
+    else:
+        _run_one(arguments, names[0] if names else None)
+
+
+def _run_one(arguments: argparse.Namespace, name: str | None) -> None:
+    from ..evaluation.measures import DEFAULT_MEASURES
+    from ..evaluation.named import BENCHMARKS
     from ..evaluation.tables import as_csv, as_markdown, as_text
     from ..evaluation.thresholds import thresholds
-    from ..evaluation.trec import write_run
 
-    source, benchmark = _benchmark(arguments)
-    evaluation = _evaluated(arguments, benchmark)
-    if arguments.write_runs is not None:
-        for system in evaluation.systems:
-            if system.kind != "given":
-                write_run(arguments.write_runs / f"{system.name.replace('/', '--')}.txt", system.run)
+    source, benchmark = _benchmark(arguments, name)
+    first = () if name is None else (BENCHMARKS[name].measure,)
+    measures = arguments.measures or tuple(dict.fromkeys([*first, *DEFAULT_MEASURES]))
+    evaluation = _evaluated(arguments, benchmark, _models(arguments), measures)
+    _write_runs(evaluation, arguments.write_runs)
     for file, made in ((arguments.markdown, as_markdown), (arguments.csv, as_csv)):
         if file is not None:
             _write(file, made(evaluation))
@@ -123,10 +145,42 @@ def run(arguments: argparse.Namespace) -> None:
         say(f"\n{_threshold_table(name, own)}")
 
 
-def _benchmark(arguments: argparse.Namespace) -> tuple[str, Benchmark]:
+def _run_suite(arguments: argparse.Namespace, names: Sequence[str]) -> None:
+    """Measures several benchmarks; one that cannot be had is missing in the table, and said below it."""
+    from ..errors import BenchmarkError, InputError
+    from ..evaluation.named import BENCHMARKS
+    from ..evaluation.suite import Suite
+
+    single = {"--html": arguments.html, "--measures": arguments.measures, "--runs": arguments.runs}
+    single["--threshold"] = arguments.threshold
+    if given := [option for option, value in single.items() if value]:
+        raise InputError(f"{given[0]} goes with one benchmark, but {len(names)} are named. Name one.")
+    models = _models(arguments)
+    evaluations, missing = {}, {}
+    for name in names:
+        try:
+            _, benchmark = _benchmark(arguments, name)
+        except BenchmarkError as error:
+            missing[name] = str(error)
+            continue
+        evaluations[name] = _evaluated(arguments, benchmark, models, [BENCHMARKS[name].measure])
+        if arguments.write_runs is not None:
+            _write_runs(evaluations[name], arguments.write_runs / name)
+    if not evaluations:
+        raise BenchmarkError(f"none of {len(names)} benchmarks can be had. {next(iter(missing.values()))}")
+    suite = Suite(names=tuple(names), evaluations=evaluations, missing=missing)
+    for file, made in ((arguments.markdown, suite.as_markdown), (arguments.csv, suite.as_csv)):
+        if file is not None:
+            _write(file, made())
+    if arguments.json:
+        say_json(suite.as_dict(), indent=2)
+    else:
+        say(suite.as_text())
+
+
+def _benchmark(arguments: argparse.Namespace, name: str | None) -> tuple[str, Benchmark]:
     from ..errors import InputError
-    from ..evaluation.benchmark import Benchmark
-    from ..evaluation.jsquad import JSQUAD_SOURCE, load_jsquad
+    from ..evaluation.named import BENCHMARKS, load_named
     from ..evaluation.reading import read_benchmark, read_qa_dataset, read_squad_benchmark
 
     own = (arguments.passages, arguments.queries)
@@ -134,6 +188,8 @@ def _benchmark(arguments: argparse.Namespace) -> tuple[str, Benchmark]:
         raise InputError("passages and questions belong together: give --passages and --queries, and --qrels if any.")
     if bool(arguments.squad) + (own[0] is not None) + (arguments.qa_dataset is not None) > 1:
         raise InputError("give either --squad, or --qa-dataset, or --passages and --queries.")
+    if name is not None and (arguments.squad or own[0] is not None or arguments.qa_dataset is not None):
+        raise InputError("give either --benchmark, or passages and questions of your own.")
     if arguments.qa_dataset is not None:
         whole = read_qa_dataset(arguments.qa_dataset)
         source = whole.name
@@ -145,18 +201,32 @@ def _benchmark(arguments: argparse.Namespace) -> tuple[str, Benchmark]:
         whole = read_benchmark(own[0], own[1], arguments.qrels, **keys)
         source = whole.name
     else:
-        whole = Benchmark.of_questions("JSQuAD valid", load_jsquad())
-        source = JSQUAD_SOURCE
+        whole = load_named(name or "jsquad")
+        source = BENCHMARKS[name or "jsquad"].source
     return source, _sampled(whole, arguments.sample)
 
 
-def _evaluated(arguments: argparse.Namespace, benchmark: Benchmark) -> Evaluation:
-    """Measures all that was named."""
+def _models(arguments: argparse.Namespace) -> dict[str, JaColBERT]:
+    """Loads the models, by what tables call them."""
     from ..encoding.encoder import JaColBERT
     from ..errors import InputError
+
+    called = arguments.models or [None]
+    if len(set(called)) < len(called):
+        raise InputError(f"a model is named twice: {', '.join(called)}.")
+    models = [JaColBERT.from_pretrained(name, query_length=arguments.query_length) for name in called]
+    names = [model.name for model in models]
+    if len(set(names)) < len(names):  # folders of one name
+        names = [str(name) for name in called]
+    return dict(zip(names, models, strict=True))
+
+
+def _evaluated(
+    arguments: argparse.Namespace, benchmark: Benchmark, models: Mapping[str, JaColBERT], measures: Sequence[str]
+) -> Evaluation:
+    """Measures all that was named."""
     from ..evaluation.embeddings import EmbeddingCache, default_folder
     from ..evaluation.evaluation import TIMED, Evaluator
-    from ..evaluation.measures import DEFAULT_MEASURES
     from ..evaluation.rankings import DEPTH
     from ..evaluation.settings import settings_of
     from ..evaluation.trec import read_run
@@ -171,21 +241,14 @@ def _evaluated(arguments: argparse.Namespace, benchmark: Benchmark) -> Evaluatio
     )
     evaluator = Evaluator(
         benchmark,
-        measures=arguments.measures or DEFAULT_MEASURES,
+        measures=measures,
         cache=None if arguments.no_cache else EmbeddingCache(arguments.cache or default_folder()),
         depth=None if arguments.write_runs is None else DEPTH,
         normalized=bool(arguments.threshold),
         timed=0 if arguments.no_times else TIMED,
     )
     given = [read_run(file) for file in arguments.runs]  # before hours of encoding
-    called = arguments.models or [None]
-    if len(set(called)) < len(called):
-        raise InputError(f"a model is named twice: {', '.join(called)}.")
-    models = [JaColBERT.from_pretrained(name, query_length=arguments.query_length) for name in called]
-    names = [model.name for model in models]
-    if len(set(names)) < len(names):  # folders of one name
-        names = [str(name) for name in called]
-    for name, model in zip(names, models, strict=True):
+    for name, model in models.items():
         evaluator.add_model(model, settings, name=name)
     evaluator.add_bm25()
     for name in arguments.dense:
@@ -196,6 +259,16 @@ def _evaluated(arguments: argparse.Namespace, benchmark: Benchmark) -> Evaluatio
     for each in given:
         evaluator.add_run(each)
     return evaluator.result()
+
+
+def _write_runs(evaluation: Evaluation, folder: Path | None) -> None:
+    from ..evaluation.trec import write_run
+
+    if folder is None:
+        return
+    for system in evaluation.systems:
+        if system.kind != "given":
+            write_run(folder / f"{system.name.replace('/', '--')}.txt", system.run)
 
 
 def _write(file: Path, text: str) -> None:

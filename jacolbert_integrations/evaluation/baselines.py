@@ -14,6 +14,7 @@ from ..errors import InputError
 from ..types import Scores
 from .benchmark import Benchmark
 from .embeddings import EmbeddingCache
+from .rankings import Run, ranked
 from .timing import milliseconds
 
 if TYPE_CHECKING:
@@ -68,9 +69,9 @@ class Dense:
         """What a passage takes."""
         return 4.0 * float(self._documents.shape[1])
 
-    def scores(self) -> Scores:
-        """Computes the model's own similarity of each query with each passage: (queries, passages) float32."""
-        return self._similarity(self._queries)
+    def score(self, places: Sequence[int]) -> Scores:
+        """Computes (queries, passages) float32 by the model's own similarity, of the queries at some places."""
+        return self._similarity(self._queries[list(places)])
 
     def milliseconds(self, count: int) -> float:
         """Measures the median time to encode a query and to find the ten best passages in memory."""
@@ -128,40 +129,36 @@ class Reranker:
         self._show = show_progress_bar
         self._made_by = {"reranker": _digest(self.model)}
 
-    def scores(self, found: Scores, candidates: int) -> Scores:
-        """Scores the best passages of each query: (queries, passages) float32, -inf of all others.
+    def run(self, name: str, found: Sequence[Sequence[int]], benchmark: Benchmark) -> Run:
+        """Ranks the passages that were found for each query.
 
         Args:
-            found: (queries, passages), what the candidates are taken by; none is taken that is -inf.
-            candidates: How many, at most.
+            name: Of the run.
+            found: Of each query the places of passages.
+            benchmark: What they are of.
         """
-        scores = np.full(found.shape, -np.inf, np.float32)
-        taken = [self._best(row, candidates) for row in found]
+        ids = list(benchmark.passages)
+        rankings = {}
+        queries = list(benchmark.queries)
         with tqdm(
-            total=len(taken),
+            total=len(queries),
             desc=f"{self.name}: queries",
             disable=None if self._show is None else not self._show,
             delay=1.0 if self._show is None else 0.0,
         ) as bar:
-            for start in range(0, len(taken), _TOGETHER):
-                rows = range(start, min(start + _TOGETHER, len(taken)))
-                pairs = [(row, place) for row in rows for place in taken[row]]
-                for (row, place), score in zip(pairs, self._read(pairs), strict=True):
-                    scores[row, place] = score
+            for start in range(0, len(queries), _TOGETHER):
+                rows = range(start, min(start + _TOGETHER, len(queries)))
+                scores = iter(self._read([(row, place) for row in rows for place in found[row]]))
+                for row in rows:
+                    rankings[queries[row]] = ranked([(ids[place], next(scores)) for place in found[row]])
                 bar.update(len(rows))
-        return scores
+        return Run(name, rankings)
 
-    def milliseconds(self, found: Scores, candidates: int, count: int) -> float:
-        """Measures the median time to read one query with its candidates."""
-
-        def ask(place: int) -> Any:
-            return self._predict([(place, each) for each in self._best(found[place], candidates)])
-
-        return milliseconds(ask, min(count, len(self._asked)))
-
-    def _best(self, row: NDArray[np.float32], candidates: int) -> list[int]:
-        order = np.argsort(-row, kind="stable")[:candidates]
-        return [int(place) for place in order if row[place] > -np.inf]
+    def milliseconds(self, found: Sequence[Sequence[int]], count: int) -> float:
+        """Measures the median time to read one query with its passages."""
+        return milliseconds(
+            lambda row: self._predict([(row, place) for place in found[row]]), min(count, len(self._asked))
+        )
 
     def _read(self, pairs: Sequence[tuple[int, int]]) -> list[float]:
         if self._cache is None or not pairs:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+import numpy as np
+
 from ..encoding.encoder import JaColBERT
 from ..errors import InputError, MissingExtraError
 from ..types import Scores
@@ -23,7 +25,8 @@ from .measures import DEFAULT_MEASURES, depth_of
 from .query_lengths import QueryLengths
 from .rankings import DEPTH, Run
 from .settings import STAGE_NAMES, Setting
-from .systems import System, of_candidates, run_of_scores
+from .streaming import is_large, late_interaction_run, run_of_rows
+from .systems import System, run_of_scores
 from .timing import milliseconds
 
 BM25_NAME = "BM25 (MeCab words)"
@@ -106,7 +109,8 @@ class Evaluator:
     ) -> None:
         self.benchmark = benchmark
         self.measures = tuple(measures)
-        self._depth = depth_of(measures) if depth is None else depth
+        self._large = is_large(benchmark)
+        self._depth = min(depth_of(measures) if depth is None else depth, DEPTH)
         self._cache = cache
         self._keep_normalized = normalized
         self._timed = timed
@@ -133,6 +137,9 @@ class Evaluator:
             InputError: If a setting does not fit the model, or two are equal.
         """
         name = model.name if name is None else name
+        if self._large:
+            self._add_model_in_parts(name, model, settings)
+            return
         own = LateInteraction(
             model, self.benchmark, words=lambda: self._words, cache=self._cache, show_progress_bar=self._show
         )
@@ -157,10 +164,7 @@ class Evaluator:
         stages = {setting.first_stage for setting in settings}
         every = {"MaxSim": own.scores(Setting())}
         every |= {stage: own.first_stage_scores(stage) for stage in STAGE_NAMES if stage in stages}
-        self._curves[name] = {
-            stage: recall_curve(of_candidates(scores, self.benchmark), self.benchmark)
-            for stage, scores in every.items()
-        }
+        self._curves[name] = {stage: recall_curve(scores, self.benchmark) for stage, scores in every.items()}
 
     def add_bm25(self, *, fused: bool = True) -> None:
         """Adds BM25 over MeCab words, and each model so far fused with it; only a note if the extra is missing.
@@ -172,6 +176,10 @@ class Evaluator:
             words = self._words
         except MissingExtraError as error:
             self._notes.append(f"BM25 is left out. {error}")
+            return
+        if self._large:
+            run = run_of_rows(BM25_NAME, words.score, self.benchmark, depth=self._depth)
+            self._systems.append(System(run=run, kind="words", bytes_per_passage=words.bytes_per_passage))
             return
         count = len(self.benchmark.queries)
         scores = words.score(range(count))
@@ -202,7 +210,9 @@ class Evaluator:
         """
         dense = Dense(name, self.benchmark, prompts=prompts, cache=self._cache, show_progress_bar=self._show)
         taken = dense.milliseconds(self._timed) if self._timed else None
-        self._add(name, dense.scores(), kind="dense", bytes_per_passage=dense.bytes_per_passage, milliseconds=taken)
+        run = run_of_rows(name, dense.score, self.benchmark, depth=self._depth)
+        kept = dense.bytes_per_passage
+        self._systems.append(System(run=run, kind="dense", bytes_per_passage=kept, milliseconds=taken))
 
     def add_reranker(self, name: str, *, candidates: int = 100) -> None:
         """Adds a cross-encoder that reranks what the first system found.
@@ -214,21 +224,17 @@ class Evaluator:
         Raises:
             InputError: If it cannot be loaded, gives more than one score, or there is no system that scores yet.
         """
-        if not self._systems or self._systems[0].name not in self._scores:
+        if not self._systems or self._systems[0].kind != "late interaction":
             raise InputError("a reranker needs a system that finds passages for it: add a model first.")
         first = self._systems[0]
         reranker = Reranker(name, self.benchmark, cache=self._cache, show_progress_bar=self._show)
-        found = of_candidates(self._scores[first.name], self.benchmark)
+        found = self._found(first, candidates)
         taken = None
         if self._timed and first.milliseconds is not None:
-            taken = first.milliseconds + reranker.milliseconds(found, candidates, min(self._timed, 5))
-        self._add(
-            f"{name} reranks {candidates:,} of {first.name}",
-            reranker.scores(found, candidates),
-            kind="reranked",
-            bytes_per_passage=first.bytes_per_passage,
-            milliseconds=taken,
-        )
+            taken = first.milliseconds + reranker.milliseconds(found, min(self._timed, 5))
+        run = reranker.run(f"{name} reranks {candidates:,} of {first.name}", found, self.benchmark)
+        kept = first.bytes_per_passage
+        self._systems.append(System(run=run, kind="reranked", bytes_per_passage=kept, milliseconds=taken))
 
     def add_run(self, run: Run) -> None:
         """Adds what another system found."""
@@ -262,5 +268,34 @@ class Evaluator:
         return Words(BM25(list(self.benchmark.passages.values())), list(self.benchmark.queries.values()))
 
     def _add(self, name: str, scores: Scores, **known: Any) -> None:
-        run = run_of_scores(name, scores, self.benchmark, depth=min(self._depth, DEPTH))
+        run = run_of_scores(name, scores, self.benchmark, depth=self._depth)
         self._systems.append(System(run=run, **known))
+
+    def _add_model_in_parts(self, name: str, model: JaColBERT, settings: Sequence[Setting]) -> None:
+        if self._keep_normalized:
+            raise InputError(f"{self.benchmark.name} is ranked in parts, which gives no thresholds.")
+        for setting in settings:
+            run, vectors = late_interaction_run(
+                ", ".join(filter(None, [name, str(setting)])),
+                model,
+                self.benchmark,
+                setting,
+                depth=DEPTH,  # for a reranker
+                cache=self._cache,
+                show_progress_bar=self._show,
+            )
+            kept = vectors * setting.bytes_of(model.dimension)
+            self._systems.append(
+                System(run=run, kind="late interaction", model=name, setting=setting, bytes_per_passage=kept)
+            )
+        self._models[name] = model
+
+    def _found(self, system: System, count: int) -> list[list[int]]:
+        """Returns the places of the passages that a system has first, for each query."""
+        scores = self._scores.get(system.name)
+        if scores is not None:
+            order = np.argsort(-scores, axis=1, kind="stable")[:, :count]
+            return [[int(place) for place in row] for row in order]
+        column = {passage: place for place, passage in enumerate(self.benchmark.passages)}
+        rankings = (system.run.rankings.get(query, ()) for query in self.benchmark.queries)
+        return [[column[passage] for passage, _ in ranking[:count]] for ranking in rankings]

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
-
 from ..types import Scores
 from .benchmark import Benchmark
 from .rankings import DEPTH, Run
@@ -43,7 +41,7 @@ class System:
 
 
 def run_of_scores(name: str, scores: Scores, benchmark: Benchmark, *, depth: int = DEPTH) -> Run:
-    """Ranks a benchmark's passages by their scores; of a reranking benchmark, each query's candidates.
+    """Ranks all passages of a benchmark by their scores.
 
     Args:
         name: What tables call the system.
@@ -51,22 +49,4 @@ def run_of_scores(name: str, scores: Scores, benchmark: Benchmark, *, depth: int
         benchmark: What they are of.
         depth: How many passages a query keeps.
     """
-    passages = list(benchmark.passages)
-    return Run.of_scores(name, of_candidates(scores, benchmark), list(benchmark.queries), passages, depth=depth)
-
-
-def of_candidates(scores: Scores, benchmark: Benchmark) -> Scores:
-    """Returns scores in which all but each query's candidates are -inf; the scores themselves if all are candidates.
-
-    Args:
-        scores: (queries, passages).
-        benchmark: What they are of.
-    """
-    if benchmark.candidates is None:
-        return scores
-    column = {passage: place for place, passage in enumerate(benchmark.passages)}
-    allowed = np.full(scores.shape, -np.inf, np.float32)
-    for row, query in enumerate(benchmark.queries):
-        places = [column[passage] for passage in benchmark.candidates[query]]
-        allowed[row, places] = scores[row, places]
-    return allowed
+    return Run.of_scores(name, scores, list(benchmark.queries), list(benchmark.passages), depth=depth)

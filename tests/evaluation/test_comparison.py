@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 
-import numpy as np
 import pytest
 
 from jacolbert_integrations.errors import InputError
@@ -10,7 +9,6 @@ from jacolbert_integrations.evaluation.benchmark import Benchmark
 from jacolbert_integrations.evaluation.comparison import compare
 from jacolbert_integrations.evaluation.rankings import Run
 from jacolbert_integrations.evaluation.significance import confidence_interval, randomization_test
-from jacolbert_integrations.evaluation.systems import run_of_scores
 
 BENCHMARK = Benchmark(
     name="ours",
@@ -59,15 +57,3 @@ def test_some_measures_are_tested() -> None:
     assert second.as_dict()["R@1"] == {"mean": 0.25, "interval": None, "p": None}
     with pytest.raises(InputError, match=r"'R@2' is tested, but only R@1 are measured"):
         compare(runs(30, 10), qrels, ["R@1"], tested=["R@2"])
-
-
-def test_of_a_reranking_benchmark_candidates_alone_are_ranked() -> None:
-    benchmark = Benchmark(
-        name="ours",
-        passages=BENCHMARK.passages,
-        queries=BENCHMARK.queries,
-        qrels=BENCHMARK.qrels,
-        candidates={"q1": ["p1", "p3"], "q2": ["p2"]},
-    )
-    run = run_of_scores("ours", np.array([[1, 3, 2], [3, 2, 1]], np.float32), benchmark)
-    assert run.rankings == {"q1": (("p3", 2.0), ("p1", 1.0)), "q2": (("p2", 2.0),)}
