@@ -29,7 +29,7 @@ from torch import from_numpy
 
 from jacolbert_integrations import JaColBERT
 from jacolbert_integrations.errors import TruncationWarning
-from jacolbert_integrations.evaluation.metrics import ranks_of, retrieval_metrics
+from jacolbert_integrations.evaluation.metrics import metrics_of_scores
 from jacolbert_integrations.evaluation.retrieval import right_columns
 from jacolbert_integrations.query_length import QueryLength
 from jacolbert_integrations.text.squad import Question, QuestionSet, read_squad
@@ -221,7 +221,7 @@ def mrr(model: JaColBERT, dev: QuestionSet, asked: Sequence[Question], pool_fact
         documents = [pooling.pool_one(from_numpy(document)).numpy() for document in documents]
     queries = model.encode_query([q.text for q in asked], show_progress_bar=False)
     transformer.query_length_rule = "fixed"
-    return retrieval_metrics(ranks_of(model.score(queries, documents), right_columns(dev, asked))).mrr_at_10
+    return metrics_of_scores(model.score(queries, documents), right_columns(dev, asked)).mrr_at_10
 
 
 if __name__ == "__main__":

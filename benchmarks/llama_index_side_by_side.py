@@ -40,10 +40,10 @@ from llama_index.core.base.base_retriever import BaseRetriever
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import NodeWithScore, TextNode
 from llama_index.core.vector_stores.utils import node_to_metadata_dict
+from ranks import measured_ranks, rank_in
 
 from jacolbert_integrations import EdgeStore, JaColBERT, JaColBERTRerank, JaColBERTRetriever
 from jacolbert_integrations.evaluation.jsquad import load_jsquad
-from jacolbert_integrations.evaluation.metrics import rank_in, retrieval_metrics
 from jacolbert_integrations.text.squad import Question, read_squad
 from jacolbert_integrations.text.tokenization import WordSplitter
 
@@ -84,12 +84,12 @@ class Row:
 
     def beside(self, other: Row) -> str:
         """The row of the table, and how it compares with another."""
-        metrics = retrieval_metrics(self.ranks, (1, RANKED))
+        metrics = measured_ranks(self.ranks, ("R@1", "MRR@10"))
         pairs = list(zip(self.ranks, other.ranks, strict=True))
         won = sum(own == 1 != theirs for own, theirs in pairs)
         lost = sum(own != 1 == theirs for own, theirs in pairs)
         return (
-            f"{self.name:52}{metrics.recall[1]:8.3f}{metrics.mrr_at_10:10.3f}{1000 * median(self.seconds):12.1f}"
+            f"{self.name:52}{metrics.mean('R@1'):8.3f}{metrics.mean('MRR@10'):10.3f}{1000 * median(self.seconds):12.1f}"
             f"{1000 * sum(self.seconds) / len(self.seconds):10.1f}{won:10}{lost:6}{sign_test(won, lost):7.2f}"
         )
 

@@ -28,7 +28,7 @@ from jacolbert_integrations.errors import TruncationWarning
 from jacolbert_integrations.evaluation.bm25 import BM25
 from jacolbert_integrations.evaluation.fusion import with_bm25
 from jacolbert_integrations.evaluation.jsquad import load_jsquad
-from jacolbert_integrations.evaluation.metrics import RetrievalMetrics, ranks_of, retrieval_metrics
+from jacolbert_integrations.evaluation.metrics import RetrievalMetrics, metrics_of_scores
 from jacolbert_integrations.text.squad import QuestionSet, read_squad
 from jacolbert_integrations.training.pairs import inverse_cloze_pairs
 from jacolbert_integrations.types import Scores
@@ -48,7 +48,7 @@ class Task:
     def measure(self, scores: Scores) -> RetrievalMetrics:
         """Takes the best-ranked of a query's right passages."""
         best = [columns[int(np.argmax(row[columns]))] for row, columns in zip(scores, self.right, strict=True)]
-        return retrieval_metrics(ranks_of(scores, best))
+        return metrics_of_scores(scores, best)
 
 
 def sentences(dev: QuestionSet) -> Task:

@@ -20,7 +20,7 @@ from sentence_transformers import SentenceTransformer
 
 from jacolbert_integrations.encoding.transformer import ColBERTTransformer
 from jacolbert_integrations.evaluation.jsquad import load_jsquad
-from jacolbert_integrations.evaluation.metrics import RetrievalMetrics, ranks_of, retrieval_metrics
+from jacolbert_integrations.evaluation.metrics import RetrievalMetrics, metrics_of_scores
 from jacolbert_integrations.evaluation.retrieval import evaluate_model, right_columns
 from jacolbert_integrations.query_length import check_query_length
 from jacolbert_integrations.text.squad import read_squad
@@ -34,7 +34,7 @@ def dense(model: SentenceTransformer, *, titles: bool) -> RetrievalMetrics:
     jsquad = load_jsquad(titles=titles)
     queries = model.encode_query([question.text for question in jsquad.questions], show_progress_bar=True)
     documents = model.encode_document([passage.text for passage in jsquad.passages], show_progress_bar=True)
-    return retrieval_metrics(ranks_of(queries @ documents.T, right_columns(jsquad, jsquad.questions)))
+    return metrics_of_scores(queries @ documents.T, right_columns(jsquad, jsquad.questions))
 
 
 def show(name: str, measured: RetrievalMetrics) -> None:

@@ -28,13 +28,13 @@ from time import perf_counter
 from typing import Any
 
 from qdrant_client import models
+from ranks import rank_in
 from small_indexes_report import Measured, picture, report
 
 from jacolbert_integrations import JaColBERT, Point, Query
 from jacolbert_integrations.encoding.pooling import Pooling
 from jacolbert_integrations.errors import TruncationWarning
 from jacolbert_integrations.evaluation.jsquad import load_jsquad
-from jacolbert_integrations.evaluation.metrics import rank_in
 from jacolbert_integrations.qdrant import EdgeStore, SearchOptions
 from jacolbert_integrations.text.squad import Question, QuestionSet
 from jacolbert_integrations.training.heads import add_heads, of_dimension, remove_heads

@@ -11,8 +11,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-
-from jacolbert_integrations.evaluation.metrics import ndcg, retrieval_metrics
+from ranks import measured_ranks
 
 GOALS = {4: 99.0, 8: 97.0}
 """The share of float32's nDCG@10, in percent, that an index of a fourth and of an eighth of the bytes shall keep."""
@@ -71,10 +70,10 @@ class Compared:
 def compare(rows: Sequence[Measured]) -> list[Compared]:
     """Each index beside the first."""
     first = rows[0]
-    gains = ndcg(first.ranks)
+    gains = measured_ranks(first.ranks, ["nDCG@10"]).values["nDCG@10"]
     found = []
     for row in rows:
-        own = ndcg(row.ranks)
+        own = measured_ranks(row.ranks, ["nDCG@10"]).values["nDCG@10"]
         ratio = own.mean() / gains.mean()
         error = (own - ratio * gains).std() / np.sqrt(len(own)) / gains.mean()  # the same questions: paired
         found.append(
@@ -118,12 +117,12 @@ def table(compared: Sequence[Compared]) -> Iterator[str]:
     yield "| index | vectors | scanned | kept | segments | pooling | writing | query | R@10 | nDCG@10 | of float32's |"
     yield "|---" + "|--:" * 10 + "|"
     for each in compared:
-        row = each.row
+        row, measured = each.row, measured_ranks(each.row.ranks, ["R@10", "nDCG@10"])
         yield (
             f"| {row.name} | {row.vectors:.1f} | {row.scanned:,.0f} ({100 * each.scanned:.1f} %) "
             f"| {row.kept:,.0f} ({100 * each.kept:.1f} %) | {row.segments:,.0f} "
             f"| {row.pooled:.1f} s | {row.written:.1f} s | {1000 * row.query:.0f} ms "
-            f"| {retrieval_metrics(row.ranks).recall[10]:.3f} | {ndcg(row.ranks).mean():.4f} "
+            f"| {measured.mean('R@10'):.3f} | {measured.mean('nDCG@10'):.4f} "
             f"| {each.quality:.1f} ± {each.error:.1f} % |"
         )
 

@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 
 from jacolbert_integrations.cli.main import main, parser
+from jacolbert_integrations.evaluation.jsquad import load_jsquad
+from jacolbert_integrations.text.squad import QuestionSet
 
 from .conftest import JAQUAD_EXCERPT
 
@@ -71,6 +73,10 @@ def test_commands(
     for name, content in FILES.items():
         Path(name).write_text(content, encoding="cp932" if name.endswith(".csv") else "utf-8")
     shutil.copy(JAQUAD_EXCERPT, "dev.json")
+    whole = load_jsquad()
+    some = {passage.id for passage in whole.passages[:20]}
+    part = QuestionSet(whole.passages[:20], [q for q in whole.questions if q.passage_id in some])
+    monkeypatch.setattr("jacolbert_integrations.evaluation.named.load_jsquad", lambda: part)
     command = shlex.split(line, comments=True)
     if command[0] == "make":
         make = shutil.which("make")

@@ -143,29 +143,30 @@ def _measure(model: JaColBERT, corpus: QuestionSet, retriever: JaColBERTRetrieve
     from tqdm import tqdm
 
     from ..errors import MissingExtraError
-    from ..evaluation.metrics import rank_in, retrieval_metrics
+    from ..evaluation.metrics import metrics_of_ids
     from .report import metrics_table
 
-    ranks, milliseconds = [], []
+    found, milliseconds = [], []
     for question in tqdm(questions, desc="Asking", unit=" questions", delay=1.0, disable=None):
         start = perf_counter()
         hits = retriever.retrieve(question.text)
         milliseconds.append(1000 * (perf_counter() - start))
-        ranks.append(rank_in([hit.node.node_id for hit in hits], question.passage_id))
-    rows = {model.name: retrieval_metrics(ranks)}
+        found.append([hit.node.node_id for hit in hits])
+    right = [question.passage_id for question in questions]
     try:
-        rows["BM25 (MeCab words)"] = _bm25(corpus, questions)
+        rows = {model.name: metrics_of_ids(found, right), "BM25 (MeCab words)": _bm25(corpus, questions)}
     except MissingExtraError as error:
-        say(f"BM25 is left out. {error}\n")
-    say(f"{len(questions)} questions, chosen at random, over all {len(corpus.passages):,} passages:\n")
-    say(metrics_table(rows))
+        say(f"How good that is was not measured. {error}")
+    else:
+        say(f"{len(questions)} questions, chosen at random, over all {len(corpus.passages):,} passages:\n")
+        say(metrics_table(rows))
     say(f"\nA query took {median(milliseconds):.0f} ms (median): encoding, exact MaxSim in Qdrant, and nodes.")
 
 
 def _bm25(corpus: QuestionSet, questions: list[Question]) -> RetrievalMetrics:
     from ..evaluation.bm25 import BM25
-    from ..evaluation.metrics import ranks_of, retrieval_metrics
+    from ..evaluation.metrics import metrics_of_scores
     from ..evaluation.retrieval import right_columns
 
     scores = BM25([passage.text for passage in corpus.passages]).score([question.text for question in questions])
-    return retrieval_metrics(ranks_of(scores, right_columns(corpus, questions)))
+    return metrics_of_scores(scores, right_columns(corpus, questions))

@@ -21,12 +21,13 @@ def recall_curve(scores: Scores, benchmark: Benchmark) -> list[tuple[int, float]
         Depths, and the share of a query's relevant passages that are found there, the mean over queries.
     """
     column = {passage: place for place, passage in enumerate(benchmark.passages)}
-    ranks = np.empty(scores.shape, np.int64)
-    order = np.argsort(-scores, axis=1, kind="stable")
-    np.put_along_axis(ranks, order, np.arange(scores.shape[1])[None, :], axis=1)
-    relevant = [
-        ranks[row, [column[passage] for passage, grade in benchmark.qrels[query].items() if grade > 0]]
-        for row, query in enumerate(benchmark.queries)
-    ]
+    ranks: list[int] = []
+    shares: list[float] = []
+    for row, query in zip(scores, benchmark.queries, strict=True):
+        relevant = [column[passage] for passage, grade in benchmark.qrels[query].items() if grade > 0]
+        for place in relevant:  # of equal scores, the earlier passage ranks higher
+            ranks.append(int((row > row[place]).sum() + (row[:place] == row[place]).sum()))
+            shares.append(1 / len(relevant) / len(benchmark.queries))
+    found, share = np.array(ranks), np.array(shares)
     depths = [depth for depth in _DEPTHS if depth < scores.shape[1]] + [min(scores.shape[1], _DEPTHS[-1])]
-    return [(depth, float(np.mean([np.mean(own < depth) for own in relevant]))) for depth in dict.fromkeys(depths)]
+    return [(depth, float(share[found < depth].sum())) for depth in dict.fromkeys(depths)]

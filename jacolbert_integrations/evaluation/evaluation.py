@@ -30,7 +30,7 @@ from .systems import System, run_of_scores
 from .timing import milliseconds
 
 BM25_NAME = "BM25 (MeCab words)"
-TIMED = 30
+TIMED = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

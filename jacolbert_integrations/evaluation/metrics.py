@@ -1,15 +1,14 @@
-"""Measures of a ranking in which each query has one right passage."""
+"""A few measures in one record, of rankings in which each query has one right passage."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-
-import numpy as np
-from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..types import Scores
+from .measures import measure
+from .rankings import Run
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,61 +26,60 @@ class RetrievalMetrics:
     mrr_at_10: float
 
 
-def retrieval_metrics(ranks: Sequence[int], ks: Sequence[int] = (1, 5, 10)) -> RetrievalMetrics:
-    """Summarises ranks.
-
-    Args:
-        ranks: For each query the rank of its right passage, from 1; 0 where it was not found.
-        ks: Depths at which to take recall.
-
-    Raises:
-        InputError: If there are no ranks, or negative ones.
-    """
-    array = _checked(ranks)
-    found = array > 0
-    recall = {k: float((found & (array <= k)).mean()) for k in ks}
-    reciprocal = np.where(found & (array <= 10), 1.0 / np.maximum(array, 1), 0.0)
-    return RetrievalMetrics(int(array.size), recall, float(reciprocal.mean()))
-
-
-def ndcg(ranks: Sequence[int], k: int = 10) -> NDArray[np.float64]:
-    """Computes nDCG@k of each query: 1 / log2(1 + rank) of its only relevant passage, 0 if that ranks below k.
-
-    Args:
-        ranks: For each query the rank of its right passage, from 1; 0 where it was not found.
-        k: How many of the ranking count.
-
-    Returns:
-        (queries,); their mean is the nDCG@k of the ranking as a whole.
-
-    Raises:
-        InputError: If there are no ranks, or negative ones.
-    """
-    array = _checked(ranks)
-    return np.where((array > 0) & (array <= k), 1.0 / np.log2(1.0 + np.maximum(array, 1)), 0.0)
-
-
-def ranks_of(scores: Scores, right: Sequence[int]) -> list[int]:
-    """Computes the rank of each query's relevant passage among all.
-
-    A passage of the same score counts as ranked higher, so that no tie can flatter a model.
+def metrics_of_scores(scores: Scores, right: Sequence[int], ks: Sequence[int] = (1, 5, 10)) -> RetrievalMetrics:
+    """Measures the ranking of all passages by their scores; equal ones rank in the order of the columns.
 
     Args:
         scores: (queries, passages).
         right: For each query the column of its right passage.
+        ks: Depths at which to take recall.
+
+    Raises:
+        InputError: If there are no queries, or not one right passage for each.
+        MissingExtraError: If the ``evaluation`` extra is not installed.
     """
-    own = np.take_along_axis(scores, np.asarray(right)[:, None], axis=1)
-    ranks: list[int] = (scores >= own).sum(axis=1).tolist()
-    return ranks
+    queries, passages = (_names(count) for count in scores.shape)
+    if len(right) != len(queries) or not queries:
+        raise InputError(
+            f"{len(queries)} queries have {len(right)} right passages, but each has one, and some are asked."
+        )
+    run = Run.of_scores("scores", scores, queries, passages, depth=max(*ks, 10))
+    return _metrics(run, {query: passages[column] for query, column in zip(queries, right, strict=True)}, ks)
 
 
-def rank_in(ids: Sequence[str], right: str) -> int:
-    """Returns the rank of ``right`` among ranked ids, from 1; 0 if it is not among them."""
-    return ids.index(right) + 1 if right in ids else 0
+def metrics_of_ids(
+    found: Sequence[Sequence[str]], right: Sequence[str], ks: Sequence[int] = (1, 5, 10)
+) -> RetrievalMetrics:
+    """Measures rankings.
+
+    Args:
+        found: For each query the ids of passages, best first.
+        right: For each query the id of its right passage.
+        ks: Depths at which to take recall.
+
+    Raises:
+        InputError: If there are no queries, or not one right passage for each.
+        MissingExtraError: If the ``evaluation`` extra is not installed.
+    """
+    if len(right) != len(found) or not right:
+        raise InputError(
+            f"{len(found)} queries have {len(right)} right passages, but each has one, and some are asked."
+        )
+    queries = _names(len(found))
+    # one run is not empty even where nothing was found for any query
+    rankings = {
+        q: tuple((p, -float(rank)) for rank, p in enumerate([*ids, ""])) for q, ids in zip(queries, found, strict=True)
+    }
+    return _metrics(Run("ids", rankings), dict(zip(queries, right, strict=True)), ks)
 
 
-def _checked(ranks: Sequence[int]) -> NDArray[np.int64]:
-    array = np.asarray(ranks, np.int64)
-    if array.size == 0 or array.min() < 0:
-        raise InputError(f"expected at least one rank, each at least 0, but got {list(ranks)[:5]}.")
-    return array
+def _metrics(run: Run, right: Mapping[str, str], ks: Sequence[int]) -> RetrievalMetrics:
+    measured = measure(
+        run, {query: {passage: 1} for query, passage in right.items()}, [*(f"R@{k}" for k in ks), "MRR@10"]
+    )
+    return RetrievalMetrics(len(right), {k: measured.mean(f"R@{k}") for k in ks}, measured.mean("MRR@10"))
+
+
+def _names(count: int) -> list[str]:
+    """Returns names whose order is that of the places."""
+    return [f"{place:09d}" for place in range(count)]

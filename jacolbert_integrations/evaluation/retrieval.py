@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from ..encoding.encoder import JaColBERT
 from ..text.squad import Question, QuestionSet
 from ..types import Scores
-from .metrics import RetrievalMetrics, ranks_of, retrieval_metrics
+from .metrics import RetrievalMetrics, metrics_of_scores
 
 
 def right_columns(question_set: QuestionSet, questions: Sequence[Question]) -> list[int]:
@@ -33,7 +33,7 @@ def evaluate_model(
     """
     asked = question_set.questions if questions is None else questions
     scores = score_questions(model, question_set, asked, show_progress_bar=show_progress_bar)
-    return retrieval_metrics(ranks_of(scores, right_columns(question_set, asked)))
+    return metrics_of_scores(scores, right_columns(question_set, asked))
 
 
 def score_questions(

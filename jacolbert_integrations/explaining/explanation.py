@@ -18,6 +18,7 @@ from ..types import TokenVectors
 from .locating import Token, TokenKind, locate_vectors
 from .matches import Match
 
+_ROUNDING = 1e-6
 KINDS: tuple[TokenKind, ...] = get_args(TokenKind)
 
 
@@ -187,8 +188,9 @@ def _contributions(
     if window is not None:
         members = [tuple(_moved(token, window[0]) for token in each) for each in members]
     products = query @ vectors.T
-    partners = products.argmax(axis=1)
-    similarities = np.take_along_axis(products, partners[:, None], axis=1)[:, 0]
+    similarities = products.max(axis=1)
+    # [CLS] and [SEP] may have one vector but for rounding, which differs from processor to processor: then the first
+    partners = (products >= similarities[:, None] - _ROUNDING).argmax(axis=1)
     return tuple(
         Contribution(token, float(similarity), members[partner])
         for token, similarity, partner in zip(tokens, similarities, partners, strict=True)

@@ -7,7 +7,7 @@ import random
 from ..encoding.encoder import JaColBERT
 from ..evaluation.bm25 import BM25
 from ..evaluation.fusion import with_bm25
-from ..evaluation.metrics import RetrievalMetrics, ranks_of, retrieval_metrics
+from ..evaluation.metrics import RetrievalMetrics, metrics_of_scores
 from ..evaluation.retrieval import evaluate_model, right_columns, score_questions
 from ..text.squad import QuestionSet
 from .run import Measure
@@ -39,4 +39,4 @@ def measure_whole(name: str, model: JaColBERT, questions: QuestionSet) -> dict[s
     own = score_questions(model, questions, questions.questions)
     words = BM25([p.text for p in questions.passages]).score([q.text for q in questions.questions])
     scores = {name: own, f"{name}, BM25 (MeCab words)": words, f"{name}, both fused": with_bm25(own, words)}
-    return {label: retrieval_metrics(ranks_of(each, right)) for label, each in scores.items()}
+    return {label: metrics_of_scores(each, right) for label, each in scores.items()}

@@ -8,7 +8,7 @@ import pytest
 from jacolbert_integrations import __version__
 from jacolbert_integrations.cli.main import main
 from jacolbert_integrations.cli.report import metrics_table
-from jacolbert_integrations.evaluation.metrics import retrieval_metrics
+from jacolbert_integrations.evaluation.metrics import metrics_of_ids
 
 
 def test_demo(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -66,7 +66,9 @@ def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_table_by_hand() -> None:
-    table = metrics_table({"one": retrieval_metrics([1, 0]), "other": retrieval_metrics([2, 2])})
+    table = metrics_table(
+        {"one": metrics_of_ids([["a"], []], ["a", "b"]), "other": metrics_of_ids([["x", "a"]] * 2, ["a", "a"])}
+    )
     assert table.splitlines() == [
         "          R@1     R@5    R@10   MRR@10",
         "one     0.500   0.500   0.500    0.500",

@@ -11,35 +11,32 @@ from jacolbert_integrations.errors import InputError, MissingExtraError
 from jacolbert_integrations.evaluation.bm25 import BM25
 from jacolbert_integrations.evaluation.fusion import fuse_scores, reciprocal_rank, with_bm25
 from jacolbert_integrations.evaluation.jsquad import load_jsquad
-from jacolbert_integrations.evaluation.metrics import ndcg, rank_in, ranks_of, retrieval_metrics
+from jacolbert_integrations.evaluation.metrics import metrics_of_ids, metrics_of_scores
 from jacolbert_integrations.evaluation.retrieval import evaluate_model, right_columns
 from jacolbert_integrations.explaining import Match, find_matches, highlight
 from jacolbert_integrations.text.squad import Passage, Question, QuestionSet
 
 
 def test_metrics_by_hand() -> None:
-    metrics = retrieval_metrics([1, 2, 0, 11, 5, 10])
+    others = [str(place) for place in range(20)]
+    found = [[*others[: rank - 1], "right"] if rank else others for rank in (1, 2, 0, 11, 5, 10)]
+    metrics = metrics_of_ids(found, ["right"] * 6)
     assert metrics.questions == 6
-    assert metrics.recall == {1: 1 / 6, 5: 3 / 6, 10: 4 / 6}
+    assert metrics.recall == pytest.approx({1: 1 / 6, 5: 3 / 6, 10: 4 / 6})
     assert metrics.mrr_at_10 == pytest.approx((1 + 1 / 2 + 1 / 5 + 1 / 10) / 6)
-    for bad in ([], [-1]):
-        with pytest.raises(InputError, match="expected at least one rank"):
-            retrieval_metrics(bad)
+    assert metrics_of_ids([[], []], ["a", "b"]).recall == {1: 0, 5: 0, 10: 0}
+    for bad in ([], ["right"]):
+        with pytest.raises(InputError, match="each has one, and some are asked"):
+            metrics_of_ids(found if bad else [], bad)
 
 
-def test_ndcg_by_hand() -> None:
-    assert ndcg([1, 3, 7, 10, 11, 0]) == pytest.approx([1, 1 / 2, 1 / 3, 1 / np.log2(11), 0, 0])
-    assert ndcg([2, 3], k=2) == pytest.approx([1 / np.log2(3), 0])
-    for bad in ([], [-1]):
-        with pytest.raises(InputError, match="expected at least one rank"):
-            ndcg(bad)
-
-
-def test_ranks_do_not_gain_from_ties() -> None:
-    scores = np.array([[3, 1, 2], [1, 1, 1], [0, 5, 5]], np.float32)
-    assert ranks_of(scores, [0, 2, 1]) == [1, 3, 2]
-    assert rank_in(["a", "b"], "b") == 2
-    assert rank_in(["a", "b"], "c") == 0
+def test_metrics_of_scores_by_hand() -> None:
+    scores = np.array([[3, 1, 2], [1, 1, 1], [0, 5, 5], [9, 8, 7]], np.float32)
+    metrics = metrics_of_scores(scores, [0, 2, 1, 2], ks=(1, 2))  # ranks 1, 3, 1, 3: equal ones in their order
+    assert metrics.recall == {1: 0.5, 2: 0.5}
+    assert metrics.mrr_at_10 == pytest.approx((1 + 1 / 3 + 1 + 1 / 3) / 4)
+    with pytest.raises(InputError, match="4 queries have 1 right passages"):
+        metrics_of_scores(scores, [0])
 
 
 def test_fusion_by_hand() -> None:
@@ -77,7 +74,7 @@ def test_bm25_on_the_benchmark() -> None:
     """Measured independently on all 4,442 questions: R@1 .875, R@5 .954, R@10 .969, MRR@10 .909."""
     corpus = load_jsquad()
     scores = BM25([p.text for p in corpus.passages]).score([q.text for q in corpus.questions])
-    metrics = retrieval_metrics(ranks_of(scores, right_columns(corpus, corpus.questions)))
+    metrics = metrics_of_scores(scores, right_columns(corpus, corpus.questions))
     assert metrics.recall[1] == pytest.approx(0.875, abs=0.003)
     assert metrics.recall[10] == pytest.approx(0.969, abs=0.003)
     assert metrics.mrr_at_10 == pytest.approx(0.909, abs=0.003)

@@ -140,7 +140,7 @@ def differences(name: str, values: Sequence[float], *, x_name: str, y_name: str,
 
 
 def _labels(
-    places: Sequence[tuple[str, float, float]], near: tuple[float, float] = (40.0, 12.0)
+    places: Sequence[tuple[str, float, float]], near: tuple[float, float] = (24.0, 12.0)
 ) -> list[tuple[str, float, float]]:
     """Joins the labels of points that lie beside each other: labels, and where each begins."""
     groups: list[list[tuple[str, float, float]]] = []
