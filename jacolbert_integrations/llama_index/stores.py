@@ -9,7 +9,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from ..errors import InputError, StoreError
-from ..types import MultiVectorStore
+from ..types import EncodeQuery, MeasuringStore, ModelIdentity, MultiVectorStore
 
 _SAYING_CLOSED = (
     "Cannot send a request, as the client has been closed.",  # of a server, over REST
@@ -32,6 +32,17 @@ def check_store(store: object) -> MultiVectorStore:
             "EdgeStore(path) or QdrantStore(client, name)."
         )
     return store
+
+
+def bind_store(store: MultiVectorStore, identity: ModelIdentity, encode_query: EncodeQuery) -> None:
+    """Tells a store its model, and how that encodes queries, if it may want to know.
+
+    Raises:
+        ModelMismatchError: If the store holds another model's vectors.
+    """
+    store.bind(identity)
+    if isinstance(store, MeasuringStore):
+        store.encode_query = encode_query
 
 
 @contextmanager

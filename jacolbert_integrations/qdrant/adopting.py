@@ -19,6 +19,7 @@ from ..types import Point
 from .answers import ask, describe
 from .clients import is_in_process, uses_grpc
 from .points import VECTOR_NAME, batches, check_size, from_payload, to_vectors
+from .query_samples import sample_queries
 from .retrying import REJECTED, Retries
 from .schema import METADATA_KEY, multivector_params, read_record, record_metadata
 from .stages import ByWords, FirstStage, check_recorded, check_stages, check_text
@@ -187,7 +188,8 @@ def _prepare(
             "collection with reindex."
         )
     sample = _sample(client, collection, model, reader, batch) if stages else []
-    stages = tuple(stage.measured(sample) for stage in stages)
+    queries = sample_queries(stages, [point.text for point in sample], model.encode_query)
+    stages = tuple(stage.measured(sample, queries) for stage in stages)
     wanted = {VECTOR_NAME: multivector_params(client, identity.dimension, vector_options)}
     wanted |= {s.name: s.vector_params(identity.dimension) for s in stages if not isinstance(s, ByWords)}
     there = config.params.vectors if isinstance(config.params.vectors, dict) else {}

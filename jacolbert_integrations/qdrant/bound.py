@@ -15,7 +15,7 @@ from ..stores.addresses import check_collection_name
 from ..stores.model_identity import check_identity, check_vectors
 from ..stores.payloads import check_bound, check_ids
 from ..text.windows import DOCUMENT_KEY
-from ..types import Condition, ModelIdentity
+from ..types import Condition, EncodeQuery, ModelIdentity
 from .answers import address_of, answered, ask
 from .clients import Client, client_lock, is_in_process
 from .cluster import checked_consistency, create_indexes
@@ -65,7 +65,14 @@ def request(method: Callable[Concatenate[S, P], T]) -> Callable[Concatenate[S, P
 
 
 class BoundCollection:
-    """A collection that is told its model; the arguments are those of :class:`~.store.QdrantStore`."""
+    """A collection that is told its model; the arguments are those of :class:`~.store.QdrantStore`.
+
+    Attributes:
+        encode_query: How the model encodes queries, for first stages that measure these when the collection is made. A
+            writer, and LlamaIndex's classes, set it; None measures no queries.
+    """
+
+    encode_query: EncodeQuery | None = None
 
     def __init__(
         self,

@@ -53,7 +53,7 @@ class _ByWords:
     b: float = 0.75
     options: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
-    def measured(self, points: Sequence[Point]) -> Self:
+    def measured(self, points: Sequence[Point], queries: Sequence[TokenVectors] = ()) -> Self:  # noqa: ARG002
         """Returns the stage with the average length of these documents and of a prior, if none was given.
 
         A collection keeps the average for good, and may begin with a single short note. So these documents count
@@ -163,7 +163,7 @@ class MeanPooled:
 
     options: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
-    def measured(self, points: Sequence[Point]) -> MeanPooled:  # noqa: ARG002 - as the other stages
+    def measured(self, points: Sequence[Point], queries: Sequence[TokenVectors] = ()) -> MeanPooled:  # noqa: ARG002
         """Returns the stage itself: there is nothing to measure."""
         return self
 
@@ -187,15 +187,19 @@ class FixedDimensional:
 
     The defaults make encodings of 2,048 floats. Token vectors of a trained model have much in common: hyperplanes
     through the origin have nearly all of them on one side, and tell little. So what they have in common, their mean,
-    is taken off first, of documents and queries alike, which the paper does not do.
+    is taken off first, of documents and of queries, which the paper does not do. These are two means, as a model puts
+    queries elsewhere, which it marks, and may fill with [MASK] (``benchmarks/muvera_centers.py``).
 
     Attributes:
         hyperplanes: Of each repetition; they cut 2 to their number of cells.
         projection: Dimensions that are left of each cell.
         repetitions: How often it is done.
         seed: Decides hyperplanes and projections.
-        center: (dimension,) what is taken off. None takes the mean token vector of the documents that are written
-            first; an empty tuple takes off nothing, as in the paper.
+        center: (dimension,) what is taken off of documents. None takes the mean token vector of those that are
+            written first; an empty tuple takes off nothing, as in the paper.
+        query_center: (dimension,) what is taken off of queries. None takes the mean token vector of the first sentences
+            of these documents, encoded as queries, where a model writes into the store; else, and where ``center`` is
+            given, ``center``.
         options: For :class:`qdrant_client.models.VectorParams`, such as ``quantization_config``.
     """
 
@@ -206,13 +210,18 @@ class FixedDimensional:
     repetitions: int = 16
     seed: int = 42
     center: tuple[float, ...] | None = None
+    query_center: tuple[float, ...] | None = None
     options: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
-    def measured(self, points: Sequence[Point]) -> FixedDimensional:
-        """Returns the stage with the mean token vector of these documents, if no center was given.
+    def measured(self, points: Sequence[Point], queries: Sequence[TokenVectors] = ()) -> FixedDimensional:
+        """Returns the stage with the mean token vectors of these documents and queries, if no center was given.
+
+        Args:
+            points: Documents.
+            queries: (tokens, dimension) each; without any, ``query_center`` stays as it is.
 
         Raises:
-            InputError: If there are none.
+            InputError: If there are no documents.
         """
         if self.center is not None:
             return self
@@ -227,8 +236,10 @@ class FixedDimensional:
                 StatisticsWarning,
                 stacklevel=4,
             )
-        mean = _mean(vectors)
-        return replace(self, center=tuple(round(value, 5) for value in mean.tolist()))
+        own = self.query_center
+        if own is None and queries:
+            own = _rounded(np.concatenate(queries))
+        return replace(self, center=_rounded(vectors), query_center=own)
 
     def vector_params(self, dimension: int) -> models.VectorParams:
         """Builds Qdrant's parameters of the vector."""
@@ -240,16 +251,14 @@ class FixedDimensional:
         if not points:
             return []
         encode = self._muvera(points[0].vectors.shape[1]).encode_document
-        return list(encode([self._centered(point.vectors) for point in points]).tolist())
+        return list(encode([_less(point.vectors, self.center) for point in points]).tolist())
 
     def encode_query(self, query: Query) -> Value:
         """Encodes the query's token vectors as one vector."""
         encode = self._muvera(query.vectors.shape[1]).encode_query
-        encoding: list[float] = encode(self._centered(query.vectors)).tolist()
+        center = self.center if self.query_center is None else self.query_center
+        encoding: list[float] = encode(_less(query.vectors, center)).tolist()
         return encoding
-
-    def _centered(self, vectors: TokenVectors) -> TokenVectors:
-        return vectors - np.asarray(self.center, np.float32) if self.center else vectors
 
     def _muvera(self, dimension: int) -> Muvera:
         if dimension not in self._made:
@@ -315,7 +324,8 @@ def _as_measured(asked: FirstStage, recorded: FirstStage | None) -> FirstStage:
     if isinstance(asked, ByWords) and isinstance(recorded, ByWords) and asked.average_words is None:
         return replace(asked, average_words=recorded.average_words)
     if isinstance(asked, FixedDimensional) and isinstance(recorded, FixedDimensional) and asked.center is None:
-        return replace(asked, center=recorded.center)
+        own = recorded.query_center if asked.query_center is None else asked.query_center
+        return replace(asked, center=recorded.center, query_center=own)
     return asked
 
 
@@ -353,7 +363,10 @@ def encode_words(stages: Sequence[FirstStage], text: str, where: str) -> tuple[s
 
 def stage_to_dict(stage: FirstStage) -> dict[str, Any]:
     """Returns what a collection's metadata records: the kind and its parameters, but not Qdrant's own options."""
-    return {"kind": stage.name, **{f.name: getattr(stage, f.name) for f in fields(stage) if f.name != "options"}}
+    values = {f.name: getattr(stage, f.name) for f in fields(stage) if f.name != "options"}
+    if values.get("query_center", ()) is None:  # as collections are recorded that were made without a model
+        del values["query_center"]
+    return {"kind": stage.name, **values}
 
 
 def stage_from_dict(values: Mapping[str, Any], where: str) -> FirstStage:
@@ -378,6 +391,14 @@ def _text(query: Query) -> str:
             "with exact=True."
         )
     return query.text
+
+
+def _less(vectors: TokenVectors, center: tuple[float, ...] | None) -> TokenVectors:
+    return vectors - np.asarray(center, np.float32) if center else vectors
+
+
+def _rounded(vectors: TokenVectors) -> tuple[float, ...]:
+    return tuple(round(value, 5) for value in _mean(vectors).tolist())
 
 
 def _mean(vectors: TokenVectors) -> NDArray[np.float32]:

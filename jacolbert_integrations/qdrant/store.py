@@ -33,6 +33,7 @@ from .points import (
     to_structs,
     windows_of,
 )
+from .query_samples import sample_queries
 from .retrying import REJECTED, Retries
 from .schema import create_collection, read_record
 from .searching import SearchableCollection
@@ -127,7 +128,8 @@ class QdrantStore(SearchableCollection):
             self.prepare()
             return
         self._prepared = False
-        stages = tuple(stage.measured(points) for stage in self._stages)
+        queries = sample_queries(self._stages, [point.text for point in points], self.encode_query)
+        stages = tuple(stage.measured(points, queries) for stage in self._stages)
         try:
             create_collection(
                 self.client, self.collection, identity, stages, self.vector_options, **self.collection_options

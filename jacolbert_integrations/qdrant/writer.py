@@ -85,6 +85,7 @@ class QdrantWriter:
         self.ordering = ordering
         self.show_progress_bar = show_progress_bar
         self.retries.call(lambda: store.bind(model.identity))
+        store.encode_query = model.encode_query
 
     def write(self, documents: Iterable[Document]) -> WriteResult:
         """Writes documents.

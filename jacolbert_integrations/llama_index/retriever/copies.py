@@ -13,6 +13,7 @@ from ...encoding.encoder import JaColBERT
 from ...encoding.sources import ModelSource
 from ...errors import StoreError
 from ...types import MultiVectorStore
+from ..stores import bind_store
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -57,4 +58,4 @@ class CopyableRetriever(BaseRetriever):
         self._store = pickle.loads(state.pop("_pickled_store"))
         self.callback_manager = CallbackManager()
         self.__dict__.update(state)
-        self._store.bind(self._model.identity)
+        bind_store(self._store, self._model.identity, self._model.encode_query)

@@ -27,7 +27,7 @@ from ..queries import as_bundles, as_queries, encode_queries, search_strings
 from ..results import scored_nodes
 from ..splitter.node_parser import JaColBERTSentenceSplitter
 from ..splitter.transformations import default_transformations
-from ..stores import check_store, using_store
+from ..stores import bind_store, check_store, using_store
 from ..writing import node_points, replace_in
 from .copies import CopyableRetriever
 from .descriptions import RetrieverDescription, describable
@@ -87,7 +87,7 @@ class JaColBERTRetriever(CopyableRetriever):
         identity = model.identity
         add_indexes(store, indexes, create_missing=create_missing_indexes)
         with using_store(store):
-            store.bind(identity)
+            bind_store(store, identity, model.encode_query)
 
     @classmethod
     def class_name(cls) -> str:

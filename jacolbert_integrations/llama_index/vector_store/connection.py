@@ -10,7 +10,7 @@ from ...encoding.encoder import JaColBERT
 from ...encoding.sources import ModelSource
 from ...types import MultiVectorStore
 from ..indexes import add_indexes
-from ..stores import using_store
+from ..stores import bind_store, using_store
 
 
 class Connection:
@@ -74,7 +74,7 @@ class Connection:
                 identity = self.model.identity
                 add_indexes(self._store, self._indexes, create_missing=self._create_missing_indexes)
                 with using_store(self._store):
-                    self._store.bind(identity)
+                    bind_store(self._store, identity, self.model.encode_query)
                 self._bound = True
             return self._store
 
