@@ -11,6 +11,7 @@ from typing import Any
 
 from ..text.harmless import harmless
 from .evaluation import Evaluation
+from .formatting import in_columns, in_markdown
 from .named import BENCHMARKS, JQARA, PAPER, PUBLISHED
 
 
@@ -72,21 +73,11 @@ class Suite:
 
     def as_text(self) -> str:
         """Formats the table in columns, and what is not comparable below."""
-        rows = self.rows()
-        widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-        lines = [
-            "  ".join([row[0].ljust(widths[0]), *[c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True)]])
-            for row in rows
-        ]
-        return "\n".join([*(line.rstrip() for line in lines), "", *self.notes()])
+        return "\n".join([in_columns(self.rows()), "", *self.notes()])
 
     def as_markdown(self) -> str:
         """Formats the same as a table of Markdown."""
-        rows = self.rows()
-        align = ["---", *["--:"] * (len(rows[0]) - 1)]
-        lines = [f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in rows]
-        lines.insert(1, f"|{'|'.join(align)}|")
-        return "\n".join([*lines, "", *(f"- {note}" for note in self.notes())]) + "\n"
+        return "\n".join([in_markdown(self.rows()), "", *(f"- {note}" for note in self.notes())]) + "\n"
 
     def as_csv(self) -> str:
         """Formats the same as CSV, ours with all digits."""

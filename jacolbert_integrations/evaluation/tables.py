@@ -8,26 +8,17 @@ from collections.abc import Sequence
 
 from ..text.harmless import harmless
 from .evaluation import Evaluation
+from .formatting import in_columns, in_markdown
 
 
 def as_text(evaluation: Evaluation) -> str:
     """Formats one line a system, in columns, with what p means below."""
-    rows = table_of(evaluation)
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = [
-        "  ".join([row[0].ljust(widths[0]), *[c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True)]]).rstrip()
-        for row in rows
-    ]
-    return "\n".join([*lines, "", explained(evaluation)])
+    return f"{in_columns(table_of(evaluation))}\n\n{explained(evaluation)}"
 
 
 def as_markdown(evaluation: Evaluation) -> str:
     """Formats the same as a table of Markdown."""
-    rows = table_of(evaluation)
-    align = ["---", *["--:"] * (len(rows[0]) - 1)]
-    lines = [f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in rows]
-    lines.insert(1, f"|{'|'.join(align)}|")
-    return "\n".join([*lines, "", explained(evaluation)]) + "\n"
+    return f"{in_markdown(table_of(evaluation))}\n\n{explained(evaluation)}\n"
 
 
 def as_csv(evaluation: Evaluation) -> str:
