@@ -51,6 +51,9 @@ class Encoder:
         self.encoded += texts
         return [vectors_of(text) for text in texts]
 
+    def encode_query(self, texts: Sequence[str]) -> list[TokenVectors]:
+        return [vectors_of(text) for text in texts]
+
 
 def vectors_of(text: str) -> TokenVectors:
     seed = int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")
