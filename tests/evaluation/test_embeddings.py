@@ -10,6 +10,7 @@ from jacolbert_integrations import JaColBERT
 from jacolbert_integrations.errors import InputError
 from jacolbert_integrations.evaluation import embeddings
 from jacolbert_integrations.evaluation.embeddings import EmbeddingCache, default_folder
+from jacolbert_integrations.types import Scores
 
 TEXTS = ["東京は日本の首都である。", "富士山", "", "猫は\ud83d小さな\x00動物"]
 
@@ -111,3 +112,24 @@ def test_the_systems_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
     assert default_folder() == tmp_path / "jacolbert-integrations" / "embeddings"
     monkeypatch.delenv("XDG_CACHE_HOME")
     assert default_folder().parts[-3:] == (".cache", "jacolbert-integrations", "embeddings")
+
+
+def test_scores_are_of_their_texts_their_model_and_their_setting(
+    fresh: JaColBERT, model: JaColBERT, tmp_path: Path
+) -> None:
+    cache, computed = EmbeddingCache(tmp_path), []
+
+    def scores(by: JaColBERT, setting: str, queries: list[str], documents: list[str]) -> list[list[float]]:
+        def compute() -> Scores:
+            computed.append(setting)
+            return np.full((len(queries), len(documents)), len(computed), np.float32)
+
+        return cache.scores(by, {"setting": setting}, queries, documents, compute).tolist()
+
+    assert scores(fresh, "a", ["q"], ["d", "e"]) == scores(fresh, "a", ["q"], ["d", "e"]) == [[1, 1]]
+    others = [(fresh, "b", ["q"], ["d", "e"]), (model, "a", ["q"], ["d", "e"]), (fresh, "a", ["r"], ["d", "e"])]
+    others += [(fresh, "a", ["q"], ["e", "d"]), (fresh, "a", ["q"], ["de"])]
+    assert [scores(*each)[0][0] for each in others] == [2, 3, 4, 5, 6]
+    for file in tmp_path.rglob("*.npz"):
+        file.write_bytes(file.read_bytes()[:-30])
+    assert scores(fresh, "a", ["q"], ["d", "e"]) == [[7, 7]]
