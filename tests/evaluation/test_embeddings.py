@@ -124,7 +124,8 @@ def test_scores_are_of_their_texts_their_model_and_their_setting(
             computed.append(setting)
             return np.full((len(queries), len(documents)), len(computed), np.float32)
 
-        return cache.scores(by, {"setting": setting}, queries, documents, compute).tolist()
+        found: list[list[float]] = cache.scores(by, {"setting": setting}, queries, documents, compute).tolist()
+        return found
 
     assert scores(fresh, "a", ["q"], ["d", "e"]) == scores(fresh, "a", ["q"], ["d", "e"]) == [[1, 1]]
     others = [(fresh, "b", ["q"], ["d", "e"]), (model, "a", ["q"], ["d", "e"]), (fresh, "a", ["r"], ["d", "e"])]
