@@ -260,6 +260,8 @@ def write_tokenizer(folder: Path, tokenizer: PreTrainedTokenizerBase, *, markers
     config = json.loads(file.read_text(encoding="utf-8"))
     if isinstance(config.get("extra_special_tokens"), list):  # transformers 4 calls such a list by another name
         config["additional_special_tokens"] = config.pop("extra_special_tokens")
+    if config.get("tokenizer_class") == "TokenizersBackend":  # and this class, too; transformers 5 reads either
+        config["tokenizer_class"] = "PreTrainedTokenizerFast"
     _write_json(file, {name: value for name, value in config.items() if name not in _OF_THIS_MACHINE})
 
 

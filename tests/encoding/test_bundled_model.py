@@ -111,3 +111,16 @@ def test_bundled_models_have_names(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_small_is_what_people_get(small: JaColBERT) -> None:
     assert JaColBERT.from_pretrained().fingerprint == small.fingerprint
     assert ModelSource.given(None).model == "jacolbert-small" == small.name
+
+
+def test_what_is_saved_of_small_can_be_read_by_transformers_4(small: JaColBERT, tmp_path: Path) -> None:
+    """colbert-ai 0.2.22 needs it, and knows no class of tokenizers that transformers 5 has given another name."""
+    small.save_pretrained(tmp_path / "saved")
+    config = json.loads((tmp_path / "saved" / "tokenizer_config.json").read_text(encoding="utf-8"))
+    assert config["tokenizer_class"] == "PreTrainedTokenizerFast"
+    again = JaColBERT.from_pretrained(tmp_path / "saved")
+    assert again.identity.configuration == small.identity.configuration
+    assert again.fingerprint == small.fingerprint
+    np.testing.assert_allclose(
+        again.encode_query(["日本の首都は？"])[0], small.encode_query(["日本の首都は？"])[0], atol=1e-5
+    )
