@@ -170,7 +170,7 @@ class Evaluator:
         """Adds BM25 over MeCab words, and each model so far fused with it; only a note if the extra is missing.
 
         Args:
-            fused: Whether to fuse.
+            fused: Whether to fuse; of a benchmark that is ranked in parts, nothing is.
         """
         try:
             words = self._words

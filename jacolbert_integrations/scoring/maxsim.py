@@ -23,7 +23,7 @@ _CPU_BUCKET_TOKENS = 2048
 _GPU_BUCKET_TOKENS = 1 << 18
 _BLOCK_QUERY_TOKENS = 256
 _LANES = 8
-"""Columns of a product are made a multiple of this: matrix libraries take up to twice as long for odd numbers."""
+"""Columns of a product are made a multiple of this: matrix libraries are slower at odd numbers."""
 
 _WAITING_MAXIMA = 1 << 22  # 16 MiB
 
