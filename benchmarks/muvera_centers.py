@@ -66,7 +66,7 @@ def measure(model: JaColBERT, benchmark: Benchmark) -> None:
     documents = model.encode_document(texts, show_progress_bar=False)
     queries = model.encode_query(list(benchmark.queries.values()), show_progress_bar=False)
     common = mean(documents)
-    sampled = mean(sample_queries([FixedDimensional()], texts[:256], model.encode_query))
+    sampled = mean(sample_queries([FixedDimensional()], texts[:256], model))
     nothing = np.zeros_like(common)
     muvera = Muvera(model.dimension)
     for name, of_documents, of_queries in (

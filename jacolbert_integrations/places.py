@@ -32,8 +32,8 @@ def open_store(
         place: The location: ``":memory:"``; a folder, in which Qdrant Edge runs in this process; or the
             address of a Qdrant server, whose key is read from ``$QDRANT_API_KEY``.
         collection: The collection's name. Memory has only one.
-        first_stage: How a new collection finds candidates for MaxSim, by name: ``"lexical"``, ``"bm25"``, ``"muvera"``,
-            ``"mean"``. None takes what a collection has, and makes a new one without.
+        first_stage: How a new collection finds candidates for MaxSim, by name: ``"centroids"``, ``"lexical"``,
+            ``"bm25"``, ``"muvera"``, ``"mean"``. None takes what a collection has, and makes a new one without.
         indexes: Payload keys by which it will be filtered, as what each is indexed, such as ``"keyword"``.
         grpc: Whether to talk gRPC with a server.
         server: How to reach a server beside (ports, time, certificates, headers): see :class:`ServerOptions`, of which

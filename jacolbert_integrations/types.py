@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
@@ -179,21 +179,6 @@ class Filter:
 
     conditions: Sequence[Condition | WithIds | Filter]
     how: Literal["and", "or", "not"] = "and"
-
-
-EncodeQuery: TypeAlias = Callable[[Sequence[str]], list[TokenVectors]]
-"""Encodes queries, (tokens, dimension) float32 each."""
-
-
-@runtime_checkable
-class MeasuringStore(Protocol):
-    """A store that, when it is made, may want to know what its model makes of queries.
-
-    Attributes:
-        encode_query: How the model encodes queries; None where that is not known.
-    """
-
-    encode_query: EncodeQuery | None
 
 
 @runtime_checkable

@@ -22,6 +22,8 @@ from jacolbert_integrations import JaColBERT
 from jacolbert_integrations.checkpoints.hub import BUNDLED
 from jacolbert_integrations.types import TokenVectors
 
+from .reference_layouts import pylate_layout
+
 if TYPE_CHECKING:
     from .qdrant.rest_server import Backend
 
@@ -48,7 +50,7 @@ def pytest_configure() -> None:
 
 DATA = Path(__file__).parent / "data"
 STANFORD = DATA / "reference" / "stanford"
-PYLATE = DATA / "reference" / "pylate"
+PYLATE = pylate_layout(STANFORD, DATA / "reference" / "pylate")
 MINI = BUNDLED["jacolbert-mini"]
 JAQUAD_EXCERPT = DATA / "jaquad-train-excerpt.json"
 

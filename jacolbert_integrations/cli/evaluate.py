@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ..evaluation.thresholds import Cut
 
 _DATA_TYPES = ("float16", "int8", "binary")
-_FIRST_STAGES = ("words", "mean", "muvera")
+_FIRST_STAGES = ("centroids", "words", "mean", "muvera")
 
 
 def add_command(commands: Any) -> None:

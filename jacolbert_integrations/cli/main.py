@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from .. import __version__
 from ..errors import JaColBERTError, TruncationWarning
 from . import (
+    centroids,
     demo,
     doctor,
     evaluate,
@@ -48,6 +49,7 @@ def parser() -> argparse.ArgumentParser:
         evaluate,
         explain,
         train,
+        centroids,
         negatives,
         teach,
         merge,

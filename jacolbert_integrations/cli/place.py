@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 DEFAULT_PLACE = "jacolbert-index"
 DEFAULT_COLLECTION = "documents"
-STAGES = ("words", "bm25", "muvera", "mean")
+STAGES = ("centroids", "words", "bm25", "muvera", "mean")
 DATATYPES = ("float32", "float16", "turbo16", "turbo8", "turbo4")
 
 
@@ -88,8 +88,9 @@ def add_new_collection(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         choices=STAGES,
         default=[],
-        help="how a new collection finds candidates for MaxSim: by words (BM25 over MeCab's), by Qdrant's own BM25, by "
-        "MUVERA encodings, by mean vectors, or by several of these (default: none; every search is exact)",
+        help="how a new collection finds candidates for MaxSim: by centroids of token vectors, which need no shared "
+        "word, by words (BM25 over MeCab's), by Qdrant's own BM25, by MUVERA encodings, by mean vectors, or by several "
+        "of these (default: none; every search is exact)",
     )
     parser.add_argument(
         "--datatype",
@@ -117,9 +118,9 @@ def store_in(client: Client, collection: str, arguments: argparse.Namespace) -> 
     from qdrant_client import models
 
     from ..errors import InputError
-    from ..qdrant import FixedDimensional, Lexical, MeanPooled, QdrantBM25, QdrantStore
+    from ..qdrant import FixedDimensional, Lexical, MeanPooled, NearestCentroids, QdrantBM25, QdrantStore
 
-    kinds: list[type[FirstStage]] = [Lexical, QdrantBM25, FixedDimensional, MeanPooled]
+    kinds: list[type[FirstStage]] = [NearestCentroids, Lexical, QdrantBM25, FixedDimensional, MeanPooled]
     by_name = dict(zip(STAGES, kinds, strict=True))
     stages = [by_name[name]() for name in arguments.first_stage] or None
     datatype: dict[str, Any] = {}

@@ -55,6 +55,7 @@ def run(arguments: argparse.Namespace) -> None:
     with opened(arguments, must_exist=True) as client:
         model = model_of(client, arguments.collection, arguments.model)
         store = QdrantStore(client, arguments.collection, search_options=options)
+        store.model = model
         store.bind(model.identity)
         matches = matcher(model)
 

@@ -19,6 +19,8 @@ from ..checkpoints.layouts import Checkpoint, inspect_checkpoint
 from ..checkpoints.weights import checkpoint_fingerprint, model_fingerprint
 from ..errors import InputError, TruncationWarning, WorkerError
 from ..query_length import QueryLength, check_query_length
+from ..scoring.centroids import FILE as CENTROIDS_FILE
+from ..scoring.centroids import Centroids
 from ..scoring.maxsim import maxsim
 from ..scoring.vectors import check_top_k
 from ..text.cleaning import clean
@@ -95,6 +97,7 @@ class JaColBERT:
         self.batch_tokens = _CPU_BATCH_TOKENS if model.device.type == "cpu" else _GPU_BATCH_TOKENS
         self._checkpoint = checkpoint
         self._fingerprint: tuple[object, str] | None = None
+        self._centroids: Centroids | None = None
 
     @classmethod
     def from_pretrained(
@@ -232,6 +235,23 @@ class JaColBERT:
             query_length=self.query_length,
             configuration=configuration_hash(self.model),
         )
+
+    @property
+    def centroids(self) -> Centroids | None:
+        """The centroids of the model's token vectors that its checkpoint brings; None if it brings none.
+
+        :class:`~jacolbert_integrations.qdrant.NearestCentroids` finds candidates by them.
+
+        Raises:
+            CorruptCheckpointError: If its file of them cannot be read.
+            ModelMismatchError: If they are of other weights, as after further training.
+        """
+        if self._centroids is None and self._checkpoint is not None:
+            file = self._checkpoint.path / CENTROIDS_FILE
+            self._centroids = Centroids.load(file) if file.is_file() else None
+        if self._centroids is not None:
+            self._centroids.check(self.identity)
+        return self._centroids
 
     @property
     def skipped_ids(self) -> frozenset[int]:

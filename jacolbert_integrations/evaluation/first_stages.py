@@ -8,10 +8,14 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import InputError
+from ..scoring.centroids import Centroids
 from ..scoring.muvera import Muvera
 from ..types import Scores, TokenVectors
 from .bm25 import BM25
 from .settings import StageName
+
+_NPROBE = 4  # as of NearestCentroids
 
 
 class FirstStage(Protocol):
@@ -69,11 +73,45 @@ class SingleVectors:
         return scores
 
 
+class ByCentroids:
+    """Weights of centroids that passages and queries share, times their IDF, as Qdrant computes it.
+
+    Args:
+        centroids: Of the model.
+        documents: The token vectors of the passages.
+        queries: Those of the queries.
+    """
+
+    def __init__(
+        self, centroids: Centroids, documents: Sequence[TokenVectors], queries: Sequence[TokenVectors]
+    ) -> None:
+        own = centroids.of_documents(documents)
+        numbers = np.concatenate(own)
+        passages = np.repeat(np.arange(len(own)), [len(each) for each in own])
+        order = np.argsort(numbers, kind="stable")
+        having = np.bincount(numbers, minlength=len(centroids))
+        self._postings = np.split(passages[order], np.cumsum(having)[:-1])
+        self._idf = np.log1p((len(own) - having + 0.5) / (having + 0.5))
+        self._centroids = centroids
+        self._count = len(own)
+        self._queries = queries
+        self.bytes_per_passage = 8.0 * len(numbers) / max(len(own), 1)  # a number and a weight each
+
+    def score(self, places: Sequence[int]) -> Scores:
+        """Computes (queries, passages) float32 of the queries at some places."""
+        scores = np.zeros((len(places), self._count), np.float32)
+        for row, place in zip(scores, places, strict=True):
+            for number, weight in zip(*self._centroids.of_query(self._queries[place], _NPROBE), strict=True):
+                row[self._postings[number]] += weight * self._idf[number]
+        return scores
+
+
 def first_stage(
     name: StageName,
     documents: Sequence[TokenVectors],
     queries: Sequence[TokenVectors],
     words: Callable[[], FirstStage],
+    centroids: Callable[[], Centroids | None] = lambda: None,
 ) -> FirstStage:
     """Builds a first stage, with the defaults that a store has.
 
@@ -82,9 +120,18 @@ def first_stage(
         documents: The token vectors of the passages.
         queries: Those of the queries.
         words: Builds the one by words.
+        centroids: Finds the centroids of the model.
+
+    Raises:
+        InputError: If the model has no centroids, and they are asked for.
     """
     if name == "words":
         return words()
+    if name == "centroids":
+        found = centroids()
+        if found is None:
+            raise InputError("the model brings no centroids to find candidates by. Learn them: jacolbert centroids.")
+        return ByCentroids(found, documents, queries)
     if name == "mean":
         return SingleVectors(np.stack([_mean(each) for each in documents]), _mean, queries)
     common = np.concatenate(documents).mean(axis=0)  # what all have in common, of which cells tell nothing

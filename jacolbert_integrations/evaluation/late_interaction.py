@@ -154,7 +154,7 @@ class LateInteraction:
 
     def _first_stage(self, name: StageName) -> tuple[FirstStage, Scores]:
         if name not in self._first:
-            stage = first_stage(name, self.documents, self.queries(), self._words)
+            stage = first_stage(name, self.documents, self.queries(), self._words, lambda: self.model.centroids)
             self._first[name] = stage, stage.score(range(len(self._asked)))
         return self._first[name]
 

@@ -14,7 +14,7 @@ DataType = Literal["float32", "float16", "int8", "binary"]
 DATA_TYPES: tuple[DataType, ...] = get_args(DataType)
 _BITS: dict[DataType, int] = {"float32": 32, "float16": 16, "int8": 8, "binary": 1}
 
-StageName = Literal["words", "mean", "muvera"]
+StageName = Literal["centroids", "words", "mean", "muvera"]
 STAGE_NAMES: tuple[StageName, ...] = get_args(StageName)
 
 
@@ -27,8 +27,9 @@ class Setting:
         pooling: How passages are pooled, by name; ``"none"`` keeps them as the model makes them.
         dimension: To which vectors are cut, without training; None leaves them.
         datatype: What numbers are kept as. ``"int8"`` and ``"binary"`` are as sentence-transformers quantizes.
-        first_stage: What finds candidates for MaxSim: ``"words"``, by BM25; ``"mean"``, by the mean vector;
-            ``"muvera"``, by fixed dimensional encodings. None scores all passages by MaxSim.
+        first_stage: What finds candidates for MaxSim: ``"centroids"``, by those that come with the model; ``"words"``,
+            by BM25; ``"mean"``, by the mean vector; ``"muvera"``, by fixed dimensional encodings. None scores all
+            passages by MaxSim.
         candidates: How many passages the first stage finds.
 
     Raises:

@@ -9,7 +9,8 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from ..errors import InputError, StoreError
-from ..types import EncodeQuery, MeasuringStore, ModelIdentity, MultiVectorStore
+from ..stores.measuring import ModelUsing, StoreModel
+from ..types import ModelIdentity, MultiVectorStore
 
 _SAYING_CLOSED = (
     "Cannot send a request, as the client has been closed.",  # of a server, over REST
@@ -34,15 +35,15 @@ def check_store(store: object) -> MultiVectorStore:
     return store
 
 
-def bind_store(store: MultiVectorStore, identity: ModelIdentity, encode_query: EncodeQuery) -> None:
-    """Tells a store its model, and how that encodes queries, if it may want to know.
+def bind_store(store: MultiVectorStore, identity: ModelIdentity, model: StoreModel) -> None:
+    """Tells a store its model, and gives it to a store that may want to use it.
 
     Raises:
         ModelMismatchError: If the store holds another model's vectors.
     """
+    if isinstance(store, ModelUsing):
+        store.model = model
     store.bind(identity)
-    if isinstance(store, MeasuringStore):
-        store.encode_query = encode_query
 
 
 @contextmanager

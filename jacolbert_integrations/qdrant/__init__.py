@@ -1,6 +1,6 @@
 """JaColBERT in Qdrant: a multivector collection as a store, and a writer for any number of texts.
 
-May import: ``stores``, ``encoding``, ``scoring`` and ``text``. Begin with ``store.py``, then ``stages.py`` (first
+May import: ``stores``, ``encoding``, ``scoring`` and ``text``. Begin with ``store.py``, then ``stages/`` (first
 stages) and ``writer.py``.
 """
 
@@ -12,7 +12,7 @@ from .reindexing import ReindexResult, move_alias, reindex
 from .retrying import Retries
 from .search import SearchOptions
 from .serving import AliasSearch
-from .stages import FirstStage, FixedDimensional, Lexical, MeanPooled, QdrantBM25
+from .stages import FirstStage, FixedDimensional, Lexical, MeanPooled, NearestCentroids, QdrantBM25
 from .store import QdrantStore
 from .write_run import FailedDocument, WriteResult
 from .writer import QdrantWriter
@@ -33,6 +33,7 @@ __all__ = [
     "FixedDimensional",
     "Lexical",
     "MeanPooled",
+    "NearestCentroids",
     "QdrantBM25",
     "QdrantStore",
     "QdrantWriter",

@@ -22,7 +22,7 @@ from .points import VECTOR_NAME, batches, check_size, from_payload, to_vectors
 from .query_samples import sample_queries
 from .retrying import REJECTED, Retries
 from .schema import METADATA_KEY, multivector_params, read_record, record_metadata
-from .stages import ByWords, FirstStage, check_recorded, check_stages, check_text
+from .stages import FirstStage, Sparse, check_recorded, check_stages, check_text, with_centroids
 from .versions import ADDED_VECTORS, check_features, server_version
 from .write_run import FailedDocument
 
@@ -179,7 +179,7 @@ def _prepare(
             raise CollectionLayoutError(f"{where} has had token vectors from the start. To make it anew, use reindex.")
         check_identity(recorded.identity, identity, where)
         check_recorded(recorded.stages, stages, where)
-        return recorded.stages
+        return with_centroids(recorded.stages, stages, lambda: model.centroids)
     if not is_in_process(client):
         check_features(server_version(client), [("adding token vectors", ADDED_VECTORS)])
     if config.params.sharding_method == models.ShardingMethod.CUSTOM:
@@ -187,11 +187,12 @@ def _prepare(
             f"{where} has shards of its own keys, and vectors cannot be added across them here. Index into a new "
             "collection with reindex."
         )
+    stages = with_centroids(stages, (), lambda: model.centroids)
     sample = _sample(client, collection, model, reader, batch) if stages else []
-    queries = sample_queries(stages, [point.text for point in sample], model.encode_query)
+    queries = sample_queries(stages, [point.text for point in sample], model)
     stages = tuple(stage.measured(sample, queries) for stage in stages)
     wanted = {VECTOR_NAME: multivector_params(client, identity.dimension, vector_options)}
-    wanted |= {s.name: s.vector_params(identity.dimension) for s in stages if not isinstance(s, ByWords)}
+    wanted |= {s.name: s.vector_params(identity.dimension) for s in stages if not isinstance(s, Sparse)}
     there = config.params.vectors if isinstance(config.params.vectors, dict) else {}
     for name, params in wanted.items():
         if name not in there:
@@ -199,7 +200,7 @@ def _prepare(
         elif (there[name].size, there[name].multivector_config) != (params.size, params.multivector_config):
             raise CollectionLayoutError(f"{where} has a vector {name!r} already, which is another: {there[name]}.")
     for stage in stages:
-        if isinstance(stage, ByWords) and stage.name not in (config.params.sparse_vectors or {}):
+        if isinstance(stage, Sparse) and stage.name not in (config.params.sparse_vectors or {}):
             modifier = stage.sparse_params().modifier
             sparse = models.SparseVectorNameConfig(sparse=models.SparseVectorConfig(modifier=modifier))
             ask(client, client.create_vector_name, collection, stage.name, sparse, wait=True)

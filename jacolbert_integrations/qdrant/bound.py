@@ -12,10 +12,11 @@ from qdrant_client import models
 
 from ..errors import MissingCollectionWarning, StoreError, StoreNotBoundError
 from ..stores.addresses import check_collection_name
+from ..stores.measuring import StoreModel
 from ..stores.model_identity import check_identity, check_vectors
 from ..stores.payloads import check_bound, check_ids
 from ..text.windows import DOCUMENT_KEY
-from ..types import Condition, EncodeQuery, ModelIdentity
+from ..types import Condition, ModelIdentity
 from .answers import address_of, answered, ask
 from .clients import Client, client_lock, is_in_process
 from .cluster import checked_consistency, create_indexes
@@ -39,7 +40,7 @@ from .points import (
 )
 from .schema import Record, read_record
 from .search import SearchOptions
-from .stages import FirstStage, check_recorded, check_stages
+from .stages import FirstStage, NearestCentroids, check_recorded, check_stages, with_centroids
 from .strict_mode import StrictMode
 from .text_match import PAGE as TEXT_PAGE
 from .text_match import holding, text_matches
@@ -68,11 +69,11 @@ class BoundCollection:
     """A collection that is told its model; the arguments are those of :class:`~.store.QdrantStore`.
 
     Attributes:
-        encode_query: How the model encodes queries, for first stages that measure these when the collection is made. A
-            writer, and LlamaIndex's classes, set it; None measures no queries.
+        model: What first stages use of the model beside its identity: its centroids, and queries that it encodes when
+            the collection is made. A writer, and LlamaIndex's classes, set it; None has neither.
     """
 
-    encode_query: EncodeQuery | None = None
+    model: StoreModel | None = None
 
     def __init__(
         self,
@@ -125,6 +126,9 @@ class BoundCollection:
             CollectionLayoutError: If it was not created by this package, or has other first stages than asked for.
         """
         check_bound(identity)
+        for stage in self._asked or ():
+            if isinstance(stage, NearestCentroids):
+                stage.check(identity)
         recorded = read_record(self.client, self.collection)
         if recorded is not None:
             check_identity(recorded.identity, identity, self._where)
@@ -238,9 +242,14 @@ class BoundCollection:
 
     def _take(self, recorded: Record) -> None:
         """Notes what the collection says of itself."""
-        self._stages, self._native_ids = recorded.stages, recorded.native_ids
+        self._stages, self._native_ids = self._with_centroids(recorded.stages), recorded.native_ids
         self._there, self._strict = recorded.indexes, recorded.strict
         self._has_been_there = True
+
+    def _with_centroids(self, stages: tuple[FirstStage, ...]) -> tuple[FirstStage, ...]:
+        return with_centroids(
+            stages, [*(self._asked or ()), *self._stages], lambda: None if self.model is None else self.model.centroids
+        )
 
     @request
     def _look(self) -> bool:

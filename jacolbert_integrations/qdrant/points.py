@@ -13,7 +13,7 @@ from qdrant_client import models
 from ..errors import InputError, VectorError
 from ..text.windows import DOCUMENT_KEY
 from ..types import Condition, Filter, Payload, Point, WithIds
-from .stages import ByWords, FirstStage
+from .stages import FirstStage
 
 VECTOR_NAME = "colbert"
 """The named multivector of a document's token vectors."""
@@ -195,15 +195,9 @@ def batches(points: Sequence[Point], stages: Sequence[FirstStage] = (), *, grpc:
 
 def _bytes_of(point: Point, stages: Sequence[FirstStage], *, grpc: bool) -> float:
     number = _GRPC_BYTES_PER_NUMBER if grpc else _JSON_BYTES_PER_NUMBER
-    # Of its text the words are sent, most of them longer than one character, as two numbers each.
-    words = len(point.text) if any(isinstance(stage, ByWords) for stage in stages) else 0
-    dense = sum(_dense_size(stage, point.vectors.shape[1]) for stage in stages)
+    beside = sum(stage.size_of(point) for stage in stages)
     payload = json.dumps(point.payload, ensure_ascii=False).encode("utf-8", "surrogatepass")
-    return (point.vectors.size + dense + words) * number + len(payload) + _BYTES_BESIDES
-
-
-def _dense_size(stage: FirstStage, dimension: int) -> int:
-    return 0 if isinstance(stage, ByWords) else int(stage.vector_params(dimension).size)
+    return (point.vectors.size + beside) * number + len(payload) + _BYTES_BESIDES
 
 
 def from_payload(qdrant_point_id: object, payload: Payload | None) -> tuple[str, dict[str, Any]]:

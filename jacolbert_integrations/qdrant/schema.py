@@ -15,7 +15,7 @@ from .answers import answered
 from .clients import Client, client_lock, is_local_mode, keeps_float16
 from .creating import make_collection
 from .points import VECTOR_NAME
-from .stages import ByWords, FirstStage, QdrantBM25, stage_from_dict, stage_to_dict
+from .stages import FirstStage, QdrantBM25, Sparse, stage_from_dict, stage_to_dict
 from .strict_mode import StrictMode
 
 METADATA_KEY = "jacolbert"
@@ -145,8 +145,8 @@ def create_collection(
     if is_local_mode(client) and any(isinstance(stage, QdrantBM25) for stage in stages):
         raise InputError("qdrant-client's local mode has no BM25 of Qdrant's. Use Lexical(), a server or EdgeStore.")
     vectors = {VECTOR_NAME: multivector_params(client, identity.dimension, vector_options)}
-    vectors |= {s.name: s.vector_params(identity.dimension) for s in stages if not isinstance(s, ByWords)}
-    sparse = {stage.name: stage.sparse_params() for stage in stages if isinstance(stage, ByWords)}
+    vectors |= {s.name: s.vector_params(identity.dimension) for s in stages if not isinstance(s, Sparse)}
+    sparse = {stage.name: stage.sparse_params() for stage in stages if isinstance(stage, Sparse)}
     metadata = {**(options.pop("metadata", None) or {}), **record_metadata(identity, stages)}
     make_collection(
         client,

@@ -88,6 +88,7 @@ class AliasSearch:
                 mismatch = error
                 continue
             store = QdrantStore(self.client, collection, search_options=self.search_options)
+            store.model = model
             store.bind(model.identity)
             self._opened[collection] = store, model
             return store, model

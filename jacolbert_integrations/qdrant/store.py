@@ -56,8 +56,9 @@ class QdrantStore(SearchableCollection):
         client: Any ready client. Its life is yours: the store never closes it.
         collection: The collection's name.
         first_stage: How candidates are found before MaxSim ranks them, for collections of more than some thousand
-            documents: :class:`~.stages.Lexical`, :class:`~.stages.FixedDimensional`, :class:`~.stages.MeanPooled`, or
-            several. None takes what a collection that exists has, and makes a new one without.
+            documents: :class:`~.stages.NearestCentroids`, :class:`~.stages.Lexical`, :class:`~.stages.QdrantBM25`,
+            :class:`~.stages.FixedDimensional`, :class:`~.stages.MeanPooled`, or several. None takes what a collection
+            that exists has, and makes a new one without.
         search_options: How it is searched, unless a search says otherwise.
         vector_options: For the multivector's :class:`qdrant_client.models.VectorParams`, such as ``datatype``.
         shard_key: In a cluster with custom sharding: the shards that everything is read from and written to. With
@@ -128,8 +129,9 @@ class QdrantStore(SearchableCollection):
             self.prepare()
             return
         self._prepared = False
-        queries = sample_queries(self._stages, [point.text for point in points], self.encode_query)
-        stages = tuple(stage.measured(points, queries) for stage in self._stages)
+        lacking = self._with_centroids(self._stages)
+        queries = sample_queries(lacking, [point.text for point in points], self.model)
+        stages = tuple(stage.measured(points, queries) for stage in lacking)
         try:
             create_collection(
                 self.client, self.collection, identity, stages, self.vector_options, **self.collection_options

@@ -84,8 +84,8 @@ class QdrantWriter:
         self.wait = wait
         self.ordering = ordering
         self.show_progress_bar = show_progress_bar
+        store.model = model
         self.retries.call(lambda: store.bind(model.identity))
-        store.encode_query = model.encode_query
 
     def write(self, documents: Iterable[Document]) -> WriteResult:
         """Writes documents.

@@ -1,21 +1,26 @@
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from jacolbert_integrations import JaColBERT
+from jacolbert_integrations.errors import InputError
 from jacolbert_integrations.evaluation.benchmark import Benchmark
 from jacolbert_integrations.evaluation.bm25 import BM25
 from jacolbert_integrations.evaluation.embeddings import EmbeddingCache
 from jacolbert_integrations.evaluation.first_stages import Words, best
 from jacolbert_integrations.evaluation.jsquad import load_jsquad
 from jacolbert_integrations.evaluation.late_interaction import LateInteraction
-from jacolbert_integrations.evaluation.settings import Setting
+from jacolbert_integrations.evaluation.settings import STAGE_NAMES, Setting
 from jacolbert_integrations.evaluation.systems import run_of_scores
+from jacolbert_integrations.qdrant import NearestCentroids
 from jacolbert_integrations.scoring.muvera import Muvera
 from jacolbert_integrations.text.squad import QuestionSet
+from jacolbert_integrations.types import Point, Query
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +65,7 @@ def test_settings_are_what_a_model_so_made_gives(mini: JaColBERT, benchmark: Ben
 def test_a_first_stage_leaves_candidates_alone(mini: JaColBERT, benchmark: Benchmark) -> None:
     own = late_interaction(mini, benchmark)
     exact = own.scores(Setting())
-    for name in ("words", "mean", "muvera"):
+    for name in STAGE_NAMES:
         stage = own.first_stage_scores(name)
         found = own.scores(Setting(first_stage=name, candidates=3))
         assert (np.isfinite(found).sum(axis=1) == 3).all()
@@ -83,6 +88,19 @@ def test_first_stages_are_those_of_a_store(mini: JaColBERT, benchmark: Benchmark
     encoded = muvera.encode_document([d - common for d in documents])
     expected = np.stack([encoded @ muvera.encode_query(q - common) for q in asked])
     np.testing.assert_allclose(own.first_stage_scores("muvera"), expected, rtol=1e-4, atol=1e-3)
+    assert mini.centroids is not None
+    stage = NearestCentroids(mini.centroids)
+    points: list[Any] = stage.encode_points([Point(str(i), each) for i, each in enumerate(documents)])
+    having = Counter(number for point in points for number in point.indices)
+    weights = [dict(zip(q.indices, q.values, strict=True)) for q in map(stage.encode_query, map(Query, asked))]  # type: ignore[union-attr]
+    idf = {n: np.log1p((len(points) - df + 0.5) / (df + 0.5)) for n, df in having.items()}
+    by_hand = [[sum(w.get(n, 0.0) * idf[n] for n in point.indices) for point in points] for w in weights]
+    np.testing.assert_allclose(own.first_stage_scores("centroids"), by_hand, rtol=1e-4, atol=1e-5)
+
+
+def test_a_model_without_centroids(model: JaColBERT, benchmark: Benchmark) -> None:
+    with pytest.raises(InputError, match="brings no centroids"):
+        late_interaction(model, benchmark).scores(Setting(first_stage="centroids"))
 
 
 def test_sizes_and_times(mini: JaColBERT, benchmark: Benchmark) -> None:

@@ -47,7 +47,7 @@ def test_each_change_is_by_itself() -> None:
         ({"pooling": "half"}, "'half' names no pooling"),
         ({"dimension": 0}, "dimension is 0"),
         ({"datatype": "int4"}, "datatype is 'int4', but there are float32, float16, int8, binary"),
-        ({"first_stage": "bm25"}, "first_stage is 'bm25', but there are words, mean, muvera"),
+        ({"first_stage": "bm25"}, "first_stage is 'bm25', but there are centroids, words, mean, muvera"),
         ({"candidates": 0}, "candidates is 0"),
     ],
 )

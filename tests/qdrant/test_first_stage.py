@@ -218,7 +218,7 @@ def test_the_best_passage_of_each_document(client: Client) -> None:
 
 
 def test_bad_input(client: Client) -> None:
-    with pytest.raises(InputError, match=r"'lexical' is no first stage\. There are Lexical, QdrantBM25"):
+    with pytest.raises(InputError, match=r"'lexical' is no first stage\. There are Lexical, NearestCentroids"):
         QdrantStore(client, "c", first_stage=["lexical"])  # type: ignore[list-item]
     with pytest.raises(InputError, match="one first stage of a kind"):
         QdrantStore(client, "c", first_stage=[Lexical(), Lexical(10)])

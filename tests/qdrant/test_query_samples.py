@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,8 @@ from jacolbert_integrations.evaluation.jsquad import load_jsquad
 from jacolbert_integrations.qdrant import FixedDimensional, MeanPooled, QdrantWriter
 from jacolbert_integrations.qdrant.query_samples import sample_queries
 from jacolbert_integrations.qdrant.stages import stage_from_dict, stage_to_dict
-from jacolbert_integrations.types import Document, MeasuringStore, Point, Query, TokenVectors
+from jacolbert_integrations.stores.measuring import ModelUsing
+from jacolbert_integrations.types import Document, Point, Query, TokenVectors
 
 from ..stores.samples import vectors
 
@@ -22,35 +23,37 @@ TEXTS = ["東京は日本の首都である。人口は多い。", "  ", "猫" *
 BEGINNINGS = ["東京は日本の首都である。", "猫" * 60, "富士山は高い。"]
 
 
-def recorder() -> tuple[list[str], Callable[[Sequence[str]], list[TokenVectors]]]:
+class Recorder:
     """Remembers what is encoded."""
-    read: list[str] = []
 
-    def encode(texts: Sequence[str]) -> list[TokenVectors]:
-        read.extend(texts)
+    centroids = None
+
+    def __init__(self) -> None:
+        self.read: list[str] = []
+
+    def encode_query(self, texts: Sequence[str], /) -> list[TokenVectors]:
+        self.read.extend(texts)
         return [vectors(place, 3) for place, _ in enumerate(texts)]
-
-    return read, encode
 
 
 def test_first_sentences_are_encoded() -> None:
-    read, encode = recorder()
-    found = sample_queries([MeanPooled(), FixedDimensional()], TEXTS, encode)
-    assert [text.strip() for text in read] == BEGINNINGS
+    model = Recorder()
+    found = sample_queries([MeanPooled(), FixedDimensional()], TEXTS, model)
+    assert [text.strip() for text in model.read] == BEGINNINGS
     assert len(found) == 3
-    read.clear()
-    assert len(sample_queries([FixedDimensional()], TEXTS * 100, encode)) == len(read) == 200
+    model.read.clear()
+    assert len(sample_queries([FixedDimensional()], TEXTS * 100, model)) == len(model.read) == 200
 
 
 @pytest.mark.parametrize(
     "stages", [[], [MeanPooled()], [FixedDimensional(center=())], [FixedDimensional(query_center=(0.0, 1.0))]]
 )
 def test_nothing_is_encoded_that_nobody_asks_for(stages: list[FixedDimensional | MeanPooled]) -> None:
-    read, encode = recorder()
-    assert sample_queries(stages, TEXTS, encode) == []
-    assert sample_queries([FixedDimensional()], ["", " "], encode) == []
+    model = Recorder()
+    assert sample_queries(stages, TEXTS, model) == []
+    assert sample_queries([FixedDimensional()], ["", " "], model) == []
     assert sample_queries([FixedDimensional()], TEXTS, None) == []
-    assert read == []
+    assert model.read == []
 
 
 def test_each_side_has_its_own_center() -> None:
@@ -84,10 +87,10 @@ def centers(store: EdgeStore) -> tuple[float, ...]:
 @pytest.mark.parametrize("own_process", [False, True])
 def test_whoever_has_a_model_measures(mini: JaColBERT, tmp_path: Path, own_process: bool) -> None:
     texts = [passage.text for passage in load_jsquad().passages[:20]]
-    sampled = sample_queries([FixedDimensional()], texts, mini.encode_query)
+    sampled = sample_queries([FixedDimensional()], texts, mini)
     expected = pytest.approx(np.concatenate(sampled).mean(axis=0), abs=2e-5)
     with EdgeStore(tmp_path, "writer", first_stage=FixedDimensional(), own_process=own_process) as store:
-        assert isinstance(store, MeasuringStore)
+        assert isinstance(store, ModelUsing)
         assert QdrantWriter(store, mini).write(Document(str(i), text) for i, text in enumerate(texts)).written == 20
         assert centers(store) == expected
     nodes = [TextNode(id_=str(i), text=text) for i, text in enumerate(texts)]

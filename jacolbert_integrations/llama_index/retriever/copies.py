@@ -58,4 +58,4 @@ class CopyableRetriever(BaseRetriever):
         self._store = pickle.loads(state.pop("_pickled_store"))
         self.callback_manager = CallbackManager()
         self.__dict__.update(state)
-        bind_store(self._store, self._model.identity, self._model.encode_query)
+        bind_store(self._store, self._model.identity, self._model)

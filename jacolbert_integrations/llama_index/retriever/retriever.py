@@ -87,7 +87,7 @@ class JaColBERTRetriever(CopyableRetriever):
         identity = model.identity
         add_indexes(store, indexes, create_missing=create_missing_indexes)
         with using_store(store):
-            bind_store(store, identity, model.encode_query)
+            bind_store(store, identity, model)
 
     @classmethod
     def class_name(cls) -> str:

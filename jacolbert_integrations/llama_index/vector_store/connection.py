@@ -74,7 +74,7 @@ class Connection:
                 identity = self.model.identity
                 add_indexes(self._store, self._indexes, create_missing=self._create_missing_indexes)
                 with using_store(self._store):
-                    bind_store(self._store, identity, self.model.encode_query)
+                    bind_store(self._store, identity, self.model)
                 self._bound = True
             return self._store
 

@@ -99,8 +99,8 @@ class JaColBERTVectorStore(ThreadedVectorStore):
             address of a Qdrant server, whose key is read from ``$QDRANT_API_KEY``. A folder is described by its
             absolute path.
         collection: The collection's name at that location.
-        first_stage: How a new collection finds candidates for MaxSim: some of ``"lexical"``, ``"bm25"``, ``"muvera"``,
-            ``"mean"``. None takes what a collection has, and makes a new one without.
+        first_stage: How a new collection finds candidates for MaxSim: some of ``"centroids"``, ``"lexical"``,
+            ``"bm25"``, ``"muvera"``, ``"mean"``. None takes what a collection has, and makes a new one without.
         indexes: Keys of metadata that will be filtered by, as what Qdrant indexes each: ``{"year": "integer"}``. A
             server in strict mode, as Qdrant's cloud is, refuses other filters. They are made before the first write,
             also in a collection that is there; what LlamaIndex itself filters by is indexed always.

@@ -41,7 +41,7 @@ from jacolbert_integrations.qdrant import (
 )
 from jacolbert_integrations.qdrant.edge import collection as edge_collection
 from jacolbert_integrations.qdrant.edge.models import to_edge
-from jacolbert_integrations.qdrant.stages import _QDRANT_WORDS
+from jacolbert_integrations.qdrant.stages.by_words import _QDRANT_WORDS
 from jacolbert_integrations.scoring.maxsim import maxsim
 from jacolbert_integrations.text.squad import read_squad
 from jacolbert_integrations.text.tokenization import WordSplitter

@@ -1,0 +1,71 @@
+"""``jacolbert centroids``: the centroids of a model's token vectors, for first stages that need no shared word."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from .terminal import say
+
+
+def add_command(commands: Any) -> None:
+    """Registers the command."""
+    parser = commands.add_parser(
+        "centroids",
+        help="learn centroids of a model's token vectors, which find candidates without shared words",
+        description="Learns the centroids of a model's token vectors from much and varied text, best of the kind that "
+        "will be searched; some 4,000 passages are enough. In the model's own folder, as centroids.safetensors, they "
+        "are found by themselves. jacolbert-small and jacolbert-mini bring theirs.",
+    )
+    parser.add_argument(
+        "files", nargs="+", type=Path, help="files and folders, as of jacolbert index, and SQuAD-style .json"
+    )
+    parser.add_argument("--model", help="a checkpoint's directory or hub id (default: the bundled jacolbert-small)")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="where to write them (default: centroids.safetensors in the model's own folder)",
+    )
+    parser.add_argument("--count", type=int, metavar="N", help="how many centroids (default: 16,384)")
+    parser.add_argument("--seed", type=int, default=42, help="(default: %(default)s)")
+    parser.add_argument("--text-key", default="text", metavar="KEY", help="key or column of the text (%(default)s)")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Runs the command."""
+    from ..errors import InputError
+    from ..scoring.centroids import FILE
+
+    own = None if arguments.model is None else Path(arguments.model)
+    if arguments.output is None and (own is None or not own.is_dir()):
+        raise InputError("say where to write the centroids with --output: the model is in no folder of yours.")
+    output = arguments.output if own is None or arguments.output is not None else own / FILE
+    if not output.parent.is_dir():
+        raise InputError(f"--output is {output}, but there is no folder {output.parent}.")
+    texts = list(_texts(arguments.files, arguments.text_key))
+
+    from ..encoding.encoder import JaColBERT
+    from ..training.centroids import COUNT, learn_centroids
+
+    model = JaColBERT.from_pretrained(arguments.model)
+    count = COUNT if arguments.count is None else arguments.count
+    found = learn_centroids(model, texts, count=count, seed=arguments.seed)
+    found.save(output)
+    say(f"{len(found):,} centroids of {model.name}, learned from {len(texts):,} texts, are in {output}")
+
+
+def _texts(paths: list[Path], text_key: str) -> Iterator[str]:
+    from ..text.files import FileReader
+    from ..text.squad import read_squad
+
+    squad = [path for path in paths if path.suffix == ".json"]
+    if squad:
+        yield from (passage.text for passage in read_squad(squad).passages)
+    others = [path for path in paths if path.suffix != ".json"]
+    if others:
+        reader = FileReader(text_key=text_key)
+        yield from (document.text for document in reader.read(others))

@@ -1,0 +1,118 @@
+"""Centroids of a model's token vectors, learned from texts."""
+
+from __future__ import annotations
+
+import random
+import warnings
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from ..errors import InputError, MissingExtraError, TrainingDataError, TruncationWarning
+from ..scoring.centroids import Centroids
+from ..types import TokenVectors
+
+if TYPE_CHECKING:
+    from ..encoding.encoder import JaColBERT
+
+COUNT = 16_384
+"""How many centroids are learned if nothing else is said."""
+
+_FEWEST_VECTORS = 4
+_MOST_VECTORS = 32
+"""Of each centroid: fewer are too few to learn from, and more change little."""
+
+_BATCH = 256
+
+
+def learn_centroids(
+    model: JaColBERT,
+    texts: Iterable[str],
+    *,
+    count: int = COUNT,
+    iterations: int = 10,
+    seed: int = 42,
+    show_progress_bar: bool | None = None,
+) -> Centroids:
+    """Learns the centroids of a model's token vectors by k-means.
+
+    A collection finds candidates by them (:class:`~jacolbert_integrations.qdrant.NearestCentroids`). They serve every
+    collection of the model, and best those whose texts are like these. So many texts are encoded, in random order, as
+    give 32 token vectors for each centroid, or all of them. What is longer than the model reads is cut.
+
+    Args:
+        model: The model.
+        texts: Much and varied text: some 4,000 passages are enough for as many centroids as the default.
+        count: How many centroids. More find more, and take longer to learn and to look at.
+        iterations: Of k-means, at most.
+        seed: Decides the order of the texts, and where k-means begins.
+        show_progress_bar: None shows one after a second, on a terminal.
+
+    Returns:
+        The centroids, which record the model that they belong to.
+
+    Raises:
+        InputError: If ``count`` or ``iterations`` is below 2 or 1.
+        TrainingDataError: If the texts have fewer than four token vectors for each centroid.
+        MissingExtraError: If scikit-learn is not installed.
+    """
+    for name, value, least in (("count", count, 2), ("iterations", iterations, 1)):
+        if not isinstance(value, int) or isinstance(value, bool) or value < least:
+            raise InputError(f"{name} is {value!r}, but it must be an integer of at least {least}.")
+    vectors = _some_vectors(model, texts, _MOST_VECTORS * count, seed, show_progress_bar)
+    if len(vectors) < _FEWEST_VECTORS * count:
+        raise TrainingDataError(
+            f"the texts have {len(vectors):,} token vectors, too few for {count:,} centroids, which want "
+            f"{_FEWEST_VECTORS * count:,} at least. Give more text, or learn {len(vectors) // _FEWEST_VECTORS:,} "
+            "centroids of it."
+        )
+    found, _ = _k_means(vectors, count, iterations, seed)
+    directions = found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-12)
+    _, groups = _k_means(directions, max(1, round(count**0.5)), 20, seed)
+    sizes = np.bincount(groups)
+    ordered = directions[np.argsort(groups, kind="stable")]
+    values = np.round(127 * ordered / np.abs(ordered).max(axis=1, keepdims=True)).astype(np.int8)
+    return Centroids(values, sizes[sizes > 0].tolist(), model=model.fingerprint)
+
+
+def _some_vectors(
+    model: JaColBERT, texts: Iterable[str], most: int, seed: int, show_progress_bar: bool | None
+) -> TokenVectors:
+    shuffled = [text for text in texts if text.strip()]
+    random.Random(seed).shuffle(shuffled)
+    parts: list[TokenVectors] = []
+    there = 0
+    bar = tqdm(
+        total=most,
+        desc="Encoding",
+        unit=" vectors",
+        delay=1.0 if show_progress_bar is None else 0.0,
+        disable=None if show_progress_bar is None else not show_progress_bar,
+    )
+    with bar, warnings.catch_warnings():
+        warnings.simplefilter("ignore", TruncationWarning)  # the beginning of a text teaches as well as the rest
+        for begin in range(0, len(shuffled), _BATCH):
+            found = model.encode_document(shuffled[begin : begin + _BATCH], show_progress_bar=False)
+            parts += found
+            new = sum(map(len, found))
+            there += new
+            bar.update(new)
+            if there >= most:
+                break
+    return np.concatenate(parts)[:most] if parts else np.empty((0, model.dimension), np.float32)
+
+
+def _k_means(vectors: TokenVectors, count: int, iterations: int, seed: int) -> tuple[TokenVectors, NDArray[np.int32]]:
+    """Returns the means, (count, dimension), and the number of the nearest one for each vector."""
+    try:
+        from sklearn.cluster import KMeans
+        from sklearn.exceptions import ConvergenceWarning
+    except ImportError:
+        raise MissingExtraError("scikit-learn", "training") from None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        found = KMeans(count, init="random", n_init=1, max_iter=iterations, random_state=seed).fit(vectors)
+    return found.cluster_centers_, found.labels_

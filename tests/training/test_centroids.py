@@ -1,0 +1,53 @@
+"""Centroids that are learned: near the vectors they are of, the same each time, and not of too little text."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from jacolbert_integrations import JaColBERT
+from jacolbert_integrations.errors import InputError, ModelMismatchError, TrainingDataError
+from jacolbert_integrations.text.squad import read_squad
+from jacolbert_integrations.training.centroids import learn_centroids
+
+from ..conftest import JAQUAD_EXCERPT
+
+TEXTS = [passage.text for passage in read_squad([JAQUAD_EXCERPT]).passages]
+
+
+def test_near_the_vectors(mini: JaColBERT, model: JaColBERT) -> None:
+    learned = learn_centroids(mini, TEXTS[:40], count=256, seed=1)
+    assert (len(learned), learned.dimension) == (256, mini.dimension)
+    assert len(learned.groups) == 16
+    learned.check(mini.identity)
+    with pytest.raises(ModelMismatchError):
+        learned.check(model.identity)
+    vectors = np.concatenate(mini.encode_document(TEXTS[40:60]))
+    taught = np.concatenate(mini.encode_document(TEXTS[:40]))
+    drawn = taught[np.random.default_rng(0).choice(len(taught), 256, replace=False)]
+
+    def nearness(directions: np.ndarray) -> float:
+        return float((vectors @ directions.T).max(axis=1).mean())
+
+    assert nearness(learned.vectors) > nearness(drawn) + 0.005
+    found = learned.vectors[learned.nearest(vectors)]
+    assert (found * vectors).sum(axis=1).mean() > nearness(learned.vectors) - 0.01
+
+
+def test_the_same_each_time(mini: JaColBERT, one_thread: None) -> None:
+    once, again, other = (learn_centroids(mini, TEXTS[:20], count=32, iterations=3, seed=seed) for seed in (1, 1, 2))
+    assert once.fingerprint == again.fingerprint != other.fingerprint
+
+
+def test_of_too_little(mini: JaColBERT) -> None:
+    with pytest.raises(TrainingDataError, match=r"for 16,384 centroids, which want 65,536 at least.* learn \d+ "):
+        learn_centroids(mini, [*TEXTS[:2], " "])
+    with pytest.raises(TrainingDataError, match="have 0 token vectors"):
+        learn_centroids(mini, [])
+
+
+def test_wrong_numbers(mini: JaColBERT) -> None:
+    with pytest.raises(InputError, match="count is 1"):
+        learn_centroids(mini, TEXTS, count=1)
+    with pytest.raises(InputError, match="iterations is 0"):
+        learn_centroids(mini, TEXTS, count=2, iterations=0)
