@@ -17,7 +17,7 @@ from tqdm import tqdm
 from ..checkpoints.hub import resolve_checkpoint
 from ..checkpoints.layouts import Checkpoint, inspect_checkpoint
 from ..checkpoints.weights import checkpoint_fingerprint, model_fingerprint
-from ..errors import InputError, TruncationWarning, WorkerError
+from ..errors import InputError, ModelMismatchError, TruncationWarning, WorkerError
 from ..query_length import QueryLength, check_query_length
 from ..scoring.centroids import FILE as CENTROIDS_FILE
 from ..scoring.centroids import Centroids
@@ -428,12 +428,29 @@ class JaColBERT:
     def save_pretrained(self, path: str | Path) -> None:
         """Writes a checkpoint in the layout of the released JaColBERT models, whole or not at all.
 
-        :attr:`pooling` is no part of a checkpoint: name it again when loading.
+        :attr:`centroids` come along, if they are of these weights. :attr:`pooling` is no part of a checkpoint: name it
+        again when loading.
 
         Raises:
             InputError: If the model is one that this layout cannot hold.
         """
         save_stanford(self.model, Path(path))
+        self.save_centroids(Path(path))
+
+    def save_centroids(self, folder: Path) -> None:
+        """Writes the model's centroids into a checkpoint of its weights as float32, if it has any of its own.
+
+        Args:
+            folder: The checkpoint's directory.
+        """
+        if next(self.model.parameters()).dtype is not torch.float32:  # what is saved has another fingerprint
+            return
+        try:
+            own = self.centroids
+        except ModelMismatchError:  # trained on since
+            return
+        if own is not None:
+            own.save(folder / CENTROIDS_FILE)
 
     @property
     def _pooling_name(self) -> str:

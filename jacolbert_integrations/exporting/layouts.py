@@ -60,6 +60,8 @@ def export(
 ) -> Path:
     """Writes a checkpoint in the layout of a library, whole or not at all.
 
+    Centroids that come with the model go along, where weights stay as they are.
+
     Args:
         model: The model.
         path: The directory to write.
@@ -83,6 +85,8 @@ def export(
     _check_free(path, overwrite)
     with whole_directory(path) as folder:
         save(model.model, folder, dtype=_DTYPES[dtype])
+        if dtype == "float32":
+            model.save_centroids(folder)
         if card is not None:
             (folder / "README.md").write_text(card, encoding="utf-8")
     return path

@@ -18,6 +18,7 @@ from jacolbert_integrations.encoding.sources import ModelSource
 from jacolbert_integrations.errors import UnknownLayoutError
 from jacolbert_integrations.evaluation.jsquad import load_jsquad
 from jacolbert_integrations.evaluation.retrieval import right_columns, score_questions
+from jacolbert_integrations.scoring.centroids import FILE
 from jacolbert_integrations.text.squad import Passage, Question, QuestionSet
 
 ENGLISH = Path(__file__).parents[2] / "benchmarks" / "data" / "jsquad-in-english.tsv"
@@ -37,13 +38,14 @@ def ranks(model: JaColBERT, corpus: QuestionSet, questions: Sequence[Question] |
 
 
 def folder_size(folder: Path) -> int:
-    return sum(file.stat().st_size for file in folder.iterdir())
+    return sum(file.stat().st_size for file in folder.iterdir() if file.name != FILE)
 
 
 @pytest.mark.parametrize(("name", "megabytes"), [("jacolbert-mini", 10), ("jacolbert-small", 30)])
 def test_size_layout_and_card(name: str, megabytes: int) -> None:
     folder = BUNDLED[name]
     assert folder_size(folder) < megabytes * 1_000_000
+    assert (folder / FILE).stat().st_size < 2_200_000
     assert inspect_checkpoint(folder).layout is Layout.STANFORD
     card = (folder / "README.md").read_text(encoding="utf-8")
     for part in (
@@ -58,6 +60,8 @@ def test_size_layout_and_card(name: str, megabytes: int) -> None:
         assert part in card
     log = json.loads((folder / "training-log.json").read_text(encoding="utf-8"))
     model = JaColBERT.from_pretrained(name)
+    assert model.centroids is not None
+    assert f"has {len(model.centroids):,} centroids" in card
     assert model.fingerprint != log["merged"]["fingerprint"]  # that is before the weights were rounded
     stages = [*log.get("earlier", []), log]
     assert [stage["run"]["recipe"]["name"] for stage in stages] == ["contrastive", "distilled"][: len(stages)]

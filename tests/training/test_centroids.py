@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+import torch
 
 from jacolbert_integrations import JaColBERT
 from jacolbert_integrations.errors import InputError, ModelMismatchError, TrainingDataError
+from jacolbert_integrations.exporting.layouts import export
 from jacolbert_integrations.text.squad import read_squad
 from jacolbert_integrations.training.centroids import learn_centroids
 
@@ -51,3 +55,23 @@ def test_wrong_numbers(mini: JaColBERT) -> None:
         learn_centroids(mini, TEXTS, count=1)
     with pytest.raises(InputError, match="iterations is 0"):
         learn_centroids(mini, TEXTS, count=2, iterations=0)
+
+
+def test_saved_with_the_weights_that_they_are_of(mini: JaColBERT, tmp_path: Path) -> None:
+    assert mini.centroids is not None
+    mini.save_pretrained(tmp_path / "same")
+    export(mini, tmp_path / "pylate", "pylate")
+    for folder in ("same", "pylate"):
+        again = JaColBERT.from_pretrained(tmp_path / folder).centroids
+        assert again is not None
+        assert again.fingerprint == mini.centroids.fingerprint
+    export(mini, tmp_path / "half", dtype="float16")
+    JaColBERT.from_pretrained(dtype=torch.float16).save_pretrained(tmp_path / "from-half")
+    changed = JaColBERT.from_pretrained(tmp_path / "same")
+    with torch.no_grad():
+        next(changed.model.parameters()).mul_(1.5)
+    with pytest.raises(ModelMismatchError, match="jacolbert centroids"):
+        _ = changed.centroids
+    changed.save_pretrained(tmp_path / "changed")
+    for folder in ("half", "from-half", "changed"):
+        assert JaColBERT.from_pretrained(tmp_path / folder).centroids is None
