@@ -34,11 +34,13 @@
     │   ├── SaveError                  a checkpoint could not be written
     │   └── MergeError                 checkpoints that cannot be merged             (a ValueError)
     ├── BenchmarkError                 a benchmark that cannot be downloaded, or is not whole
+    ├── DeviceMemoryError              a GPU has too little memory, for smaller batches too
     ├── WorkerError                    a process of a pool has died, or was forked where it must not be
     └── MissingExtraError              an optional dependency is not installed     (an ImportError)
 
     TruncationWarning                  texts were cut to the model's length        (a UserWarning)
     QueryLengthWarning                 a collection was made with another query-length rule
+    DeviceMemoryWarning                a GPU had too little memory, and batches are smaller from then on
     FilterWarning                      metadata that filters will not find as they are
     MissingCollectionWarning           a search in a collection that does not exist
     StatisticsWarning                  a first stage was measured in documents unlike those that came later
@@ -203,6 +205,10 @@ class MergeError(TrainingError, ValueError):
     """Checkpoints differ in more than their weights, or the weights asked for make no sense."""
 
 
+class DeviceMemoryError(JaColBERTError):
+    """A GPU has too little memory to encode, also for batches of half the size, or for a single text."""
+
+
 class WorkerError(JaColBERTError):
     """A process of a pool died before its work was done, or a process was forked off where torch would hang."""
 
@@ -242,6 +248,10 @@ class StatisticsWarning(UserWarning):
 
 class MissingCollectionWarning(UserWarning):
     """A collection that does not exist was searched: the answer is empty, and its name may be misspelt."""
+
+
+class DeviceMemoryWarning(UserWarning):
+    """A GPU had too little memory: the model's batches have half as many tokens from now on."""
 
 
 class FilterWarning(UserWarning):

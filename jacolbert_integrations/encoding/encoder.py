@@ -17,7 +17,14 @@ from tqdm import tqdm
 from ..checkpoints.hub import resolve_checkpoint
 from ..checkpoints.layouts import Checkpoint, inspect_checkpoint
 from ..checkpoints.weights import checkpoint_fingerprint, model_fingerprint
-from ..errors import InputError, ModelMismatchError, TruncationWarning, WorkerError
+from ..errors import (
+    DeviceMemoryError,
+    DeviceMemoryWarning,
+    InputError,
+    ModelMismatchError,
+    TruncationWarning,
+    WorkerError,
+)
 from ..query_length import QueryLength, check_query_length
 from ..scoring.centroids import FILE as CENTROIDS_FILE
 from ..scoring.centroids import Centroids
@@ -31,7 +38,7 @@ from .devices import check_device
 from .loading import LoadOptions, load_model
 from .pooling import NO_POOLING, Pooling, as_pooling, is_pooling, pipeline_pooling
 from .saving import save_stanford
-from .transformer import ColBERTTransformer, Task
+from .transformer import ColBERTTransformer, Encoded, Task
 
 _CPU_BATCH_TOKENS = 1024
 _GPU_BATCH_TOKENS = 32768
@@ -57,6 +64,11 @@ def _check_not_forked() -> None:
             "without --preload), or call torch.set_num_threads(1) in this process first."
         )
     _computed_in = os.getpid()
+
+
+def _halves(rows: list[int]) -> list[list[int]]:
+    middle = (len(rows) + 1) // 2
+    return [part for part in (rows[:middle], rows[middle:]) if part]
 
 
 class JaColBERT:
@@ -506,13 +518,46 @@ class JaColBERT:
         )
         with bar, torch.inference_mode():
             self.model.eval()
-            for rows in token_batches(encoded, self.batch_tokens, batch_size):
-                batch = self._transformer.collate([encoded[row] for row in rows], task)
-                matrices = self._forward(batch, task)
+            for rows, matrices in self._computed(encoded, task, batch_size):
                 for row, matrix in zip(rows, matrices if pooling is None else pooling.pool(matrices), strict=True):
                     vectors[row] = matrix
                 bar.update(len(rows))
         return vectors
+
+    def _computed(
+        self, encoded: Sequence[Encoded], task: Task, batch_size: int | None
+    ) -> Iterator[tuple[list[int], list[TokenVectors]]]:
+        """Yields the rows of a batch, and their vectors; where memory is short, once, halves of batches from then on.
+
+        Raises:
+            DeviceMemoryError: If it is short for these, too.
+        """
+        halved = False
+        for batch in token_batches(encoded, self.batch_tokens, batch_size):
+            parts = _halves(batch) if halved else [batch]
+            while parts:
+                rows = parts.pop(0)
+                features = cast("ColBERTTransformer", self._transformer).collate([encoded[row] for row in rows], task)
+                try:
+                    matrices = list(self._forward(features, task))
+                except torch.OutOfMemoryError as error:
+                    tokens = len(rows) * len(encoded[rows[0]].ids)
+                    if halved or len(rows) == 1:
+                        raise DeviceMemoryError(
+                            f"{self.model.device} has too little memory to encode {len(rows):,} texts of {tokens:,} "
+                            f"tokens. Set batch_tokens of the model, which is {self.batch_tokens:,}, to less, load it "
+                            "with dtype=torch.bfloat16, or free memory of the device."
+                        ) from error
+                    halved, parts = True, [*_halves(rows), *parts]
+                    self.batch_tokens = max(1, self.batch_tokens // 2)
+                    warnings.warn(
+                        f"{self.model.device} has too little memory for batches of {tokens:,} tokens: batch_tokens of "
+                        f"{self.name} is {self.batch_tokens:,} from now on.",
+                        DeviceMemoryWarning,
+                        stacklevel=5,
+                    )
+                    continue
+                yield rows, matrices
 
     def _forward(self, features: dict[str, Any], task: Task) -> Iterator[TokenVectors]:
         device = self.model.device
