@@ -131,6 +131,7 @@ def main() -> None:
     parser.add_argument("--passages", type=int, default=50_000)
     parser.add_argument("--questions", type=int, default=100)
     parser.add_argument("--stages", nargs="+", choices=list(STAGES), default=list(STAGES))
+    parser.add_argument("--nprobe", type=int, help="centroids that a query's token vector looks at")
     parser.add_argument("--model", help="a checkpoint's directory or hub id (default: jacolbert-small)")
     arguments = parser.parse_args()
     sets, model = read_squad(arguments.files), JaColBERT.from_pretrained(arguments.model)
@@ -139,6 +140,8 @@ def main() -> None:
         for kind, texts in question_sets(sets, arguments.questions).items()
     }
     stages = {stage.name: stage for name in arguments.stages for stage in STAGES[name]}
+    if arguments.nprobe is not None:
+        stages["centroids"] = NearestCentroids(nprobe=arguments.nprobe)
     per_size = {}
     for count in (arguments.passages // 10, arguments.passages):
         with tempfile.TemporaryDirectory() as folder, EdgeStore(folder, first_stage=tuple(stages.values())) as store:

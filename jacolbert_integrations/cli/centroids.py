@@ -30,6 +30,9 @@ def add_command(commands: Any) -> None:
         help="where to write them (default: centroids.safetensors in the model's own folder)",
     )
     parser.add_argument("--count", type=int, metavar="N", help="how many centroids (default: 16,384)")
+    parser.add_argument(
+        "--nprobe", type=int, metavar="N", help="how many of them each token vector of a query looks at (default: 16)"
+    )
     parser.add_argument("--seed", type=int, default=42, help="(default: %(default)s)")
     parser.add_argument("--text-key", default="text", metavar="KEY", help="key or column of the text (%(default)s)")
     parser.set_defaults(run=run)
@@ -49,11 +52,12 @@ def run(arguments: argparse.Namespace) -> None:
     texts = list(_texts(arguments.files, arguments.text_key))
 
     from ..encoding.encoder import JaColBERT
-    from ..training.centroids import COUNT, learn_centroids
+    from ..training.centroids import COUNT, NPROBE, learn_centroids
 
     model = JaColBERT.from_pretrained(arguments.model)
     count = COUNT if arguments.count is None else arguments.count
-    found = learn_centroids(model, texts, count=count, seed=arguments.seed)
+    nprobe = NPROBE if arguments.nprobe is None else arguments.nprobe
+    found = learn_centroids(model, texts, count=count, nprobe=nprobe, seed=arguments.seed)
     found.save(output)
     say(f"{len(found):,} centroids of {model.name}, learned from {len(texts):,} texts, are in {output}")
 

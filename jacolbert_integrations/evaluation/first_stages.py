@@ -15,8 +15,6 @@ from ..types import Scores, TokenVectors
 from .bm25 import BM25
 from .settings import StageName
 
-_NPROBE = 4  # as of NearestCentroids
-
 
 class FirstStage(Protocol):
     """Scores all passages cheaply."""
@@ -85,25 +83,39 @@ class ByCentroids:
     def __init__(
         self, centroids: Centroids, documents: Sequence[TokenVectors], queries: Sequence[TokenVectors]
     ) -> None:
-        own = centroids.of_documents(documents)
-        numbers = np.concatenate(own)
-        passages = np.repeat(np.arange(len(own)), [len(each) for each in own])
-        order = np.argsort(numbers, kind="stable")
-        having = np.bincount(numbers, minlength=len(centroids))
-        self._postings = np.split(passages[order], np.cumsum(having)[:-1])
-        self._idf = np.log1p((len(own) - having + 0.5) / (having + 0.5))
+        self._own = centroids.of_documents(documents)
         self._centroids = centroids
-        self._count = len(own)
         self._queries = queries
-        self.bytes_per_passage = 8.0 * len(numbers) / max(len(own), 1)  # a number and a weight each
+        self.bytes_per_passage = 8.0 * sum(map(len, self._own)) / max(len(self._own), 1)  # a number and a weight each
 
     def score(self, places: Sequence[int]) -> Scores:
         """Computes (queries, passages) float32 of the queries at some places."""
-        scores = np.zeros((len(places), self._count), np.float32)
-        for row, place in zip(scores, places, strict=True):
-            for number, weight in zip(*self._centroids.of_query(self._queries[place], _NPROBE), strict=True):
-                row[self._postings[number]] += weight * self._idf[number]
-        return scores
+        return centroid_scores(self._own, [self._centroids.of_query(self._queries[place]) for place in places])
+
+
+def centroid_scores(
+    documents: Sequence[NDArray[np.int64]], queries: Sequence[tuple[NDArray[np.int64], NDArray[np.float64]]]
+) -> Scores:
+    """Sums up the weights of the centroids that a document shares with a query, times their IDF, as Qdrant computes it.
+
+    Args:
+        documents: The numbers of each one's centroids, once each (:meth:`.Centroids.of_documents`).
+        queries: The numbers of each one's centroids, and their weights (:meth:`.Centroids.of_query`).
+
+    Returns:
+        (queries, documents) float32.
+    """
+    numbers = np.concatenate([*documents, np.empty(0, np.int64)])
+    rows = np.repeat(np.arange(len(documents)), [len(each) for each in documents])
+    order = np.argsort(numbers, kind="stable")
+    numbers, rows = numbers[order], rows[order]
+    scores = np.zeros((len(queries), len(documents)), np.float32)
+    for own, (asked, weights) in zip(scores, queries, strict=True):
+        begins, ends = np.searchsorted(numbers, asked), np.searchsorted(numbers, asked, side="right")
+        for begin, end, weight in zip(begins, ends, weights, strict=True):
+            having = end - begin
+            own[rows[begin:end]] += weight * np.log1p((len(documents) - having + 0.5) / (having + 0.5))
+    return scores
 
 
 def first_stage(

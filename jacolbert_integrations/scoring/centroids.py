@@ -33,12 +33,16 @@ class Centroids:
         values: (centroids, dimension) int8; only the direction of a row counts. Those of a group are neighbours.
         groups: How many centroids each group has, in the order of the rows.
         model: The fingerprint of the model whose vectors they were learned from; None fits any.
+        nprobe: How many of them each token vector of a query looks at, if nothing else is said. What is best depends on
+            how far a model puts queries from documents.
 
     Raises:
         InputError: If they are none.
     """
 
-    def __init__(self, values: NDArray[np.int8], groups: Sequence[int], *, model: str | None = None) -> None:
+    def __init__(
+        self, values: NDArray[np.int8], groups: Sequence[int], *, model: str | None = None, nprobe: int = 4
+    ) -> None:
         sizes = np.asarray(groups)
         if values.ndim != 2 or values.dtype != np.int8 or not len(values) or not values.any(axis=1).all():
             raise InputError(
@@ -46,7 +50,10 @@ class Centroids:
             )
         if sizes.ndim != 1 or sizes.dtype.kind not in "iu" or (sizes < 1).any() or sizes.sum() != len(values):
             raise InputError(f"the groups of {len(values)} centroids have to add up to as many, not {sizes.tolist()}.")
+        if not 1 <= nprobe < len(values):
+            raise InputError(f"nprobe is {nprobe}, but it must be at least 1, and less than {len(values)} centroids.")
         self.values = values
+        self.nprobe = nprobe
         self.groups = tuple(int(size) for size in sizes)
         self.model = model
 
@@ -134,7 +141,7 @@ class Centroids:
         ends = np.cumsum([len(document) for document in documents])[:-1]
         return [np.unique(part) for part in np.split(found, ends)]
 
-    def of_query(self, query: TokenVectors, nprobe: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    def of_query(self, query: TokenVectors, nprobe: int | None = None) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Weighs the centroids that are most similar to the token vectors of a query.
 
         Each token vector gives each of the so many most similar ones their similarity less that of the next, because
@@ -142,12 +149,12 @@ class Centroids:
 
         Args:
             query: (tokens, dimension) float32.
-            nprobe: Centroids that each token vector looks at; fewer than there are.
+            nprobe: Centroids that each token vector looks at, fewer than there are; None takes :attr:`nprobe`.
 
         Returns:
             Their numbers, in order, and the sums of their weights.
         """
-        similarities, numbers = self.most_similar(query, nprobe + 1)
+        similarities, numbers = self.most_similar(query, (self.nprobe if nprobe is None else nprobe) + 1)
         weights = similarities[:, :-1] - similarities[:, -1:]
         own, places = np.unique(numbers[:, :-1], return_inverse=True)
         summed: NDArray[np.float64] = np.bincount(places.ravel(), weights.ravel(), len(own)).astype(np.float64)
@@ -165,7 +172,7 @@ class Centroids:
             save_file(
                 {"centroids": np.ascontiguousarray(self.values), "groups": np.asarray(self.groups, np.int32)},
                 unfinished,
-                {} if self.model is None else {"model": self.model},
+                {"nprobe": str(self.nprobe), **({} if self.model is None else {"model": self.model})},
             )
             unfinished.replace(target)
         finally:
@@ -183,9 +190,10 @@ class Centroids:
             raise InputError(f"there is no file of centroids {path}. Learn them: jacolbert centroids.")
         try:
             with safe_open(path, "numpy") as file:
-                model = (file.metadata() or {}).get("model")
-                return cls(file.get_tensor("centroids"), file.get_tensor("groups"), model=model)
-        except (SafetensorError, OSError, InputError, TypeError) as error:
+                values, groups = file.get_tensor("centroids"), file.get_tensor("groups")
+                said = file.metadata() or {}
+                return cls(values, groups, model=said.get("model"), nprobe=int(said["nprobe"]))
+        except (SafetensorError, OSError, InputError, KeyError, TypeError, ValueError) as error:
             raise CorruptCheckpointError(f"{path} holds no centroids that can be read: {error}") from error
 
     def _nearest(self, vectors: TokenVectors) -> NDArray[np.int64]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 COUNT = 16_384
 """How many centroids are learned if nothing else is said."""
 
+NPROBE = 16
+
 _FEWEST_VECTORS = 4
 _MOST_VECTORS = 32
 """Of each centroid: fewer are too few to learn from, and more change little."""
@@ -33,6 +35,7 @@ def learn_centroids(
     texts: Iterable[str],
     *,
     count: int = COUNT,
+    nprobe: int = NPROBE,
     iterations: int = 10,
     seed: int = 42,
     show_progress_bar: bool | None = None,
@@ -47,6 +50,9 @@ def learn_centroids(
         model: The model.
         texts: Much and varied text: some 4,000 passages are enough for as many centroids as the default.
         count: How many centroids. More find more, and take longer to learn and to look at.
+        nprobe: How many of them each token vector of a query looks at, if nothing else is said. Where a model puts
+            queries far from documents, it takes more to find the same: 4 are best for jacolbert-mini, 32 for
+            jacolbert-small. ``benchmarks/two_stage.py --nprobe`` shows what is best for yours.
         iterations: Of k-means, at most.
         seed: Decides the order of the texts, and where k-means begins.
         show_progress_bar: None shows one after a second, on a terminal.
@@ -55,14 +61,19 @@ def learn_centroids(
         The centroids, which record the model that they belong to.
 
     Raises:
-        InputError: If ``count`` or ``iterations`` is below 2 or 1.
+        InputError: If ``count`` or ``iterations`` is below 2 or 1, or ``nprobe`` not below ``count``.
         TrainingDataError: If the texts have fewer than four token vectors for each centroid.
         MissingExtraError: If scikit-learn is not installed.
     """
     for name, value, least in (("count", count, 2), ("iterations", iterations, 1)):
         if not isinstance(value, int) or isinstance(value, bool) or value < least:
             raise InputError(f"{name} is {value!r}, but it must be an integer of at least {least}.")
-    vectors = _some_vectors(model, texts, _MOST_VECTORS * count, seed, show_progress_bar)
+    if not isinstance(nprobe, int) or isinstance(nprobe, bool) or not 1 <= nprobe < count:
+        raise InputError(f"nprobe is {nprobe!r}, but it must be an integer of at least 1, and less than {count}.")
+    given = [text for text in texts if text.strip()]
+    random.Random(seed).shuffle(given)
+    documents = _encoded(model, given, _MOST_VECTORS * count, show_progress_bar)
+    vectors = np.concatenate([*documents, np.empty((0, model.dimension), np.float32)])[: _MOST_VECTORS * count]
     if len(vectors) < _FEWEST_VECTORS * count:
         raise TrainingDataError(
             f"the texts have {len(vectors):,} token vectors, too few for {count:,} centroids, which want "
@@ -75,14 +86,11 @@ def learn_centroids(
     sizes = np.bincount(groups)
     ordered = directions[np.argsort(groups, kind="stable")]
     values = np.round(127 * ordered / np.abs(ordered).max(axis=1, keepdims=True)).astype(np.int8)
-    return Centroids(values, sizes[sizes > 0].tolist(), model=model.fingerprint)
+    return Centroids(values, sizes[sizes > 0].tolist(), model=model.fingerprint, nprobe=nprobe)
 
 
-def _some_vectors(
-    model: JaColBERT, texts: Iterable[str], most: int, seed: int, show_progress_bar: bool | None
-) -> TokenVectors:
-    shuffled = [text for text in texts if text.strip()]
-    random.Random(seed).shuffle(shuffled)
+def _encoded(model: JaColBERT, texts: Sequence[str], most: int, show_progress_bar: bool | None) -> list[TokenVectors]:
+    """Encodes texts until there are so many vectors."""
     parts: list[TokenVectors] = []
     there = 0
     bar = tqdm(
@@ -94,15 +102,15 @@ def _some_vectors(
     )
     with bar, warnings.catch_warnings():
         warnings.simplefilter("ignore", TruncationWarning)  # the beginning of a text teaches as well as the rest
-        for begin in range(0, len(shuffled), _BATCH):
-            found = model.encode_document(shuffled[begin : begin + _BATCH], show_progress_bar=False)
+        for begin in range(0, len(texts), _BATCH):
+            found = model.encode_document(texts[begin : begin + _BATCH], show_progress_bar=False)
             parts += found
             new = sum(map(len, found))
             there += new
             bar.update(new)
             if there >= most:
                 break
-    return np.concatenate(parts)[:most] if parts else np.empty((0, model.dimension), np.float32)
+    return parts
 
 
 def _k_means(vectors: TokenVectors, count: int, iterations: int, seed: int) -> tuple[TokenVectors, NDArray[np.int32]]:

@@ -19,10 +19,11 @@ def test_into_the_models_folder(tmp_path: Path, capsys: pytest.CaptureFixture[st
     own = tmp_path / "own"
     shutil.copytree(MINI, own, ignore=shutil.ignore_patterns(FILE))
     assert JaColBERT.from_pretrained(own).centroids is None
-    assert main(["centroids", str(JAQUAD_EXCERPT), "--model", str(own), "--count", "64"]) == 0
+    assert main(["centroids", str(JAQUAD_EXCERPT), "--model", str(own), "--count", "64", "--nprobe", "5"]) == 0
     assert f"64 centroids of own, learned from 86 texts, are in {own / FILE}" in capsys.readouterr().out
     found = JaColBERT.from_pretrained(own).centroids
     assert found is not None
+    assert found.nprobe == 5
     assert found.fingerprint == Centroids.load(own / FILE).fingerprint
     notes = tmp_path / "notes.jsonl"
     notes.write_text("\n".join(json.dumps({"id": str(i), "text": t}) for i, t in enumerate(["猫の話", "富士山の高さ"])))
@@ -38,7 +39,7 @@ def test_into_a_file_from_other_files(tmp_path: Path) -> None:
     texts.mkdir()
     (texts / "a.txt").write_text("吾輩は猫である。名前はまだ無い。" * 5, encoding="utf-8")
     output = tmp_path / "centroids.safetensors"
-    assert main(["centroids", str(texts), "--count", "8", "--output", str(output)]) == 0
+    assert main(["centroids", str(texts), "--count", "8", "--nprobe", "2", "--output", str(output)]) == 0
     assert len(Centroids.load(output)) == 8
 
 

@@ -23,7 +23,7 @@ def some(count: int = 40, dimension: int = 8, groups: int = 4, seed: int = 0) ->
 
 
 def test_by_hand() -> None:
-    centroids = Centroids(np.array([[1, 0], [0, 1], [-1, 0], [0, -2]], np.int8), [2, 2])
+    centroids = Centroids(np.array([[1, 0], [0, 1], [-1, 0], [0, -2]], np.int8), [2, 2], nprobe=2)
     assert centroids.vectors.tolist() == [[1, 0], [0, 1], [-1, 0], [0, -1]]
     document = np.array([[0.8, 0.6], [0.6, 0.8], [1, 0], [0, -1]], np.float32)
     assert centroids.nearest(document).tolist() == [0, 1, 0, 3]
@@ -35,6 +35,7 @@ def test_by_hand() -> None:
     numbers, weights = centroids.of_query(query, 2)  # each less the third, which is -.6
     assert numbers.tolist() == [0, 1]
     assert weights == pytest.approx([0.8 + 0.6 + 2 * 0.6] * 2)
+    assert np.array_equal(centroids.of_query(query)[1], weights)
 
 
 @given(st.lists(st.integers(1, 30), min_size=1, max_size=5), st.integers(0, 99))
@@ -71,10 +72,10 @@ def test_nothing_of_nothing() -> None:
 
 
 def test_saved_and_loaded(tmp_path: Path) -> None:
-    made = Centroids(some().values, some().groups, model="abc")
+    made = Centroids(some().values, some().groups, model="abc", nprobe=7)
     made.save(tmp_path / "centroids.safetensors")
     again = Centroids.load(tmp_path / "centroids.safetensors")
-    assert (again.fingerprint, again.groups, again.model) == (made.fingerprint, made.groups, "abc")
+    assert (again.fingerprint, again.groups, again.model, again.nprobe) == (made.fingerprint, made.groups, "abc", 7)
     assert np.array_equal(again.values, made.values)
     assert again.fingerprint != some(seed=1).fingerprint
     assert [file.name for file in tmp_path.iterdir()] == ["centroids.safetensors"]
@@ -97,7 +98,7 @@ def test_a_failed_save_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest
     assert file.read_bytes() == before
 
 
-@pytest.mark.parametrize("damage", ["cut", "empty", "no groups", "floats", "no sum", "zero"])
+@pytest.mark.parametrize("damage", ["cut", "empty", "no groups", "floats", "no sum", "zero", "no nprobe"])
 def test_files_that_hold_none(tmp_path: Path, damage: str) -> None:
     file = tmp_path / "centroids.safetensors"
     some().save(file)
@@ -115,6 +116,8 @@ def test_files_that_hold_none(tmp_path: Path, damage: str) -> None:
             save_file({"centroids": some().values, "groups": groups + 1}, file)
         case "zero":
             save_file({"centroids": 0 * some().values, "groups": groups}, file)
+        case "no nprobe":
+            save_file({"centroids": some().values, "groups": groups}, file)
     with pytest.raises(CorruptCheckpointError, match=r"centroids\.safetensors holds no centroids"):
         Centroids.load(file)
     with pytest.raises(InputError, match="no file of centroids"):
@@ -126,6 +129,9 @@ def test_what_is_asked_wrongly() -> None:
     for count in (0, 41):
         with pytest.raises(InputError, match="of 40 centroids"):
             centroids.most_similar(vectors(0, 2, 8), count)
+    for nprobe in (0, 40):
+        with pytest.raises(InputError, match=f"nprobe is {nprobe}, but"):
+            Centroids(centroids.values, centroids.groups, nprobe=nprobe)
     wrong: TokenVectors = vectors(0, 2, 9)
     with pytest.raises(VectorError, match="8 dimensions"):
         centroids.nearest(wrong)

@@ -34,6 +34,7 @@ def test_near_the_vectors(mini: JaColBERT, model: JaColBERT) -> None:
         return float((vectors @ directions.T).max(axis=1).mean())
 
     assert nearness(learned.vectors) > nearness(drawn) + 0.005
+    assert learned.nprobe == 16
     found = learned.vectors[learned.nearest(vectors)]
     assert (found * vectors).sum(axis=1).mean() > nearness(learned.vectors) - 0.01
 
@@ -53,8 +54,11 @@ def test_of_too_little(mini: JaColBERT) -> None:
 def test_wrong_numbers(mini: JaColBERT) -> None:
     with pytest.raises(InputError, match="count is 1"):
         learn_centroids(mini, TEXTS, count=1)
+    for nprobe in (0, 8):
+        with pytest.raises(InputError, match=f"nprobe is {nprobe}, but"):
+            learn_centroids(mini, TEXTS, count=8, nprobe=nprobe)
     with pytest.raises(InputError, match="iterations is 0"):
-        learn_centroids(mini, TEXTS, count=2, iterations=0)
+        learn_centroids(mini, TEXTS, count=32, iterations=0)
 
 
 def test_saved_with_the_weights_that_they_are_of(mini: JaColBERT, tmp_path: Path) -> None:

@@ -27,7 +27,8 @@ class NearestCentroids:
     Attributes:
         centroids: The centroids; None takes those that come with the model (:attr:`.JaColBERT.centroids`), where a
             writer or LlamaIndex's classes give the store its model.
-        nprobe: Centroids that each token vector of a query looks at, as PLAID calls it.
+        nprobe: Centroids that each token vector of a query looks at, as PLAID calls it; None takes what is best for
+            these centroids (:attr:`.Centroids.nprobe`).
         fingerprint: Of the centroids; it follows from them, and is what a collection records.
         options: For :class:`qdrant_client.models.SparseVectorParams`.
 
@@ -38,22 +39,24 @@ class NearestCentroids:
     name: ClassVar[str] = "centroids"
 
     centroids: Centroids | None = field(default=None, compare=False)
-    nprobe: int = 4
+    nprobe: int | None = None
     fingerprint: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        if not isinstance(self.nprobe, int) or isinstance(self.nprobe, bool) or self.nprobe < 1:
-            raise InputError(f"nprobe is {self.nprobe!r}, but it must be an integer of at least 1.")
+        nprobe = self.nprobe
+        if nprobe is not None and (not isinstance(nprobe, int) or isinstance(nprobe, bool) or nprobe < 1):
+            raise InputError(f"nprobe is {nprobe!r}, but it must be an integer of at least 1.")
         if self.centroids is None:
             return
-        if len(self.centroids) <= self.nprobe:
+        if nprobe is not None and len(self.centroids) <= nprobe:
             raise InputError(f"nprobe is {self.nprobe}, but there are only {len(self.centroids)} centroids.")
         if self.fingerprint not in (None, self.centroids.fingerprint):
             raise InputError(
                 f"the centroids are {self.centroids!r}, but those of the fingerprint {self.fingerprint:.12} are wanted."
             )
         object.__setattr__(self, "fingerprint", self.centroids.fingerprint)
+        object.__setattr__(self, "nprobe", self.centroids.nprobe if nprobe is None else nprobe)
 
     def check(self, identity: ModelIdentity) -> None:
         """Refuses centroids of another model's vectors.

@@ -62,8 +62,9 @@ def _as_measured(asked: FirstStage, recorded: FirstStage | None) -> FirstStage:
     if isinstance(asked, FixedDimensional) and isinstance(recorded, FixedDimensional) and asked.center is None:
         own = recorded.query_center if asked.query_center is None else asked.query_center
         return replace(asked, center=recorded.center, query_center=own)
-    if isinstance(asked, NearestCentroids) and isinstance(recorded, NearestCentroids) and asked.fingerprint is None:
-        return replace(asked, fingerprint=recorded.fingerprint)
+    if isinstance(asked, NearestCentroids) and isinstance(recorded, NearestCentroids) and asked.centroids is None:
+        wanted = recorded.nprobe if asked.nprobe is None else asked.nprobe
+        return replace(asked, fingerprint=asked.fingerprint or recorded.fingerprint, nprobe=wanted)
     return asked
 
 
