@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .place import add_collection, add_new_collection, add_place, opened, store_in
 from .terminal import say
+
+if TYPE_CHECKING:
+    from ..encoding.encoder import JaColBERT
+    from ..scoring.centroids import Centroids
+    from ..types import TokenVectors
 
 
 def add_command(commands: Any) -> None:
@@ -16,7 +23,8 @@ def add_command(commands: Any) -> None:
         "import",
         help="read a file of points into a Qdrant collection",
         description="Checks a file that 'jacolbert export --collection' wrote, all of it, and writes its points into a "
-        "collection, which is made if need be. No model is loaded. Killed and run again, it ends right.",
+        "collection, which is made if need be. A model is loaded only if a first stage needs it. Killed and run again "
+        "it ends right.",
     )
     parser.add_argument("file", type=Path)
     add_place(parser)
@@ -27,9 +35,32 @@ def add_command(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Runs the command."""
-    from ..stores.archive import import_points
+    from ..stores.archive import import_points, read_manifest
 
     with opened(arguments) as client:
         store = store_in(client, arguments.collection, arguments)
+        store.model = _WhenNeeded(read_manifest(arguments.file).model.name)
         result = import_points(arguments.file, store)
         say(f"{arguments.collection} in {arguments.at}: {result}, made by {result.manifest.model.name}")
+
+
+class _WhenNeeded:
+    """The model of a name, loaded once a first stage asks for something of it."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    @property
+    def centroids(self) -> Centroids | None:
+        """The centroids that come with the model."""
+        return self._model.centroids
+
+    def encode_query(self, texts: Sequence[str], /) -> list[TokenVectors]:
+        """Encodes queries."""
+        return self._model.encode_query(texts)
+
+    @cached_property
+    def _model(self) -> JaColBERT:
+        from ..encoding.encoder import JaColBERT
+
+        return JaColBERT.from_pretrained(self._name)

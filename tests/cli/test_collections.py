@@ -146,7 +146,18 @@ def test_export_and_import(rows: list[dict[str, str]], capsys: pytest.CaptureFix
     assert "made by jacolbert-mini" in out
     assert main(["export", "--collection", "v1", "--output", "points.zip"]) == 1
     assert "points.zip is there already. Write --overwrite" in capsys.readouterr().err
-    out = run(capsys, "import", "points.zip", "--at", "elsewhere", "--collection", "copy", "--first-stage", "words")
+    out = run(
+        capsys,
+        "import",
+        "points.zip",
+        "--at",
+        "elsewhere",
+        "--collection",
+        "copy",
+        "--first-stage",
+        "words",
+        "centroids",
+    )
     assert "20 of 20 points written" in out
     question = rows[3]["text"][:25]
     found = hits(capsys, question, "--at", "elsewhere", "--collection", "copy")

@@ -83,9 +83,10 @@ class NearestCentroids:
         """
         if self.centroids is None:
             raise InputError(
-                "the first stage NearestCentroids needs centroids, and the model brings none. Learn them from texts "
-                "like yours (jacolbert centroids, or learn_centroids in jacolbert_integrations.training.centroids) and "
-                "give NearestCentroids(Centroids.load(file)), or take Lexical()."
+                "the first stage NearestCentroids needs centroids, and the model brings none, or the store was not "
+                "given its model. Learn them from texts like yours (jacolbert centroids, or learn_centroids in "
+                "jacolbert_integrations.training.centroids) and give NearestCentroids(Centroids.load(file)), or take "
+                "Lexical()."
             )
         return self
 

@@ -491,3 +491,17 @@ def test_a_question_that_shares_no_word_is_answered(
     found = lexical.query(asked)
     assert found.ids == memory.query(plain).ids
     assert not any(provenance.approximate for provenance in found.provenances)  # type: ignore[attr-defined]
+
+
+def test_candidates_by_centroids(mini: JaColBERT, tmp_path: Path) -> None:
+    """Neither the default mode nor MMR needs a word, also in a store that is opened by its name again."""
+    store = JaColBERTVectorStore(mini, place=tmp_path, collection="c", first_stage=["centroids"])
+    store.add(nodes())
+    store.close()
+    again = JaColBERTVectorStore(mini, place=tmp_path, collection="c")
+    for mode in (MODE.DEFAULT, MODE.MMR):
+        found = again.query(VectorStoreQuery(query_str="とうきょう", similarity_top_k=1, mode=mode))
+        assert found.ids == ["tokyo"] or found.ids == ["tokyo2"]
+    with pytest.raises(UnsupportedModeError, match="cannot be searched by words"):
+        again.query(VectorStoreQuery(query_str="東京", similarity_top_k=1, mode=MODE.TEXT_SEARCH))
+    again.close()
