@@ -23,8 +23,8 @@ def add_command(commands: Any) -> None:
         "import",
         help="read a file of points into a Qdrant collection",
         description="Checks a file that 'jacolbert export --collection' wrote, all of it, and writes its points into a "
-        "collection, which is made if need be. A model is loaded only if a first stage needs it. Killed and run again "
-        "it ends right.",
+        "collection, which is made if need be. Killed and run again, it ends right. A model is loaded only if a first "
+        "stage needs it.",
     )
     parser.add_argument("file", type=Path)
     add_place(parser)
