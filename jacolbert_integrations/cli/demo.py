@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from ..encoding.encoder import JaColBERT
     from ..evaluation.metrics import RetrievalMetrics
     from ..llama_index import JaColBERTRetriever
-    from ..qdrant import QdrantStore
     from ..text.squad import Question, QuestionSet
+    from ..types import MultiVectorStore
 
 _COLLECTION = "jsquad"
 _SHOWN_HITS = 3
@@ -85,19 +85,17 @@ def _demonstrate(
         close()
 
 
-def _opened(path: Path) -> tuple[QdrantStore, Callable[[], None]]:
-    """Opens a store in a temporary folder, in Qdrant's own engine if it is installed, and closes it at the end."""
+def _opened(path: Path) -> tuple[MultiVectorStore, Callable[[], None]]:
+    """Opens a store in Qdrant's own engine, in a folder, if it is installed, and else in memory; and what closes it."""
     from ..errors import MissingExtraError
-    from ..qdrant import QdrantStore
 
     try:
         from ..qdrant import EdgeStore
     except MissingExtraError as error:
-        from qdrant_client import QdrantClient
+        from ..stores.memory import MemoryStore
 
-        say(f"Qdrant runs as qdrant-client's imitation, which is several times slower. {error}\n")
-        client = QdrantClient(path=str(path))
-        return QdrantStore(client, _COLLECTION), client.close
+        say(f"The passages are kept in memory, not in Qdrant, and gone at the end. {error}\n")
+        return MemoryStore(), lambda: None
     store = EdgeStore(path, _COLLECTION)
     return store, store.close
 
@@ -144,6 +142,7 @@ def _measure(model: JaColBERT, corpus: QuestionSet, retriever: JaColBERTRetrieve
 
     from ..errors import MissingExtraError
     from ..evaluation.metrics import metrics_of_ids
+    from ..stores.memory import MemoryStore
     from .report import metrics_table
 
     found, milliseconds = [], []
@@ -160,7 +159,8 @@ def _measure(model: JaColBERT, corpus: QuestionSet, retriever: JaColBERTRetrieve
     else:
         say(f"{len(questions)} questions, chosen at random, over all {len(corpus.passages):,} passages:\n")
         say(metrics_table(rows))
-    say(f"\nA query took {median(milliseconds):.0f} ms (median): encoding, exact MaxSim in Qdrant, and nodes.")
+    where = "memory" if isinstance(retriever.store, MemoryStore) else "Qdrant"
+    say(f"\nA query took {median(milliseconds):.0f} ms (median): encoding, exact MaxSim in {where}, and nodes.")
 
 
 def _bm25(corpus: QuestionSet, questions: list[Question]) -> RetrievalMetrics:

@@ -56,12 +56,23 @@ def run(arguments: argparse.Namespace) -> None:
     """Runs the command."""
     from contextlib import nullcontext
 
-    from ..encoding.encoder import JaColBERT
-    from ..encoding.parallel import EncoderPool
-    from ..qdrant import QdrantWriter
+    from ..qdrant import FailedDocument, QdrantWriter
     from ..text.files import FileReader
     from .report import failures
     from .sources import Sources
+
+    problems: list[FailedDocument] = []
+    reader = FileReader(
+        encoding=arguments.encoding,
+        text_key=arguments.text_key,
+        id_key=arguments.id_key,
+        bad=lambda where, reason: problems.append(FailedDocument(where, reason)),
+    )
+    if next(reader.read(arguments.files), None) is None and problems:  # a model takes seconds to load, for nothing
+        failures((), problems, skip=arguments.skip_bad_rows)
+
+    from ..encoding.encoder import JaColBERT
+    from ..encoding.parallel import EncoderPool
 
     model = JaColBERT.from_pretrained(arguments.model, pooling=arguments.pooling)
     devices = ["cpu"] * arguments.processes if model.model.device.type == "cpu" else None

@@ -178,14 +178,16 @@ def model_of(client: Client, collection: str, name: str | None) -> JaColBERT:
         InputError: If there is no such collection.
         CheckpointError: If the model cannot be loaded.
     """
-    from ..encoding.encoder import JaColBERT
-    from ..encoding.pooling import NO_POOLING
     from ..errors import CheckpointNotFoundError, InputError
     from ..qdrant.schema import read_record
 
     record = read_record(client, collection)
     if record is None:
         raise InputError(f"there is no collection {collection!r}. 'jacolbert stats' shows what there is.")
+
+    from ..encoding.encoder import JaColBERT  # which takes seconds, and what is asked may be wrong
+    from ..encoding.pooling import NO_POOLING
+
     made = record.identity
     options: Any = {"query_length": made.query_length, "pooling": None if made.pooling == NO_POOLING else made.pooling}
     try:

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from jacolbert_integrations import __version__
+from jacolbert_integrations import __version__, qdrant
 from jacolbert_integrations.cli.main import main
 from jacolbert_integrations.cli.report import metrics_table
+from jacolbert_integrations.errors import MissingExtraError
 from jacolbert_integrations.evaluation.metrics import metrics_of_ids
 
 
@@ -32,6 +33,19 @@ def test_demo(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert [line for line in again.splitlines() if line.startswith("jacolbert-mini")] == [
         line for line in out.splitlines() if line.startswith("jacolbert-mini")
     ]
+
+
+def test_demo_without_edge(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def missing(name: str) -> object:
+        raise MissingExtraError("qdrant-edge-py", "edge")
+
+    monkeypatch.delitem(vars(qdrant), "EdgeStore", raising=False)
+    monkeypatch.setattr(qdrant, "__getattr__", missing)
+    assert main(["demo", "--sample", "5", "--show", "1"]) == 0
+    out = capsys.readouterr().out
+    assert "kept in memory, not in Qdrant, and gone at the end. 'qdrant-edge-py' is not installed" in out
+    assert "exact MaxSim in memory" in out
+    assert "5 questions, chosen at random, over all 1,145 passages" in out
 
 
 def test_evaluate(capsys: pytest.CaptureFixture[str]) -> None:
