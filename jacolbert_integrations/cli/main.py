@@ -12,6 +12,7 @@ from .. import __version__
 from ..errors import JaColBERTError, TruncationWarning
 from . import (
     centroids,
+    delete,
     demo,
     doctor,
     evaluate,
@@ -41,6 +42,7 @@ def parser() -> argparse.ArgumentParser:
         demo,
         index,
         search,
+        delete,
         reindex,
         stats,
         export,

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from textwrap import indent
 from typing import TYPE_CHECKING, Any
 
 from ..text.harmless import harmless
+from .filters import add_filter, filter_of
 from .place import add_collection, add_place, model_of, opened
 from .terminal import say, say_json
 
@@ -27,7 +30,13 @@ def add_command(commands: Any) -> None:
         help="ask a Qdrant collection",
         description="Ranks the passages of a collection by MaxSim: all of them, or the candidates of its first stages.",
     )
-    parser.add_argument("questions", nargs="+", metavar="question")
+    parser.add_argument("questions", nargs="*", metavar="question")
+    parser.add_argument(
+        "--questions-from",
+        metavar="FILE",
+        help="read questions from a file, one in each line; - reads what is piped in",
+    )
+    add_filter(parser)
     add_place(parser)
     add_collection(parser)
     parser.add_argument("--model", help="a checkpoint's directory or hub id (default: what made the collection)")
@@ -41,7 +50,9 @@ def add_command(commands: Any) -> None:
     )
     parser.add_argument("--threshold", type=float, metavar="T", help="the least score to show")
     parser.add_argument("--explain", action="store_true", help="show what each token of the question adds to a score")
-    parser.add_argument("--json", action="store_true", help="print a JSON object a question")
+    printed = parser.add_mutually_exclusive_group()
+    printed.add_argument("--json", action="store_true", help="print a JSON object a question")
+    printed.add_argument("--text-only", action="store_true", help="print the passages' whole texts, and nothing else")
     parser.set_defaults(run=run)
 
 
@@ -50,6 +61,7 @@ def run(arguments: argparse.Namespace) -> None:
     from ..qdrant import QdrantStore, SearchOptions
     from .report import matcher
 
+    questions, condition = _questions(arguments), filter_of(arguments.filter)
     given = {} if arguments.candidates is None else {"candidates": arguments.candidates}
     options = SearchOptions(exact=arguments.exact, **given)
     with opened(arguments, must_exist=True) as client:
@@ -62,8 +74,9 @@ def run(arguments: argparse.Namespace) -> None:
         def explained(question: str, hit: Hit) -> Explanation | None:
             return _explanation(model, question, hit) if arguments.explain else None
 
-        queries = [model.query(question) for question in arguments.questions]
-        for query, found_hits in zip(queries, store.search_batch(queries, top_k=arguments.top_k), strict=True):
+        queries = [model.query(question) for question in questions]
+        answers = store.search_batch(queries, top_k=arguments.top_k, filter=condition)
+        for query, found_hits in zip(queries, answers, strict=True):
             hits = _cut(found_hits.normalized(query) if arguments.normalize_scores else found_hits, arguments.threshold)
             if arguments.json:
                 found = []
@@ -73,8 +86,45 @@ def run(arguments: argparse.Namespace) -> None:
                         found[-1]["explanation"] = explanation.as_dict()
                 answer = {"question": query.text, "approximate": hits.approximate, "hits": found}
                 say_json(answer)
+            elif arguments.text_only:
+                for hit in hits:
+                    say(_text(hit))
             else:
                 _show(query.text, hits, matches, explained)
+
+
+def _questions(arguments: argparse.Namespace) -> list[str]:
+    """Returns the questions of the command line and of the file.
+
+    Raises:
+        InputError: If there are none, one is empty, or the file cannot be read.
+    """
+    from ..errors import InputError
+
+    questions = list(arguments.questions)
+    if arguments.questions_from is not None:
+        try:
+            piped = arguments.questions_from == "-"
+            text = sys.stdin.read() if piped else Path(arguments.questions_from).read_text(encoding="utf-8-sig")
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"--questions-from {arguments.questions_from} cannot be read: {error}.") from error
+        questions += [line.strip() for line in text.splitlines() if line.strip()]
+    if not questions:
+        raise InputError("ask a question, or name a file of questions with --questions-from.")
+    if not all(question.strip() for question in questions):
+        raise InputError("a question is empty, so there is nothing to look for.")
+    return questions
+
+
+def _text(hit: Hit) -> str:
+    """Returns the text of a hit; its payload where it has none."""
+    from ..errors import InputError
+    from ..stores.payload_text import payload_text
+
+    try:
+        return payload_text(hit.payload)
+    except InputError:
+        return json.dumps(hit.payload, ensure_ascii=False)
 
 
 def _cut(hits: Hits, threshold: float | None) -> Hits:
@@ -104,19 +154,13 @@ def _show(
     matches: Callable[[str, str], list[Match]],
     explained: Callable[[str, Hit], Explanation | None],
 ) -> None:
-    from ..errors import InputError
     from ..explaining import as_table, highlight
-    from ..stores.payload_text import payload_text
     from .report import markers
 
     opening, closing = markers()
     say(f"Q: {question}")
     for rank, hit in enumerate(hits, 1):
-        try:
-            text = payload_text(hit.payload)
-        except InputError:
-            text = json.dumps(hit.payload, ensure_ascii=False)
-        text = harmless(text)  # before our own colours are put into it
+        text = harmless(_text(hit))  # before our own colours are put into it
         shown = highlight(text[:_SHOWN_CHARACTERS], matches(question, text), opening=opening, closing=closing)
         ellipsis = " ..." if len(text) > _SHOWN_CHARACTERS else ""
         say(f"  {rank}. {hit.score:6.2f}  {' '.join(hit.id.splitlines())}")
