@@ -62,7 +62,7 @@ def filter_of(given: Sequence[str]) -> Filter | None:
 
 
 def _value(text: str) -> Any:
-    """A number, a truth value, or a text, which quotes may be around."""
+    """Reads a number, a truth value, or a text, which quotes may be around."""
     quoted = len(text) > 1 and text[0] == text[-1] == '"'
     if quoted or text in ("true", "false") or _NUMBER.fullmatch(text):
         try:

@@ -625,7 +625,7 @@ def test_bad_arguments(mini: JaColBERT, model: JaColBERT, tmp_path: Path) -> Non
     with pytest.raises(InputError, match="every search in memory is exact"):
         JaColBERTVectorStore(mini, first_stage=["lexical"]).get_nodes()
     for names in (["words"], "lexical"):
-        with pytest.raises(InputError, match=r"first_stage names .*expected is a list of some of lexical, bm25"):
+        with pytest.raises(InputError, match=r"first_stage names .*expected is a list of some of lexical, centroids"):
             open_store(str(tmp_path), "c", names)
     given = MemoryStore()
     given.bind(model.identity)
