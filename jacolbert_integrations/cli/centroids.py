@@ -29,6 +29,7 @@ def add_command(commands: Any) -> None:
         metavar="FILE",
         help="where to write them (default: centroids.safetensors in the model's own folder)",
     )
+    parser.add_argument("--overwrite", action="store_true", help="replace centroids that are there already")
     parser.add_argument("--count", type=int, metavar="N", help="how many centroids (default: 16,384)")
     parser.add_argument(
         "--nprobe", type=int, metavar="N", help="how many of them each token vector of a query looks at (default: 16)"
@@ -49,6 +50,8 @@ def run(arguments: argparse.Namespace) -> None:
     output = arguments.output if own is None or arguments.output is not None else own / FILE
     if not output.parent.is_dir():
         raise InputError(f"--output is {output}, but there is no folder {output.parent}.")
+    if output.exists() and not arguments.overwrite:  # collections that were made with them need them
+        raise InputError(f"{output} is there already. Write --overwrite to replace it, or choose another --output.")
     texts = list(_texts(arguments.files, arguments.text_key))
 
     from ..encoding.encoder import JaColBERT

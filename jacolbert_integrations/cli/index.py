@@ -68,8 +68,10 @@ def run(arguments: argparse.Namespace) -> None:
         id_key=arguments.id_key,
         bad=lambda where, reason: problems.append(FailedDocument(where, reason)),
     )
-    if next(reader.read(arguments.files), None) is None and problems:  # a model takes seconds to load, for nothing
+    # A model takes seconds to load, for nothing; but what is gone from its file may be to be removed.
+    if not arguments.prune and next(reader.read(arguments.files), None) is None and problems:
         failures((), problems, skip=arguments.skip_bad_rows)
+        return
 
     from ..encoding.encoder import JaColBERT
     from ..encoding.parallel import EncoderPool

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import torch
@@ -23,7 +22,6 @@ from ..errors import (
     InputError,
     ModelMismatchError,
     TruncationWarning,
-    WorkerError,
 )
 from ..query_length import QueryLength, check_query_length
 from ..scoring.centroids import FILE as CENTROIDS_FILE
@@ -33,6 +31,7 @@ from ..scoring.vectors import check_top_k
 from ..text.cleaning import clean
 from ..types import Hit, Hits, ModelIdentity, Query, Scores, TokenVectors
 from .batching import token_batches
+from .computing import compute
 from .configuration import configuration_hash
 from .devices import check_device
 from .loading import LoadOptions, load_model
@@ -42,28 +41,6 @@ from .transformer import ColBERTTransformer, Encoded, Task
 
 _CPU_BATCH_TOKENS = 1024
 _GPU_BATCH_TOKENS = 32768
-
-
-_computed_in: int | None = None
-"""The process that has computed on several threads, which a fork of it does not have."""
-
-
-def _check_not_forked() -> None:
-    """Refuses to compute where torch would hang.
-
-    Raises:
-        WorkerError: If this process was forked off one that has computed on several threads.
-    """
-    global _computed_in
-    if torch.get_num_threads() == 1:
-        return
-    if _computed_in not in (None, os.getpid()):
-        raise WorkerError(
-            "this process was forked off one in which a model had already computed on several threads, and torch would "
-            "wait for ever for threads that did not come along. Load and use models after the fork (for gunicorn, "
-            "without --preload), or call torch.set_num_threads(1) in this process first."
-        )
-    _computed_in = os.getpid()
 
 
 def _halves(rows: list[int]) -> list[list[int]]:
@@ -539,7 +516,7 @@ class JaColBERT:
                 rows = parts.pop(0)
                 features = cast("ColBERTTransformer", self._transformer).collate([encoded[row] for row in rows], task)
                 try:
-                    matrices = list(self._forward(features, task))
+                    matrices = compute(self.model, features, task)
                 except torch.OutOfMemoryError as error:
                     tokens = len(rows) * len(encoded[rows[0]].ids)
                     if halved or len(rows) == 1:
@@ -558,19 +535,6 @@ class JaColBERT:
                     )
                     continue
                 yield rows, matrices
-
-    def _forward(self, features: dict[str, Any], task: Task) -> Iterator[TokenVectors]:
-        device = self.model.device
-        _check_not_forked()
-        features = {name: v.to(device) if isinstance(v, torch.Tensor) else v for name, v in features.items()}
-        outputs = self.model(features, task=task)
-        embeddings = outputs["token_embeddings"].float()
-        # half precision is not quite of length 1, nor is what some poolings of a checkpoint's own make
-        if outputs["token_embeddings"].dtype is not torch.float32 or is_pooling(self.model[-1]):
-            embeddings = torch.nn.functional.normalize(embeddings, dim=-1)
-        matrices, masks = embeddings.cpu().numpy(), outputs["attention_mask"].bool().cpu().numpy()
-        for matrix, mask in zip(matrices, masks, strict=True):
-            yield matrix[mask]
 
     def _encode_their_way(
         self, texts: list[str], task: Task, batch_size: int | None, show_progress_bar: bool | None

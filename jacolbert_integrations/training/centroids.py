@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import warnings
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,7 @@ COUNT = 16_384
 """How many centroids are learned if nothing else is said."""
 
 NPROBE = 16
+"""How many of them a token vector of a query looks at if nothing else is said: between what two models want."""
 
 _FEWEST_VECTORS = 4
 _MOST_VECTORS = 32
@@ -70,6 +71,7 @@ def learn_centroids(
             raise InputError(f"{name} is {value!r}, but it must be an integer of at least {least}.")
     if not isinstance(nprobe, int) or isinstance(nprobe, bool) or not 1 <= nprobe < count:
         raise InputError(f"nprobe is {nprobe!r}, but it must be an integer of at least 1, and less than {count}.")
+    k_means = _k_means_class()
     given = [text for text in texts if text.strip()]
     random.Random(seed).shuffle(given)
     documents = _encoded(model, given, _MOST_VECTORS * count, show_progress_bar)
@@ -80,9 +82,9 @@ def learn_centroids(
             f"{_FEWEST_VECTORS * count:,} at least. Give more text, or learn {len(vectors) // _FEWEST_VECTORS:,} "
             "centroids of it."
         )
-    found, _ = _k_means(vectors, count, iterations, seed)
+    found, _ = _k_means(k_means, vectors, count, iterations, seed)
     directions = found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-12)
-    _, groups = _k_means(directions, max(1, round(count**0.5)), 20, seed)
+    _, groups = _k_means(k_means, directions, max(1, round(count**0.5)), 20, seed)
     sizes = np.bincount(groups)
     ordered = directions[np.argsort(groups, kind="stable")]
     values = np.round(127 * ordered / np.abs(ordered).max(axis=1, keepdims=True)).astype(np.int8)
@@ -113,14 +115,19 @@ def _encoded(model: JaColBERT, texts: Sequence[str], most: int, show_progress_ba
     return parts
 
 
-def _k_means(vectors: TokenVectors, count: int, iterations: int, seed: int) -> tuple[TokenVectors, NDArray[np.int32]]:
-    """Returns the means, (count, dimension), and the number of the nearest one for each vector."""
+def _k_means_class() -> Any:
     try:
         from sklearn.cluster import KMeans
-        from sklearn.exceptions import ConvergenceWarning
     except ImportError:
         raise MissingExtraError("scikit-learn", "training") from None
+    return KMeans
+
+
+def _k_means(
+    k_means: Any, vectors: TokenVectors, count: int, iterations: int, seed: int
+) -> tuple[TokenVectors, NDArray[np.int32]]:
+    """Returns the means, (count, dimension), and the number of the nearest one for each vector."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        found = KMeans(count, init="random", n_init=1, max_iter=iterations, random_state=seed).fit(vectors)
+        warnings.simplefilter("ignore", UserWarning)  # that it has not converged after so few iterations
+        found = k_means(count, init="random", n_init=1, max_iter=iterations, random_state=seed).fit(vectors)
     return found.cluster_centers_, found.labels_

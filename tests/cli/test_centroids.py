@@ -21,10 +21,14 @@ def test_into_the_models_folder(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert JaColBERT.from_pretrained(own).centroids is None
     assert main(["centroids", str(JAQUAD_EXCERPT), "--model", str(own), "--count", "64", "--nprobe", "5"]) == 0
     assert f"64 centroids of own, learned from 86 texts, are in {own / FILE}" in capsys.readouterr().out
+    before = (own / FILE).read_bytes()
+    assert main(["centroids", str(JAQUAD_EXCERPT), "--model", str(own), "--count", "32"]) == 1
+    assert "is there already. Write --overwrite" in capsys.readouterr().err
+    assert (own / FILE).read_bytes() == before
     found = JaColBERT.from_pretrained(own).centroids
     assert found is not None
+    assert len(found) == 64
     assert found.nprobe == 5
-    assert found.fingerprint == Centroids.load(own / FILE).fingerprint
     notes = tmp_path / "notes.jsonl"
     notes.write_text("\n".join(json.dumps({"id": str(i), "text": t}) for i, t in enumerate(["猫の話", "富士山の高さ"])))
     place = ["--at", str(tmp_path / "index")]
@@ -41,6 +45,9 @@ def test_into_a_file_from_other_files(tmp_path: Path) -> None:
     output = tmp_path / "centroids.safetensors"
     assert main(["centroids", str(texts), "--count", "8", "--nprobe", "2", "--output", str(output)]) == 0
     assert len(Centroids.load(output)) == 8
+    replaced = ["--count", "4", "--nprobe", "2", "--output", str(output), "--overwrite"]
+    assert main(["centroids", str(texts), *replaced]) == 0
+    assert len(Centroids.load(output)) == 4
 
 
 @pytest.mark.parametrize(

@@ -77,6 +77,19 @@ def test_a_deleted_file_that_is_named_is_gone(
     assert texts(mini) == {"新料金は月額1200円である。"}
 
 
+def test_all_that_is_named_is_gone(mini: JaColBERT, capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    index(capsys, "docs/old.txt", "docs/new.txt")
+    (folder / "docs" / "old.txt").unlink()
+    status, out, err = index(capsys, "docs/old.txt")
+    assert (status, "old.txt" in err) == (1, True)
+    status, out, err = index(capsys, "docs/old.txt", "--skip-bad-rows")
+    assert (status, out, err.count("not written")) == (0, "", 1)
+    assert len(texts(mini)) == 2
+    status, out, err = index(capsys, "docs/old.txt", "--prune")
+    assert (status, "1 documents were removed" in out, "old.txt" in err) == (1, True, True)
+    assert texts(mini) == {"新料金は月額1200円である。"}
+
+
 def test_what_another_roots_files_have_left_stays(
     mini: JaColBERT, capsys: pytest.CaptureFixture[str], folder: Path
 ) -> None:

@@ -17,7 +17,7 @@ import torch
 from qdrant_client import QdrantClient, models
 
 from jacolbert_integrations import JaColBERT, Point, QdrantStore
-from jacolbert_integrations.encoding import encoder as encoder_module
+from jacolbert_integrations.encoding import computing
 from jacolbert_integrations.errors import EngineError, InputError
 from jacolbert_integrations.qdrant import EdgeClient, EdgeStore, Lexical, move_alias
 from jacolbert_integrations.stores.addresses import check_collection_name
@@ -191,7 +191,7 @@ def test_a_fork_is_told_to_open_its_own(tmp_path: Path) -> None:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork.*:DeprecationWarning")
 def test_a_fork_is_told_that_the_model_would_hang(mini: JaColBERT, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(encoder_module, "_computed_in", os.getpid())
+    monkeypatch.setattr(computing, "_computed_in", os.getpid())
 
     def encode() -> int:
         return len(mini.encode_query(["猫"]))
