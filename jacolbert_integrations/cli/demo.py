@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import random
-import re
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -30,7 +29,6 @@ _LEGEND = """\
    (* the passage that the question was asked about; marked: what the words of the question matched,
     particles and punctuation aside)
 """
-_SUBSTANCE = re.compile(r"[^\W\u3041-\u309f]")  # a letter or digit that is no hiragana
 
 
 def add_command(commands: Any) -> None:
@@ -119,20 +117,15 @@ def _index(retriever: JaColBERTRetriever, corpus: QuestionSet) -> None:
 
 
 def _answer(model: JaColBERT, retriever: JaColBERTRetriever, questions: list[Question]) -> None:
-    from ..explaining import highlight
-    from .report import markers, matcher
+    from .report import marked, matcher
 
-    opening, closing = markers()
     find = matcher(model)
     for question in questions:
         say(f"Q: {question.text}")
         for rank, hit in enumerate(retriever.retrieve(question.text)[:_SHOWN_HITS], 1):
             text = harmless(hit.node.get_content())  # before our own colours are put into it
-            matches = [m for m in find(question.text, text) if _SUBSTANCE.search(text[m.start : m.end])]
-            marked = highlight(text[:_SHOWN_CHARACTERS], matches, opening=opening, closing=closing)
             right = "*" if hit.node.node_id == question.passage_id else " "
-            ellipsis = " ..." if len(text) > _SHOWN_CHARACTERS else ""
-            print(f"  {rank}.{right}{hit.score:6.2f}  {marked.replace(chr(10), ' ')}{ellipsis}")
+            print(f"  {rank}.{right}{hit.score:6.2f}  {marked(text, find(question.text, text), _SHOWN_CHARACTERS)}")
         say()
     say(_LEGEND)
 

@@ -48,6 +48,27 @@ def matcher(model: JaColBERT) -> Callable[[str, str], list[Match]]:
     return find
 
 
+def marked(text: str, matches: Sequence[Match], length: int) -> str:
+    """Returns, in one line, the part of a harmless text that was matched most, with what was matched in it marked.
+
+    Args:
+        text: The text, without control characters: colours are put into it.
+        matches: Of a question in it.
+        length: Characters that there is room for.
+    """
+    from ..explaining import Match, content_matches, highlight, snippet
+
+    start, end = snippet(text, matches, length)
+    seen = [
+        Match(max(match.start, start) - start, min(match.end, end) - start, match.similarity)
+        for match in content_matches(text, matches)
+        if match.start < end and match.end > start
+    ]
+    opening, closing = markers()
+    shown = highlight(text[start:end], seen, opening=opening, closing=closing, particles=True)
+    return f"{'... ' * (start > 0)}{' '.join(shown.split())}{' ...' * (end < len(text))}"
+
+
 def failures(failed: Sequence[FailedDocument], problems: Sequence[FailedDocument] = (), *, skip: bool = False) -> None:
     """Prints what could not be read or written, and ends the command with an error if that was anything.
 

@@ -154,17 +154,14 @@ def _show(
     matches: Callable[[str, str], list[Match]],
     explained: Callable[[str, Hit], Explanation | None],
 ) -> None:
-    from ..explaining import as_table, highlight
-    from .report import markers
+    from ..explaining import as_table
+    from .report import marked
 
-    opening, closing = markers()
     say(f"Q: {question}")
     for rank, hit in enumerate(hits, 1):
         text = harmless(_text(hit))  # before our own colours are put into it
-        shown = highlight(text[:_SHOWN_CHARACTERS], matches(question, text), opening=opening, closing=closing)
-        ellipsis = " ..." if len(text) > _SHOWN_CHARACTERS else ""
         say(f"  {rank}. {hit.score:6.2f}  {' '.join(hit.id.splitlines())}")
-        print(f"      {' '.join(shown.split())}{ellipsis}")
+        print(f"      {marked(text, matches(question, text), _SHOWN_CHARACTERS)}")
         if (explanation := explained(question, hit)) is not None:
             say(indent(as_table(explanation), " " * 6))
     if not hits:

@@ -9,6 +9,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from ..errors import InputError
+from .matches import content_matches
 
 if TYPE_CHECKING:
     from .explanation import Explanation
@@ -21,7 +22,7 @@ _COLOUR = "230,140,0"
 _OPACITIES = (0.15, 0.225, 0.3, 0.375, 0.45)
 
 
-def as_html(text: str, matches: Iterable[Match], *, at_least: float = 0.5) -> str:
+def as_html(text: str, matches: Iterable[Match], *, at_least: float = 0.5, particles: bool = False) -> str:
     """Renders the text as an HTML element with its matched pieces coloured: the stronger, the more similar.
 
     The colour has five steps between ``at_least`` and 1. Where a pointer rests on a piece, its similarity is shown.
@@ -31,6 +32,7 @@ def as_html(text: str, matches: Iterable[Match], *, at_least: float = 0.5) -> st
         text: The document that the matches are of.
         matches: From :func:`~.explanation.find_matches`. Where two overlap, the more similar is shown.
         at_least: Weaker matches stay unmarked.
+        particles: Whether particles, auxiliaries and punctuation are coloured, too (:func:`~.matches.content_matches`).
 
     Returns:
         A ``div`` with a ``mark`` for each matched piece.
@@ -41,7 +43,7 @@ def as_html(text: str, matches: Iterable[Match], *, at_least: float = 0.5) -> st
     if not 0 <= at_least < 1:
         raise InputError(f"at_least is {at_least!r}, but it must be a similarity from 0 to below 1.")
     shown: list[Match | None] = [None] * len(text)
-    for match in sorted(matches, key=lambda match: match.similarity):
+    for match in sorted(matches if particles else content_matches(text, matches), key=lambda match: match.similarity):
         if match.similarity >= at_least:
             for place in range(match.start, min(match.end, len(text))):
                 shown[place] = match
@@ -52,7 +54,7 @@ def as_html(text: str, matches: Iterable[Match], *, at_least: float = 0.5) -> st
     return f'<div style="white-space:pre-wrap;line-height:1.8">{"".join(pieces)}</div>'
 
 
-def explanation_as_html(explanation: Explanation, *, at_least: float = 0.5) -> str:
+def explanation_as_html(explanation: Explanation, *, at_least: float = 0.5, particles: bool = False) -> str:
     """Renders an explanation as an HTML element: the document with what was matched, and a row for each query token.
 
     It needs no style sheet and no script, and everything in the texts is escaped.
@@ -60,6 +62,7 @@ def explanation_as_html(explanation: Explanation, *, at_least: float = 0.5) -> s
     Args:
         explanation: From :func:`~.explanation.explain`.
         at_least: Weaker matches stay unmarked in the document; the rows show them all.
+        particles: Whether particles, auxiliaries and punctuation are coloured in the document, too.
 
     Returns:
         A ``section``.
@@ -67,7 +70,7 @@ def explanation_as_html(explanation: Explanation, *, at_least: float = 0.5) -> s
     Raises:
         InputError: If ``at_least`` is not from 0 to below 1.
     """
-    document = as_html(explanation.document, explanation.matches, at_least=at_least)
+    document = as_html(explanation.document, explanation.matches, at_least=at_least, particles=particles)
     kinds = explanation.by_kind
     score = (
         f"<p>Score <strong>{explanation.score:.2f}</strong>: {kinds['text']:.2f} of words, {kinds['mask']:.2f} of "

@@ -90,15 +90,23 @@ class WordSplitter:
 
     def split_pieces(self, text: str) -> Iterator[list[str]]:
         """Yields the words of one piece of ``text`` after the other, each when it is asked for."""
-        text = clean(text)
-        if self.normalize:
-            text = unicodedata.normalize("NFKC", text)
-        for piece in pieces(text):
+        for piece in self._pieces(text):
             # MeCab's own separator is one space, and its words hold no space; str.split also cuts
             # at the few other characters (U+001C, U+0085 ...) that WordPiece regards as space.
             with self._mecab() as tagger:
                 words: str = tagger.parse(piece)
             yield words.split()
+
+    def parts_of_speech(self, text: str) -> Iterator[tuple[str, str]]:
+        """Yields the words of ``text``, each with its part of speech as UniDic names it, such as 名詞."""
+        for piece in self._pieces(text):
+            with self._mecab() as tagger:
+                found = [(word.surface, word.feature[0]) for word in tagger(piece)]
+            yield from found
+
+    def _pieces(self, text: str) -> Iterator[str]:
+        text = clean(text)
+        return pieces(unicodedata.normalize("NFKC", text) if self.normalize else text)
 
     @contextmanager
     def _mecab(self) -> Iterator[fugashi.GenericTagger]:

@@ -115,6 +115,6 @@ def test_matches_are_those_of_maxsim(mini: JaColBERT) -> None:
 
 def test_highlighting_by_hand() -> None:
     matches = [Match(0, 1, 0.9), Match(1, 2, 0.8), Match(3, 4, 0.2), Match(4, 5, 0.6)]
-    assert highlight("あいうえお", matches) == "【あい】うえ【お】"
-    assert highlight("あいうえお", matches, at_least=0.1, opening="<", closing=">") == "<あい>う<えお>"
+    assert highlight("あいうえお", matches, particles=True) == "【あい】うえ【お】"
+    assert highlight("あいうえお", matches, particles=True, at_least=0.1, opening="<", closing=">") == "<あい>う<えお>"
     assert highlight("", []) == ""

@@ -25,7 +25,7 @@ from ..conftest import JAQUAD_EXCERPT
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SHOWN = {
-    "quickstart.py": "東京は【日本の首都で】あり",
+    "quickstart.py": "東京は【日本】の【首都】であり",
     "rag.py": "青函トンネル: 2016年3月には北海道新幹線が開業",
     "hybrid_reranking.py": "信濃川: 全長は367キロメートルで、日本で一番長い。\nMaxSim",
     "chat_with_filters.py": "社員: 給与はいつ支払われますか。 -> 休暇規程",

@@ -73,11 +73,17 @@ def test_the_more_similar_of_two_that_overlap_is_on_top() -> None:
     assert marks(as_html("東京都", [weak, strong])) == marks(as_html("東京都", [strong, weak])) == expected
 
 
+def test_particles_are_coloured_only_if_asked() -> None:
+    matches = [Match(0, 2, 0.9), Match(2, 3, 0.9), Match(3, 5, 0.9), Match(5, 7, 0.9), Match(7, 8, 0.9)]
+    assert [text for text, _ in marks(as_html("東京は首都です。", matches))] == ["東京", "首都"]
+    assert len(marks(as_html("東京は首都です。", matches, particles=True))) == 5
+
+
 def test_the_colour_grows_with_the_similarity() -> None:
     similarities = [0.5, 0.65, 0.75, 0.85, 0.95, 1.0, 1.0000001]
-    html = as_html("あいうえおかき", [Match(i, i + 1, s) for i, s in enumerate(similarities)])
+    html = as_html("あいうえおかき", [Match(i, i + 1, s) for i, s in enumerate(similarities)], particles=True)
     assert opacities(html) == ["0.15", "0.225", "0.3", "0.375", "0.45", "0.45", "0.45"]
-    assert opacities(as_html("あ", [Match(0, 1, 0.95)], at_least=0.9)) == ["0.3"]
+    assert opacities(as_html("亜", [Match(0, 1, 0.95)], at_least=0.9)) == ["0.3"]
 
 
 def luminance(colour: list[float]) -> float:
@@ -117,7 +123,7 @@ def test_a_threshold_that_cannot_be(at_least: float) -> None:
 )
 def test_every_text_can_be_read_as_it_was(text: str, places: list[tuple[int, int, float]]) -> None:
     matches = [Match(min(a, b), max(a, b), similarity) for a, b, similarity in places]
-    html = as_html(text, matches)
+    html = as_html(text, matches, particles=True)
     page = Reader(html)
     assert page.text == text
     assert set(page.tags) <= {"div", "mark"}
