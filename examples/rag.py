@@ -75,7 +75,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         corpus = Path(shutil.copytree(CORPUS, Path(folder) / "corpus"))
         remembered = Path(folder) / "documents.json"
-        vector_store = JaColBERTVectorStore(model, place=f"{folder}/index", first_stage=["lexical"])
+        vector_store = JaColBERTVectorStore(model, location=f"{folder}/index", first_stage=["lexical"])
         print(f"Ten files: {ingest(read(corpus), vector_store, remembered)} passages encoded")
 
         index = vector_store.as_index()

@@ -32,8 +32,8 @@ from jacolbert_integrations.errors import (
     StoreFileError,
     UnsupportedFilterError,
 )
-from jacolbert_integrations.places import open_store
-from jacolbert_integrations.stores.addresses import check_place
+from jacolbert_integrations.locations import open_store
+from jacolbert_integrations.stores.addresses import check_location
 from jacolbert_integrations.types import WithIds
 
 from .stores.samples import IDENTITY, QUERY, points
@@ -76,24 +76,28 @@ SECRET = "s3cr3t"
     ],
 )  # fmt: skip
 def test_no_secret_in_an_address_gets_anywhere(address: str, mini: JaColBERT) -> None:
-    for act in (check_place, lambda place: JaColBERTVectorStore(mini, place=place), lambda p: open_store(p, "c")):
+    for act in (
+        check_location,
+        lambda location: JaColBERTVectorStore(mini, location=location),
+        lambda p: open_store(p, "c"),
+    ):
         with pytest.raises(InputError, match="holds a user, a password, a query or parameters") as caught:
             act(address.format(SECRET))
         assert SECRET not in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    "place", ["https://", "https://h:99999", "http:// h", "http://[::1", "", " ", "a\0b", 5, None, b"x"]
+    "location", ["https://", "https://h:99999", "http:// h", "http://[::1", "", " ", "a\0b", 5, None, b"x"]
 )
-def test_places(place: Any) -> None:
+def test_locations(location: Any) -> None:
     with pytest.raises(InputError):
-        check_place(place)
+        check_location(location)
 
 
-def test_a_place_may_be_a_path(tmp_path: Path, mini: JaColBERT) -> None:
-    with JaColBERTVectorStore(mini, place=tmp_path / "索引") as store:
+def test_a_location_may_be_a_path(tmp_path: Path, mini: JaColBERT) -> None:
+    with JaColBERTVectorStore(mini, location=tmp_path / "索引") as store:
         store.add([TextNode(id_="a", text="猫")])
-        assert store.to_dict()["place"] == str(tmp_path / "索引")
+        assert store.to_dict()["location"] == str(tmp_path / "索引")
     with JaColBERTVectorStore.from_dict(store.to_dict()) as again:
         assert [node.node_id for node in again.get_nodes()] == ["a"]
 

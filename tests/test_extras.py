@@ -17,7 +17,7 @@ WITHOUT: dict[str, tuple[str, str, str]] = {
     "edge by its place": (
         "qdrant_edge",
         "edge",
-        "from jacolbert_integrations.places import open_store; open_store('x', 'c')",
+        "from jacolbert_integrations.locations import open_store; open_store('x', 'c')",
     ),
     "measures": (
         "ir_measures",

@@ -88,10 +88,10 @@ def main() -> None:
     parser.add_argument("--grpc", action="store_true", help="talk gRPC with the Qdrant server")
     parser.add_argument("--collection", default="rules")
     given = parser.parse_args()
-    place = os.environ.get("QDRANT_URL") or ":memory:"
+    location = os.environ.get("QDRANT_URL") or ":memory:"
     options: dict[str, Any] = {"collection": given.collection, "grpc": given.grpc, "indexes": {"year": "integer"}}
     with (
-        JaColBERTVectorStore(place=place, **options) as Handler.vector_store,
+        JaColBERTVectorStore(location=location, **options) as Handler.vector_store,
         ThreadingHTTPServer((given.host, given.port), Handler) as server,
     ):
         fill(Handler.vector_store)

@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from .filters import add_filter, filter_of
-from .place import add_collection, add_place, opened
+from .location import add_collection, add_location, opened
 from .terminal import say
 
 
@@ -20,7 +20,7 @@ def add_command(commands: Any) -> None:
     )
     parser.add_argument("documents", nargs="*", metavar="id", help="of documents, as jacolbert search shows them")
     add_filter(parser)
-    add_place(parser)
+    add_location(parser)
     add_collection(parser)
     parser.set_defaults(run=run)
 

@@ -12,6 +12,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from ..text.harmless import harmless
+from .renamed import add_old_name
 from .terminal import say
 
 if TYPE_CHECKING:
@@ -40,7 +41,10 @@ def add_command(commands: Any) -> None:
         "LlamaIndex retriever, and measures it beside BM25.",
     )
     parser.add_argument("--model", help="a checkpoint's directory or hub id (default: the bundled jacolbert-small)")
-    parser.add_argument("--path", type=Path, help="keep the collection in this folder (default: a temporary one)")
+    parser.add_argument(
+        "--location", type=Path, metavar="FOLDER", help="keep the collection in this folder (default: a temporary one)"
+    )
+    add_old_name(parser, "--path", "--location")
     parser.add_argument("--show", type=int, default=4, metavar="N", help="questions to print answers of (%(default)s)")
     parser.add_argument("--sample", type=int, default=300, metavar="N", help="questions to measure on (%(default)s)")
     parser.add_argument("--seed", type=int, default=7, help="decides which questions (%(default)s)")
@@ -58,8 +62,8 @@ def run(arguments: argparse.Namespace) -> None:
     say(f"Corpus: {JSQUAD_SOURCE}")
     say(f"        {len(corpus.passages):,} passages, {len(corpus.questions):,} questions\n")
     questions = random.Random(arguments.seed).sample(corpus.questions, len(corpus.questions))
-    if arguments.path is not None:
-        _demonstrate(model, corpus, questions, arguments, arguments.path)
+    if arguments.location is not None:
+        _demonstrate(model, corpus, questions, arguments, arguments.location)
     else:
         with tempfile.TemporaryDirectory() as folder:
             _demonstrate(model, corpus, questions, arguments, Path(folder))

@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .place import add_place, server_options
+from .location import add_location, server_options
 from .terminal import say
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def add_command(commands: Any) -> None:
         "gRPC, what the server there can do, and a collection's strict mode and indexes. No model is loaded. The exit "
         "status is 1 if something that is needed is missing.",
     )
-    add_place(parser)
+    add_location(parser)
     parser.add_argument("--collection", metavar="NAME", help="also show this collection")
     parser.set_defaults(run=run)
 
@@ -53,11 +53,13 @@ def run(arguments: argparse.Namespace) -> None:
         StoreError: If something that is needed is missing, after all has been shown.
     """
     from ..errors import StoreError
-    from ..stores.addresses import check_place, is_address
+    from ..stores.addresses import check_location, is_address
 
     _show_packages()
-    place = check_place(arguments.at)
-    problems = _show_server(place, arguments) if is_address(place) else _show_folder(place, arguments.collection)
+    location = check_location(arguments.location)
+    problems = (
+        _show_server(location, arguments) if is_address(location) else _show_folder(location, arguments.collection)
+    )
     if problems:
         raise StoreError("; ".join(problems))
 
@@ -74,22 +76,22 @@ def _show_packages() -> None:
         _line(f"extra {extra}", install if missing else "installed")
 
 
-def _show_folder(place: str, collection: str | None) -> list[str]:
-    folder = Path(place).expanduser()
+def _show_folder(location: str, collection: str | None) -> list[str]:
+    folder = Path(location).expanduser()
     if find_spec("qdrant_edge") is None:
         return ["Qdrant Edge is not installed, which a folder needs"]
     if not folder.is_dir():
-        _line("location", f"the folder {place}, which does not exist yet")
-        return [] if collection is None else [f"there is no folder {place}"]
+        _line("location", f"the folder {location}, which does not exist yet")
+        return [] if collection is None else [f"there is no folder {location}"]
     from ..qdrant.edge.client import EdgeClient
 
     with EdgeClient(folder) as client:
         names = [found.name for found in client.get_collections().collections]
-        _line("location", f"the folder {place}: {len(names)} collections")
+        _line("location", f"the folder {location}: {len(names)} collections")
         return [] if collection is None else _show_collection(client, collection)
 
 
-def _show_server(place: str, arguments: argparse.Namespace) -> list[str]:
+def _show_server(location: str, arguments: argparse.Namespace) -> list[str]:
     from ..qdrant.answers import address_of, ask
     from ..qdrant.clients import connect
     from ..qdrant.versions import FEATURES, NEEDED, parse_version, server_version
@@ -100,12 +102,12 @@ def _show_server(place: str, arguments: argparse.Namespace) -> list[str]:
     said = None
     for grpc in (False, True):
         way = "gRPC" if grpc else "REST"
-        problem = _answers(place, options, grpc=grpc)
+        problem = _answers(location, options, grpc=grpc)
         _line(f"over {way}", problem or "answers")
         if problem and grpc is bool(arguments.grpc):
             problems.append(problem)
         if problem is None and said is None:
-            client = connect(place, grpc=grpc, server=options)
+            client = connect(location, grpc=grpc, server=options)
             try:
                 said = server_version(client)  # type: ignore[arg-type]  # it is a server's
                 names = [found.name for found in ask(client, client.get_collections).collections]
@@ -125,14 +127,14 @@ def _show_server(place: str, arguments: argparse.Namespace) -> list[str]:
     return problems
 
 
-def _answers(place: str, options: ServerOptions, *, grpc: bool) -> str | None:
+def _answers(location: str, options: ServerOptions, *, grpc: bool) -> str | None:
     """Returns what is wrong with a way of asking a server; None if it answers."""
     from ..errors import JaColBERTError
     from ..qdrant.answers import ask
     from ..qdrant.clients import connect
 
     try:
-        client = connect(place, grpc=grpc, server=replace(options, timeout=min(options.timeout, 5)))
+        client = connect(location, grpc=grpc, server=replace(options, timeout=min(options.timeout, 5)))
     except JaColBERTError as error:
         return str(error)
     try:

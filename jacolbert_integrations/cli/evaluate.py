@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..query_length import QUERY_LENGTHS
+from .location import OLD_STAGES
+from .renamed import renamed_value
 from .terminal import say, say_json
 
 if TYPE_CHECKING:
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from ..evaluation.thresholds import Cut
 
 _DATA_TYPES = ("float16", "int8", "binary")
-_FIRST_STAGES = ("centroids", "words", "mean", "muvera")
+_FIRST_STAGES = ("centroids", "lexical", "mean", "muvera")
 
 
 def add_command(commands: Any) -> None:
@@ -59,7 +61,14 @@ def add_command(commands: Any) -> None:
     varied.add_argument("--pooling", nargs="+", default=[], metavar="NAME", help="poolings, such as hierarchical-2")
     varied.add_argument("--dimensions", nargs="+", type=int, default=[], metavar="N", help="vectors cut to so many")
     varied.add_argument("--data-types", nargs="+", default=[], choices=_DATA_TYPES, help="what numbers are kept as")
-    varied.add_argument("--first-stages", nargs="+", default=[], choices=_FIRST_STAGES, help="what finds candidates")
+    varied.add_argument(
+        "--first-stages",
+        nargs="+",
+        default=[],
+        choices=_FIRST_STAGES,
+        type=renamed_value(OLD_STAGES),
+        help="what finds candidates",
+    )
     varied.add_argument(
         "--candidates", nargs="+", type=int, default=[100], metavar="N", help="how many first stages find (100)"
     )

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from .place import add_place, opened
+from .location import add_location, opened
 from .terminal import say
 
 
@@ -39,7 +39,7 @@ def add_command(commands: Any) -> None:
     parser.add_argument("--private", action="store_true", help="make a new repository private")
     parser.add_argument("--create-pr", action="store_true", help="open a pull request instead of committing")
     parser.add_argument("--collection", metavar="NAME", help="write this collection, and no checkpoint")
-    add_place(parser)
+    add_location(parser)
     parser.set_defaults(run=run)
 
 

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .place import add_collection, add_new_collection, add_place, opened, store_in
+from .location import add_collection, add_location, add_new_collection, opened, store_in
 from .terminal import say
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def add_command(commands: Any) -> None:
         "stage needs it.",
     )
     parser.add_argument("file", type=Path)
-    add_place(parser)
+    add_location(parser)
     add_collection(parser)
     add_new_collection(parser)
     parser.set_defaults(run=run)
@@ -41,7 +41,7 @@ def run(arguments: argparse.Namespace) -> None:
         store = store_in(client, arguments.collection, arguments)
         store.model = _WhenNeeded(read_manifest(arguments.file).model.name)
         result = import_points(arguments.file, store)
-        say(f"{arguments.collection} in {arguments.at}: {result}, made by {result.manifest.model.name}")
+        say(f"{arguments.collection} in {arguments.location}: {result}, made by {result.manifest.model.name}")
 
 
 class _WhenNeeded:

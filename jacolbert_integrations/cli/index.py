@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from .place import add_collection, add_new_collection, add_place, opened, store_in
+from .location import add_collection, add_location, add_new_collection, opened, store_in
 from .terminal import say
 
 
@@ -21,7 +21,7 @@ def add_command(commands: Any) -> None:
         "each, and folders of these.",
     )
     parser.add_argument("files", nargs="+", type=Path, help="files and folders")
-    add_place(parser)
+    add_location(parser)
     add_collection(parser)
     add_new_collection(parser)
     parser.add_argument("--model", help="a checkpoint's directory or hub id (default: the bundled jacolbert-small)")
@@ -91,7 +91,7 @@ def run(arguments: argparse.Namespace) -> None:
             bad=sources.bad,
         )
         result = writer.write(sources.checked(reader.read(arguments.files)))
-        say(f"{arguments.collection} in {arguments.at}: {result}")
+        say(f"{arguments.collection} in {arguments.location}: {result}")
         if sources.repeated:
             say(f"{sources.repeated:,} rows were the same as one before them, and are one document with it.")
         gone = sources.gone(reader, arguments.files)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from .place import add_new_collection, add_place, opened, store_in
+from .location import add_location, add_new_collection, opened, store_in
 from .terminal import say
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def add_command(commands: Any) -> None:
     parser.add_argument("target", nargs="?", help="the new collection")
     parser.add_argument("--beside", action="store_true", help="add token vectors to the collection itself")
     parser.add_argument("--alias", help="point this alias at the new collection when all is in it")
-    add_place(parser)
+    add_location(parser)
     add_new_collection(parser)
     parser.add_argument("--model", help="a checkpoint's directory or hub id (default: the bundled jacolbert-small)")
     parser.add_argument("--pooling", help="fewer vectors a document, such as hierarchical-2 for half of them")

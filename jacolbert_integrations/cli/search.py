@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..text.harmless import harmless
 from .filters import add_filter, filter_of
-from .place import add_collection, add_place, model_of, opened
+from .location import add_collection, add_location, model_of, opened
 from .terminal import say, say_json
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def add_command(commands: Any) -> None:
         help="read questions from a file, one in each line; - reads what is piped in",
     )
     add_filter(parser)
-    add_place(parser)
+    add_location(parser)
     add_collection(parser)
     parser.add_argument("--model", help="a checkpoint's directory or hub id (default: what made the collection)")
     parser.add_argument("--top-k", type=int, default=5, metavar="K", help="passages to show (%(default)s)")

@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .place import add_place, opened
+from .location import add_location, opened
 from .terminal import say, say_json
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def add_command(commands: Any) -> None:
         f"token vectors these have, from up to {_SAMPLE} points of each.",
     )
     parser.add_argument("collections", nargs="*", help="(default: all)")
-    add_place(parser)
+    add_location(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)
 
@@ -49,7 +49,7 @@ def run(arguments: argparse.Namespace) -> None:
                 if arguments.collections:
                     raise
                 rows[name] = {"points": ask(client, client.count, name, exact=True).count, "model": None}
-            folder = Path(arguments.at).expanduser() / name
+            folder = Path(arguments.location).expanduser() / name
             if folder.is_dir():
                 from ..qdrant.edge.collection import bytes_on_disk
 
@@ -58,7 +58,7 @@ def run(arguments: argparse.Namespace) -> None:
         say_json(rows, indent=2)
         return
     if not rows:
-        say(f"There are no collections in {arguments.at}.")
+        say(f"There are no collections in {arguments.location}.")
     for name, row in rows.items():
         show(name, row)
 

@@ -137,7 +137,7 @@ def first_stage(
     Raises:
         InputError: If the model has no centroids, and they are asked for.
     """
-    if name == "words":
+    if name == "lexical":
         return words()
     if name == "centroids":
         found = centroids()

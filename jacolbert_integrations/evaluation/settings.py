@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -14,7 +15,7 @@ DataType = Literal["float32", "float16", "int8", "binary"]
 DATA_TYPES: tuple[DataType, ...] = get_args(DataType)
 _BITS: dict[DataType, int] = {"float32": 32, "float16": 16, "int8": 8, "binary": 1}
 
-StageName = Literal["centroids", "words", "mean", "muvera"]
+StageName = Literal["centroids", "lexical", "mean", "muvera"]
 STAGE_NAMES: tuple[StageName, ...] = get_args(StageName)
 
 
@@ -27,9 +28,9 @@ class Setting:
         pooling: How passages are pooled, by name; ``"none"`` keeps them as the model makes them.
         dimension: To which vectors are cut, without training; None leaves them.
         datatype: What numbers are kept as. ``"int8"`` and ``"binary"`` are as sentence-transformers quantizes.
-        first_stage: What finds candidates for MaxSim: ``"centroids"``, by those that come with the model; ``"words"``,
-            by BM25; ``"mean"``, by the mean vector; ``"muvera"``, by fixed dimensional encodings. None scores all
-            passages by MaxSim.
+        first_stage: What finds candidates for MaxSim: ``"centroids"``, by those that come with the model;
+            ``"lexical"``, by BM25; ``"mean"``, by the mean vector; ``"muvera"``, by fixed dimensional encodings. None
+            scores all passages by MaxSim.
         candidates: How many passages the first stage finds.
 
     Raises:
@@ -51,6 +52,10 @@ class Setting:
             raise InputError(f"dimension is {self.dimension}, but it must be at least 1.")
         if self.datatype not in DATA_TYPES:
             raise InputError(f"datatype is {self.datatype!r}, but there are {', '.join(DATA_TYPES)}.")
+        stage: str | None = self.first_stage
+        if stage == "words":
+            warnings.warn('"words" is called "lexical" now. The old name works for one release more.', FutureWarning, 3)
+            object.__setattr__(self, "first_stage", "lexical")
         if self.first_stage is not None and self.first_stage not in STAGE_NAMES:
             raise InputError(f"first_stage is {self.first_stage!r}, but there are {', '.join(STAGE_NAMES)}.")
         if self.candidates < 1:

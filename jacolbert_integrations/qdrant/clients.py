@@ -68,7 +68,7 @@ def client_lock(client: Client) -> AbstractContextManager[Any]:
 
 
 def connect(
-    place: str,
+    location: str,
     *,
     grpc: bool = False,
     server: ServerOptions | Mapping[str, Any] | None = None,
@@ -77,7 +77,7 @@ def connect(
     """Opens a client for a location.
 
     Args:
-        place: The location: the address of a server; or a folder, in which Qdrant Edge runs in this process.
+        location: The location: the address of a server; or a folder, in which Qdrant Edge runs in this process.
         grpc: Whether to talk gRPC with a server.
         server: How to reach a server beside: :class:`~jacolbert_integrations.stores.server_options.ServerOptions`, or
             some of them by name. Without it, the server's key is read from ``$QDRANT_API_KEY``.
@@ -90,15 +90,15 @@ def connect(
         MissingExtraError: If it is a folder, and Qdrant Edge is not installed.
         EngineError: If the folder cannot be used.
     """
-    check_own_process(place, own_process)
-    check_server(place, server)
-    if is_address(place):
+    check_own_process(location, own_process)
+    check_server(location, server)
+    if is_address(location):
         options = ServerOptions.given(server, grpc=grpc)
-        arguments = client_arguments(place, options)
+        arguments = client_arguments(location, options)
         if options.check_compatibility:
-            check_server_version(probe(arguments), place)
+            check_server_version(probe(arguments), location)
         return QdrantClient(**arguments)
-    folder = Path(place).expanduser()
+    folder = Path(location).expanduser()
     if own_process:
         from .edge.process import EdgeProcess
 

@@ -12,7 +12,7 @@ from .store import QdrantStore
 
 
 def open_collection(
-    place: str,
+    location: str,
     collection: str,
     first_stage: Sequence[str] | None = None,
     *,
@@ -24,7 +24,7 @@ def open_collection(
     """Opens a collection that exists, or that will be created.
 
     Args:
-        place: The location, as for :func:`~.clients.connect`.
+        location: The location, as for :func:`~.clients.connect`.
         collection: Its name.
         first_stage: Names of first stages; None takes what the collection has.
         indexes: Payload keys by which it will be filtered, as what each is indexed, such as ``"keyword"``.
@@ -39,5 +39,5 @@ def open_collection(
         EngineError: As :func:`~.clients.connect`.
     """
     stages = None if first_stage is None else stages_of_names(first_stage)
-    client = connect(place, grpc=grpc, server=server, own_process=own_process)
+    client = connect(location, grpc=grpc, server=server, own_process=own_process)
     return QdrantStore(client, collection, first_stage=stages, indexes=indexes)

@@ -20,7 +20,7 @@ def client_arguments(address: str, options: ServerOptions) -> dict[str, Any]:
     """Returns the arguments of :class:`qdrant_client.QdrantClient`, secrets included: never show or keep them.
 
     Args:
-        address: Of a server, checked (:func:`~jacolbert_integrations.stores.addresses.check_place`).
+        address: Of a server, checked (:func:`~jacolbert_integrations.stores.addresses.check_location`).
         options: How to reach it.
 
     Raises:

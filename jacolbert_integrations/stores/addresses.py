@@ -1,6 +1,6 @@
 """How the location of a store is written: ``":memory:"``, a folder, or the address of a Qdrant server.
 
-Such a string is called a place here. It can be kept in a description or a configuration file, so it never holds a
+Such a string is called a location here. It can be kept in a description or a configuration file, so it never holds a
 secret.
 """
 
@@ -18,31 +18,33 @@ _NOT_IN_NAMES = re.compile('[<>:"/\\\\|?*\x00-\x1f\x7f-\x9f\ud800-\udfff]')
 _NAME_BYTES = 255
 
 MEMORY = ":memory:"
-"""The place of a :class:`~jacolbert_integrations.stores.memory.MemoryStore`."""
+"""The location of a :class:`~jacolbert_integrations.stores.memory.MemoryStore`."""
 
 
-def check_place(place: object) -> str:
-    """Refuses what is no place, and an address with a secret in it, because places are written down.
+def check_location(location: object) -> str:
+    """Refuses what is no location, and an address with a secret in it, because locations are written down.
 
     Args:
-        place: A string, or a folder as a :class:`~pathlib.Path`.
+        location: A string, or a folder as a :class:`~pathlib.Path`.
 
     Raises:
         InputError: If it is empty, looks like the address of a server but is none, or holds a user, a password, a
             query or parameters.
     """
-    if isinstance(place, Path):
-        place = str(place)
-    if not isinstance(place, str) or not place.strip() or "\0" in place:
-        raise InputError(f"place is {place!r:.80}, but it is {MEMORY!r}, a folder, or the address of a Qdrant server.")
-    if is_address(place):
-        _check_address(place)
-    elif _LIKE_AN_ADDRESS.match(place):
+    if isinstance(location, Path):
+        location = str(location)
+    if not isinstance(location, str) or not location.strip() or "\0" in location:
         raise InputError(
-            "the place looks like the address of a server, and would be taken for a folder. An address begins with "
+            f"location is {location!r:.80}, but it is {MEMORY!r}, a folder, or the address of a Qdrant server."
+        )
+    if is_address(location):
+        _check_address(location)
+    elif _LIKE_AN_ADDRESS.match(location):
+        raise InputError(
+            "the location looks like the address of a server, and would be taken for a folder. An address begins with "
             "http:// or https://, in small letters; a folder of such a name is './...'."
         )
-    return place
+    return location
 
 
 def _check_address(address: str) -> None:
@@ -60,22 +62,22 @@ def _check_address(address: str) -> None:
         raise InputError(f"{address!r:.80} is no address of a server, such as 'http://localhost:6333'.")
 
 
-def check_own_process(place: str, own_process: bool) -> None:
+def check_own_process(location: str, own_process: bool) -> None:
     """Refuses a process of its own to what has none here.
 
     Raises:
-        InputError: If the place is to have one, and is no folder.
+        InputError: If the location is to have one, and is no folder.
     """
-    if own_process and (place == MEMORY or is_address(place)):
+    if own_process and (location == MEMORY or is_address(location)):
         raise InputError(
-            f"own_process is for Qdrant Edge, which runs in a folder, but the place is {place!r}. Give a folder, or "
-            "leave own_process out."
+            f"own_process is for Qdrant Edge, which runs in a folder, but the location is {location!r}. Give a folder, "
+            "or leave own_process out."
         )
 
 
-def is_address(place: str) -> bool:
+def is_address(location: str) -> bool:
     """Returns whether a location is a server's address."""
-    return place.startswith(("http://", "https://"))
+    return location.startswith(("http://", "https://"))
 
 
 def check_collection_name(name: object) -> str:

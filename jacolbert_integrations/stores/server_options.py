@@ -1,4 +1,4 @@
-"""How to reach a Qdrant server, beside its address: all that a place has no room for, and no secret."""
+"""How to reach a Qdrant server, beside its address: all that a location has no room for, and no secret."""
 
 from __future__ import annotations
 
@@ -122,14 +122,16 @@ class ServerOptions:
             )
 
 
-def check_server(place: str, server: object) -> None:
+def check_server(location: str, server: object) -> None:
     """Refuses server options for what is no server.
 
     Raises:
-        InputError: If there are some, and the place is no address.
+        InputError: If there are some, and the location is no address.
     """
-    if server is not None and not is_address(place):
-        raise InputError(f"server is for the address of a Qdrant server, but the place is {place!r:.80}. Leave it out.")
+    if server is not None and not is_address(location):
+        raise InputError(
+            f"server is for the address of a Qdrant server, but the location is {location!r:.80}. Leave it out."
+        )
 
 
 def key_of_server(options: ServerOptions) -> str | None:

@@ -28,9 +28,9 @@ def without_torch(tmp_path: Path) -> dict[str, str]:
         (["index", "nosuch.txt"], "nosuch.txt"),
         (["index", "page.docx"], ".docx"),
         (["index", "rows.jsonl", "--text-key", "body"], "'body'"),
-        (["search", "猫", "--at", "nowhere"], "there is no folder nowhere"),
-        (["search", "猫", "--at", "here", "--collection", "nosuch"], "there is no collection 'nosuch'"),
-        (["stats", "nosuch", "--at", "here"], "there is no collection 'nosuch'"),
+        (["search", "猫", "--location", "nowhere"], "there is no folder nowhere"),
+        (["search", "猫", "--location", "here", "--collection", "nosuch"], "there is no collection 'nosuch'"),
+        (["stats", "nosuch", "--location", "here"], "there is no collection 'nosuch'"),
     ],
 )
 def test_said_at_once(

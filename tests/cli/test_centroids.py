@@ -31,8 +31,8 @@ def test_into_the_models_folder(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert found.nprobe == 5
     notes = tmp_path / "notes.jsonl"
     notes.write_text("\n".join(json.dumps({"id": str(i), "text": t}) for i, t in enumerate(["猫の話", "富士山の高さ"])))
-    place = ["--at", str(tmp_path / "index")]
-    assert main(["index", str(notes), *place, "--model", str(own), "--first-stage", "centroids", "words"]) == 0
+    place = ["--location", str(tmp_path / "index")]
+    assert main(["index", str(notes), *place, "--model", str(own), "--first-stage", "centroids", "lexical"]) == 0
     assert main(["search", "ふじさん", *place, "--model", str(own), "--top-k", "1", "--json"]) == 0
     (hit,) = json.loads(capsys.readouterr().out.splitlines()[-1])["hits"]
     assert hit["id"] == "1"

@@ -90,7 +90,7 @@ def hits(capsys: pytest.CaptureFixture[str], question: str, *options: str) -> li
 
 def test_from_files_to_answers(rows: list[dict[str, str]], capsys: pytest.CaptureFixture[str]) -> None:
     question = rows[4]["text"][:25]
-    out = run(capsys, "index", "passages.jsonl", "--first-stage", "words", "muvera")
+    out = run(capsys, "index", "passages.jsonl", "--first-stage", "lexical", "muvera")
     assert "20 documents written" in out
     assert "It holds 20 points now." in out
     assert "0 documents written" in run(capsys, "index", "passages.jsonl")
@@ -115,8 +115,8 @@ def test_from_files_to_answers(rows: list[dict[str, str]], capsys: pytest.Captur
 
 def test_reindex_behind_an_alias(rows: list[dict[str, str]], capsys: pytest.CaptureFixture[str]) -> None:
     run(capsys, "index", "passages.jsonl", "--collection", "v1")
-    out = run(capsys, "reindex", "v1", "v2", "--alias", "live", "--pooling", "hierarchical-2", "--first-stage", "words",
-              "--datatype", "turbo8")  # fmt: skip
+    out = run(capsys, "reindex", "v1", "v2", "--alias", "live", "--pooling", "hierarchical-2",
+              "--first-stage", "lexical", "--datatype", "turbo8")  # fmt: skip
     assert "20 points written" in out
     assert "the alias points at it now" in out
     assert hits(capsys, rows[7]["text"][:25], "--collection", "live", "--top-k", "1") == [rows[7]["id"]]
@@ -129,11 +129,11 @@ def test_reindex_behind_an_alias(rows: list[dict[str, str]], capsys: pytest.Capt
 def test_nodes_of_llama_index_keep_their_embedded_metadata(
     mini: JaColBERT, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    vector_store = JaColBERTVectorStore(mini, place=str(folder / "here"), collection="nodes")
+    vector_store = JaColBERTVectorStore(mini, location=str(folder / "here"), collection="nodes")
     vector_store.add([TextNode(id_="n", text="日本一の山である。", metadata={"題名": "富士山"})])
     before = vector_store.store.get(["n"])["n"].vectors
     vector_store.close()
-    assert "1 points written" in run(capsys, "reindex", "nodes", "again", "--at", "here")
+    assert "1 points written" in run(capsys, "reindex", "nodes", "again", "--location", "here")
     with EdgeStore(folder / "here", "again") as again:
         again.bind(mini.identity)
         np.testing.assert_array_equal(again.get(["n"])["n"].vectors, before)
@@ -150,17 +150,17 @@ def test_export_and_import(rows: list[dict[str, str]], capsys: pytest.CaptureFix
         capsys,
         "import",
         "points.zip",
-        "--at",
+        "--location",
         "elsewhere",
         "--collection",
         "copy",
         "--first-stage",
-        "words",
+        "lexical",
         "centroids",
     )
     assert "20 of 20 points written" in out
     question = rows[3]["text"][:25]
-    found = hits(capsys, question, "--at", "elsewhere", "--collection", "copy")
+    found = hits(capsys, question, "--location", "elsewhere", "--collection", "copy")
     assert found[0] == rows[3]["id"]
     assert found == hits(capsys, question, "--collection", "v1")
     memory = MemoryStore()
@@ -206,8 +206,8 @@ def test_long_texts_are_split(folder: Path, capsys: pytest.CaptureFixture[str]) 
     ("arguments", "message"),
     [
         (["search", "問い"], "there is no folder jacolbert-index. Index something first"),
-        (["search", "問い", "--at", "here"], "there is no collection 'documents'"),
-        (["stats", "none", "--at", "here"], "there is no collection 'none'"),
+        (["search", "問い", "--location", "here"], "there is no collection 'documents'"),
+        (["stats", "none", "--location", "here"], "there is no collection 'none'"),
         (["index", "none.jsonl"], "none.jsonl cannot be read: No such file or directory"),
         (["index", "here"], "the folder here has no .txt, .md, .jsonl, .tsv, .csv in it"),
         (["index", "odd.csv"], "odd.csv has no column 'text' in its first line"),
@@ -217,10 +217,10 @@ def test_long_texts_are_split(folder: Path, capsys: pytest.CaptureFixture[str]) 
         (["index", "good.tsv", "--pooling", "mean"], "'mean' names no pooling"),
         (["reindex", "a"], "name a new collection to write, or add to the old one with --beside"),
         (["reindex", "a", "--beside", "--alias", "x"], "--alias is for a new collection"),
-        (["reindex", "a", "--beside", "--at", "here"], "--beside is for a collection on a server"),
-        (["reindex", "a", "b", "--at", "here"], "there is no collection 'a' to read"),
+        (["reindex", "a", "--beside", "--location", "here"], "--beside is for a collection on a server"),
+        (["reindex", "a", "b", "--location", "here"], "there is no collection 'a' to read"),
         (["export", "model", "--collection", "a", "--output", "x"], "leave out the model"),
-        (["export", "--collection", "a", "--output", "x", "--at", "here"], "does not exist"),
+        (["export", "--collection", "a", "--output", "x", "--location", "here"], "does not exist"),
         (["import", "none.zip"], "none.zip"),
     ],
 )

@@ -30,7 +30,7 @@ def doctor(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, st
 
 
 def test_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    status, out, _ = doctor(capsys, "--at", str(tmp_path / "none"))
+    status, out, _ = doctor(capsys, "--location", str(tmp_path / "none"))
     assert status == 0
     assert "qdrant-client" in out
     assert "extra edge               installed" in out
@@ -38,11 +38,11 @@ def test_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with EdgeStore(tmp_path / "e", "c", indexes={"year": "integer"}) as store:
         store.bind(IDENTITY)
         store.upsert([Point("a", vectors(1, 2), {"year": 2024})])
-    status, out, _ = doctor(capsys, "--at", str(tmp_path / "e"), "--collection", "c")
+    status, out, _ = doctor(capsys, "--location", str(tmp_path / "e"), "--collection", "c")
     assert status == 0
     assert "_jacolbert_document (keyword), year (integer)" in out
     assert "strict mode            off" in out
-    status, _, err = doctor(capsys, "--at", str(tmp_path / "e"), "--collection", "d")
+    status, _, err = doctor(capsys, "--location", str(tmp_path / "e"), "--collection", "d")
     assert (status, "there is no collection 'd'" in err) == (1, True)
 
 
@@ -57,7 +57,7 @@ def test_a_server(
     backend.strict = {"indexed": True, "max_query_limit": 7}
     monkeypatch.setenv("QDRANT_API_KEY", "the-secret-key")
     with reserved_port() as closed:
-        status, out, err = doctor(capsys, "--at", address, "--grpc-port", str(closed), "--collection", "c")
+        status, out, err = doctor(capsys, "--location", address, "--grpc-port", str(closed), "--collection", "c")
     assert status == 0, err
     assert "over REST                answers" in out
     assert "over gRPC                Qdrant at" in out
@@ -70,13 +70,13 @@ def test_a_server(
 
 def test_grpc_is_needed_where_it_is_asked_for(address: str, capsys: pytest.CaptureFixture[str]) -> None:
     with reserved_port() as closed:
-        status, _, err = doctor(capsys, "--at", address, "--grpc", "--grpc-port", str(closed))
+        status, _, err = doctor(capsys, "--location", address, "--grpc", "--grpc-port", str(closed))
     assert (status, "no answer" in err) == (1, True)
 
 
 def test_a_server_that_does_not_answer(capsys: pytest.CaptureFixture[str]) -> None:
     with reserved_port() as port:
-        status, out, err = doctor(capsys, "--at", f"http://127.0.0.1:{port}", "--grpc-port", str(port))
+        status, out, err = doctor(capsys, "--location", f"http://127.0.0.1:{port}", "--grpc-port", str(port))
     assert status == 1
     assert "over REST                Qdrant at" in out
     assert "Is the server running" in err
@@ -85,13 +85,14 @@ def test_a_server_that_does_not_answer(capsys: pytest.CaptureFixture[str]) -> No
 def test_a_key_that_is_refused(address: str, backend: Backend, capsys: pytest.CaptureFixture[str]) -> None:
     backend.faulty, backend.faults = lambda *_: True, ["401"] * 20
     with test_grpc.serving(test_grpc.Backend()) as grpc:
-        status, _, err = doctor(capsys, "--at", address, "--grpc-port", str(grpc))
+        status, _, err = doctor(capsys, "--location", address, "--grpc-port", str(grpc))
     assert (status, "refuses this client (401). Check its API key" in err) == (1, True)
 
 
 def test_no_model_is_loaded(tmp_path: Path) -> None:
     code = (
-        "import sys; from jacolbert_integrations.cli.main import main; status = main(['doctor', '--at', 'none']); "
+        "import sys; from jacolbert_integrations.cli.main import main; "
+        "status = main(['doctor', '--location', 'none']); "
         "assert not {'torch', 'transformers', 'sentence_transformers'} & set(sys.modules); sys.exit(status)"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)

@@ -104,7 +104,7 @@ def test_settings_and_other_systems(own: list[str], capsys: pytest.CaptureFixtur
     dense_model().save(str(dense))
     written = {name: tmp_path / "out" / f"table.{name}" for name in ("html", "markdown", "csv")}
     arguments = ["evaluate", *own, "--measures", "R@1", "--no-times", "--dimensions", "32", "--data-types", "int8"]
-    arguments += ["--first-stages", "words", "mean", "--candidates", "1", "2", "--query-lengths", "fixed"]
+    arguments += ["--first-stages", "lexical", "mean", "--candidates", "1", "2", "--query-lengths", "fixed"]
     arguments += ["--dense", str(dense), "--rerankers", str(reranker), "--reranked", "2"]
     assert main([*arguments, *(word for name, file in written.items() for word in (f"--{name}", str(file)))]) == 0
     rows = table(capsys.readouterr().out)
@@ -113,8 +113,8 @@ def test_settings_and_other_systems(own: list[str], capsys: pytest.CaptureFixtur
         "jacolbert-mini, queries fixed",
         "jacolbert-mini, 32 dimensions",
         "jacolbert-mini, int8",
-        "jacolbert-mini, 1 candidates by words",
-        "jacolbert-mini, 2 candidates by words",
+        "jacolbert-mini, 1 candidates by lexical",
+        "jacolbert-mini, 2 candidates by lexical",
         "jacolbert-mini, 1 candidates by mean",
         "jacolbert-mini, 2 candidates by mean",
         "BM25 (MeCab words)",

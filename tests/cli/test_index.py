@@ -29,7 +29,7 @@ def write(name: str, texts: list[str]) -> None:
 
 
 def index(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
-    status = main(["index", *arguments, "--at", "ix", "--collection", "c"])
+    status = main(["index", *arguments, "--location", "ix", "--collection", "c"])
     out, err = capsys.readouterr()
     return status, out, err
 
@@ -106,7 +106,7 @@ def test_from_another_folder_the_root_is_the_recorded_one(
 ) -> None:
     index(capsys, "docs")
     monkeypatch.chdir(folder / "docs")
-    main(["index", "new.txt", "old.txt", "--at", str(folder / "ix"), "--collection", "c"])
+    main(["index", "new.txt", "old.txt", "--location", str(folder / "ix"), "--collection", "c"])
     assert "2 unchanged" in capsys.readouterr().out
 
 

@@ -80,14 +80,14 @@ def test_every_command_that_shows_data(
         printed[name] = captured.out + captured.err
         return status
 
-    assert run("index", "index", "rows.jsonl", "--at", "ix", "--collection", "c") == 1  # one row has no text
-    assert run("search", "search", f"首都はどこですか{EVIL}", "--at", "ix", "--collection", "c") == 0
-    assert run("stats", "stats", "--at", "ix") == 0
-    assert run("export", "export", "--at", "ix", "--collection", "c", "--output", "a.zip") == 0
-    assert run("import", "import", "a.zip", "--at", "ix", "--collection", "d") == 0
-    assert run("reindex", "reindex", "c", "e", "--at", "ix") == 0
-    assert run("missing", "search", "首都", "--at", f"none{EVIL.replace(chr(0), '')}") == 1
-    assert run("json", "search", f"首都{EVIL}", "--at", "ix", "--collection", "c", "--json") == 0
+    assert run("index", "index", "rows.jsonl", "--location", "ix", "--collection", "c") == 1  # one row has no text
+    assert run("search", "search", f"首都はどこですか{EVIL}", "--location", "ix", "--collection", "c") == 0
+    assert run("stats", "stats", "--location", "ix") == 0
+    assert run("export", "export", "--location", "ix", "--collection", "c", "--output", "a.zip") == 0
+    assert run("import", "import", "a.zip", "--location", "ix", "--collection", "d") == 0
+    assert run("reindex", "reindex", "c", "e", "--location", "ix") == 0
+    assert run("missing", "search", "首都", "--location", f"none{EVIL.replace(chr(0), '')}") == 1
+    assert run("json", "search", f"首都{EVIL}", "--location", "ix", "--collection", "c", "--json") == 0
     assert {name: text for name, text in printed.items() if not clean(text)} == {}
     assert json.loads(printed["json"])["question"] == f"首都{EVIL}"
     assert json.loads(printed["json"])["hits"][0]["payload"][f"k{EVIL}"] == EVIL

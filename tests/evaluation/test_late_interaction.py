@@ -79,7 +79,7 @@ def test_a_first_stage_leaves_candidates_alone(mini: JaColBERT, benchmark: Bench
 def test_first_stages_are_those_of_a_store(mini: JaColBERT, benchmark: Benchmark) -> None:
     own = late_interaction(mini, benchmark)
     texts, queries = list(benchmark.passages.values()), list(benchmark.queries.values())
-    np.testing.assert_allclose(own.first_stage_scores("words"), BM25(texts).score(queries))
+    np.testing.assert_allclose(own.first_stage_scores("lexical"), BM25(texts).score(queries))
     documents, asked = own.documents, own.queries()
     cosine = np.array([[_cosine(q.mean(axis=0), d.mean(axis=0)) for d in documents] for q in asked])
     np.testing.assert_allclose(own.first_stage_scores("mean"), cosine, atol=1e-5)

@@ -29,14 +29,14 @@ def test_bytes_of_a_vector(setting: Setting, expected: float) -> None:
 
 def test_each_change_is_by_itself() -> None:
     found = settings_of(
-        poolings=["kmeans-2"], datatypes=["float32", "binary"], first_stages=["words"], candidates=[5, 9]
+        poolings=["kmeans-2"], datatypes=["float32", "binary"], first_stages=["lexical"], candidates=[5, 9]
     )
     assert found == [
         Setting(),
         Setting(pooling="kmeans-2"),
         Setting(datatype="binary"),
-        Setting(first_stage="words", candidates=5),
-        Setting(first_stage="words", candidates=9),
+        Setting(first_stage="lexical", candidates=5),
+        Setting(first_stage="lexical", candidates=9),
     ]
 
 
@@ -47,7 +47,7 @@ def test_each_change_is_by_itself() -> None:
         ({"pooling": "half"}, "'half' names no pooling"),
         ({"dimension": 0}, "dimension is 0"),
         ({"datatype": "int4"}, "datatype is 'int4', but there are float32, float16, int8, binary"),
-        ({"first_stage": "bm25"}, "first_stage is 'bm25', but there are centroids, words, mean, muvera"),
+        ({"first_stage": "bm25"}, "first_stage is 'bm25', but there are centroids, lexical, mean, muvera"),
         ({"candidates": 0}, "candidates is 0"),
     ],
 )

@@ -20,7 +20,7 @@ from llama_index.core.vector_stores.types import MetadataInfo, VectorStoreInfo, 
 
 from jacolbert_integrations import JaColBERT, JaColBERTVectorStore, MemoryStore
 from jacolbert_integrations.errors import InputError
-from jacolbert_integrations.places import open_store
+from jacolbert_integrations.locations import open_store
 
 TEXTS = {"tokyo": "東京は日本の首都である。", "cat": "猫は魚や肉を食べる。", "fuji": "富士山は日本で一番高い山である。"}
 KINDS = {"tokyo": "place", "cat": "animal", "fuji": "place"}
@@ -124,7 +124,7 @@ def test_an_embedding_s_text_is_what_is_looked_for(store: JaColBERTVectorStore) 
 
 
 def test_an_embedding_s_text_is_searched_by_words_too(mini: JaColBERT, tmp_path: Any) -> None:
-    with JaColBERTVectorStore(mini, place=str(tmp_path), first_stage=["lexical"]) as store:
+    with JaColBERTVectorStore(mini, location=str(tmp_path), first_stage=["lexical"]) as store:
         store.add(nodes())
         asked = VectorStoreQuery(
             query_embedding=store.embed_model.get_query_embedding("富士山"),

@@ -126,7 +126,7 @@ def asked_and_updated(folder: Path) -> tuple[str, list[str | None], list[str | N
     known, found = sorted(str(node.ref_doc_id) for node in store.get_nodes()), found_in(index)
     index.update_ref_doc(Document(id_="cat", text=NEW_CAT))
     index.storage_context.persist(folder)
-    return store.place, [*known], found
+    return store.location, [*known], found
 
 
 def test_another_process_reads_what_was_in_memory(store: JaColBERTVectorStore, tmp_path: Path) -> None:

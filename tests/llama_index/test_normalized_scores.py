@@ -63,7 +63,7 @@ def test_of_the_reranker(mini: JaColBERT, nodes: list[TextNode]) -> None:
 
 
 def test_of_the_vector_store(mini: JaColBERT, nodes: list[TextNode], tmp_path: Path) -> None:
-    vector_store = JaColBERTVectorStore(mini, place=tmp_path / "nodes", first_stage=["lexical"])
+    vector_store = JaColBERTVectorStore(mini, location=tmp_path / "nodes", first_stage=["lexical"])
     vector_store.add(nodes)
     index = vector_store.as_index()
     count = len(mini.encode_query([SHORT])[0])

@@ -165,9 +165,9 @@ def test_adapters_and_commands_say_it_in_their_way(mini: JaColBERT, capsys: pyte
         with pytest.raises(UnreachableError, match=f"'nodes' at http://127.0.0.1:{port}: no answer"):
             JaColBERTRetriever(QdrantStore(client, "nodes"), mini)
         with pytest.raises(UnreachableError, match=f"'nodes' at http://127.0.0.1:{port}: no answer"):
-            _ = JaColBERTVectorStore(mini, place=f"http://127.0.0.1:{port}").store
+            _ = JaColBERTVectorStore(mini, location=f"http://127.0.0.1:{port}").store
         for command in (["search", "猫"], ["stats"]):
-            assert main([*command, "--at", f"http://127.0.0.1:{port}"]) == 1
+            assert main([*command, "--location", f"http://127.0.0.1:{port}"]) == 1
             err = [
                 line for line in capsys.readouterr().err.splitlines() if "Warning" not in line and "warn" not in line
             ]

@@ -15,7 +15,7 @@ from qdrant_client import QdrantClient, models
 from jacolbert_integrations import JaColBERTVectorStore, MemoryStore
 from jacolbert_integrations.cli.main import main
 from jacolbert_integrations.errors import InputError
-from jacolbert_integrations.places import open_store
+from jacolbert_integrations.locations import open_store
 from jacolbert_integrations.qdrant.clients import connect
 from jacolbert_integrations.qdrant.servers import client_arguments
 from jacolbert_integrations.stores.server_options import ServerOptions
@@ -103,7 +103,7 @@ def test_a_certificate_is_given_to_both(tmp_path: Path) -> None:
 def test_a_vector_store_is_described_without_secrets(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "key").write_text(SECRET)
     server = {"headers": {"x-token": "env:PROXY_TOKEN"}, "api_key_file": "key", "timeout": 5}
-    store = JaColBERTVectorStore(place="https://example.com/q", collection="c", server=server)
+    store = JaColBERTVectorStore(location="https://example.com/q", collection="c", server=server)
     expected = {"headers": {"x-token": "env:PROXY_TOKEN"}, "api_key_file": str(tmp_path / "key"), "timeout": 5}
     assert store.to_dict()["server"] == expected
     for shown in (repr(store), store.to_json(), store.model_dump_json(), json.dumps(store.to_dict())):
@@ -115,13 +115,13 @@ def test_a_vector_store_is_described_without_secrets(monkeypatch: pytest.MonkeyP
 
 def test_a_vector_store_checks_at_once() -> None:
     with pytest.raises(InputError, match="server is for the address of a Qdrant server"):
-        JaColBERTVectorStore(place="folder", server={})
+        JaColBERTVectorStore(location="folder", server={})
     with pytest.raises(InputError, match="server is for the address of a Qdrant server"):
         JaColBERTVectorStore(store=MemoryStore(), server={})
     with pytest.raises(InputError, match="gRPC has no paths"):
-        JaColBERTVectorStore(place="http://h/q", grpc=True, server={"timeout": 1})
+        JaColBERTVectorStore(location="http://h/q", grpc=True, server={"timeout": 1})
     with pytest.raises(InputError, match="server has no time"):
-        JaColBERTVectorStore(place="http://h", server={"time": 1})
+        JaColBERTVectorStore(location="http://h", server={"time": 1})
 
 
 def test_from_the_command_line(backend: Backend, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -129,7 +129,7 @@ def test_from_the_command_line(backend: Backend, capsys: pytest.CaptureFixture[s
     (tmp_path / "token").write_text(f"{SECRET}\n")
     (tmp_path / "rows.jsonl").write_text('{"id": "a", "text": "東京は日本の首都である。"}\n', encoding="utf-8")
     with serving(backend) as port:
-        options = ["--at", f"http://127.0.0.1:{port}", "--prefix", "q", "--timeout", "30", "--header",
+        options = ["--location", f"http://127.0.0.1:{port}", "--prefix", "q", "--timeout", "30", "--header",
                    "x-token=file:token", "--header", "x-other=env:PROXY_TOKEN"]  # fmt: skip
         assert main(["index", "rows.jsonl", *options]) == 0
         assert main(["search", "首都はどこ", *options]) == 0
@@ -143,7 +143,7 @@ def test_a_data_type_that_the_client_does_not_know(
     """As with a client that is older than the data type."""
     (tmp_path / "rows.jsonl").write_text('{"id": "a", "text": "東京"}\n', encoding="utf-8")
     monkeypatch.setattr(models, "Datatype", [models.Datatype.FLOAT16])
-    assert main(["index", "rows.jsonl", "--at", "folder", "--datatype", "turbo8"]) == 1
+    assert main(["index", "rows.jsonl", "--location", "folder", "--datatype", "turbo8"]) == 1
     assert "knows no turbo8. Take a newer one: pip install --upgrade qdrant-client" in capsys.readouterr().err
 
 
@@ -157,12 +157,12 @@ def test_a_data_type_that_the_client_does_not_know(
         (["--header", "x-a"], "the header 'x-a' must say where its value is"),
         (["--grpc", "--prefix", "q"], "gRPC has no paths"),
         (["--api-key-file", "nokey"], "nokey cannot be read"),
-        (["--at", "folder", "--timeout", "5"], "server is for the address of a Qdrant server"),
+        (["--location", "folder", "--timeout", "5"], "server is for the address of a Qdrant server"),
     ],
 )
 def test_what_the_command_line_refuses(options: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
     (Path.cwd() / "folder").mkdir()
-    assert main(["stats", "--at", "http://127.0.0.1:9", *options]) == 1
+    assert main(["stats", "--location", "http://127.0.0.1:9", *options]) == 1
     shown = capsys.readouterr().err
     assert said in shown
     assert SECRET not in shown

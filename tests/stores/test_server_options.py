@@ -72,7 +72,7 @@ def test_what_does_not_go_together(address: str, values: dict[str, Any], said: s
 def test_only_servers_have_options() -> None:
     check_server("folder", None)
     check_server("http://h", {})
-    with pytest.raises(InputError, match="server is for the address of a Qdrant server, but the place is 'folder'"):
+    with pytest.raises(InputError, match="server is for the address of a Qdrant server, but the location is 'folder'"):
         check_server("folder", {})
     with pytest.raises(InputError, match="server is a int"):
         ServerOptions.given(5)  # type: ignore[arg-type]

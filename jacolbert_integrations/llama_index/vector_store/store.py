@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -23,9 +24,9 @@ from llama_index.core.vector_stores.types import (
 from ...encoding.encoder import JaColBERT
 from ...encoding.sources import ModelSource
 from ...errors import InputError, StoreError
-from ...places import open_store
+from ...locations import open_store
 from ...query_length import QueryLength
-from ...stores.addresses import MEMORY, check_collection_name, check_own_process, check_place, is_address
+from ...stores.addresses import MEMORY, check_collection_name, check_location, check_own_process, is_address
 from ...stores.memory import MemoryStore
 from ...stores.server_options import ServerOptions, check_server
 from ...text.windows import TooLong
@@ -51,7 +52,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 GIVEN = ":given:"
-"""The place of a store that was handed in, which nothing written down can open again."""
+"""The location of a store that was handed in, which nothing written down can open again."""
 
 _UNDO_BYTES = 1 << 30
 
@@ -95,7 +96,7 @@ class JaColBERTVectorStore(ThreadedVectorStore):
     Args:
         model: A loaded model, or what :meth:`JaColBERT.from_pretrained` takes; None is the bundled jacolbert-small.
         store: A ready store of token vectors, instead of a location.
-        place: The location of the nodes: ``":memory:"``; a folder, in which Qdrant Edge runs in this process; or the
+        location: The location of the nodes: ``":memory:"``; a folder, in which Qdrant Edge runs in this process; or the
             address of a Qdrant server, whose key is read from ``$QDRANT_API_KEY``. A folder is described by its
             absolute path.
         collection: The collection's name at that location.
@@ -127,9 +128,9 @@ class JaColBERTVectorStore(ThreadedVectorStore):
         **kwargs: None but what a description holds beside.
 
     Raises:
-        InputError: If a place is none or holds a secret; if what is no folder is to have its own process, or what is no
-            server has server options; if a store is given with a place; if a loaded model is given together with what
-            is for loading one; or if there is no such argument.
+        InputError: If a location is none or holds a secret; if what is no folder is to have its own process, or what
+            is no server has server options; if a store is given with a location; if a loaded model is given together
+            with what is for loading one; or if there is no such argument.
         ModelMismatchError: If a given store was filled by another model than a loaded one that is given.
     """
 
@@ -138,7 +139,7 @@ class JaColBERTVectorStore(ThreadedVectorStore):
     stores_text: Literal[True] = True
     is_embedding_query: Literal[False] = False
     model: str = Field(frozen=True, description="Hub id or directory of the ColBERT checkpoint.")
-    place: str = Field(frozen=True, description="Where the collection is.")
+    location: str = Field(frozen=True, description="Where the collection is.")
     collection: str = Field(default="nodes", frozen=True, description="The collection's name.")
     first_stage: list[str] | None = Field(default=None, frozen=True, description="How candidates are found.")
     indexes: dict[str, str] | None = Field(default=None, frozen=True, description="Payload indexes, by key.")
@@ -163,7 +164,7 @@ class JaColBERTVectorStore(ThreadedVectorStore):
         model: JaColBERT | str | Path | None = None,
         store: MultiVectorStore | None = None,
         *,
-        place: str | Path | None = None,
+        location: str | Path | None = None,
         collection: str = "nodes",
         first_stage: Sequence[str] | None = None,
         indexes: Mapping[str, str] | None = None,
@@ -182,6 +183,8 @@ class JaColBERTVectorStore(ThreadedVectorStore):
         configuration: str | None = None,
         **kwargs: Any,
     ) -> None:
+        if "place" in kwargs:
+            location = _renamed(kwargs.pop("place"), location)
         loading: dict[str, Any] = {
             "revision": revision,
             "query_length": query_length,
@@ -196,7 +199,7 @@ class JaColBERTVectorStore(ThreadedVectorStore):
         kwargs.pop("class_name", None)
         source = ModelSource.given(model, **loading)
         fields: dict[str, Any] = {
-            "place": _place(place, store, own_process),
+            "location": _location(location, store, own_process),
             "collection": check_collection_name(collection),
             "first_stage": None if first_stage is None else list(first_stage),
             "indexes": None if indexes is None else dict(indexes),
@@ -209,9 +212,9 @@ class JaColBERTVectorStore(ThreadedVectorStore):
             **source.to_dict(),
         }
         if server is not None:
-            check_server(fields["place"], server)
+            check_server(fields["location"], server)
             options = ServerOptions.given(server)
-            ServerOptions.given(options, grpc=grpc).check_address(fields["place"])
+            ServerOptions.given(options, grpc=grpc).check_address(fields["location"])
             fields["server"] = options.to_dict()
         super().__init__(**fields, **kwargs)
         encoder = model if isinstance(model, JaColBERT) else None
@@ -233,6 +236,12 @@ class JaColBERTVectorStore(ThreadedVectorStore):
     def class_name(cls) -> str:
         """Returns the name that LlamaIndex knows the class by."""
         return "JaColBERTVectorStore"
+
+    @property
+    def place(self) -> str:
+        """The old name of ``location``, for one release."""
+        _renamed(self.location, None)
+        return self.location
 
     @property
     def encoder(self) -> JaColBERT:
@@ -291,11 +300,11 @@ class JaColBERTVectorStore(ThreadedVectorStore):
     def close(self) -> None:
         """Releases the location, which can then be opened elsewhere. A store that was handed in is left alone.
 
-        It waits for what is being written or searched, and closes the place for copies, too. Whoever comes later opens
-        it again; who is in the middle of a request to a server gets a :class:`StoreError`.
+        It waits for what is being written or searched, and closes the location for copies, too. Whoever comes later
+        opens it again; who is in the middle of a request to a server gets a :class:`StoreError`.
         ``with JaColBERTVectorStore(...) as vector_store:`` closes at the end.
         """
-        if self.place not in (GIVEN, MEMORY):
+        if self.location not in (GIVEN, MEMORY):
             self._connection.close()
 
     def __enter__(self) -> Self:
@@ -452,7 +461,7 @@ class JaColBERTVectorStore(ThreadedVectorStore):
             persist_path: As ``StorageContext.persist`` gives it.
             fs: Where; None is the local disk.
         """
-        in_memory = self.place == MEMORY or isinstance(self._connection.open_store, MemoryStore)
+        in_memory = self.location == MEMORY or isinstance(self._connection.open_store, MemoryStore)
         memory = self.store if in_memory else None
         write_vector_store(persist_path, fs, self.to_dict(), memory if isinstance(memory, MemoryStore) else None)
 
@@ -471,8 +480,8 @@ class JaColBERTVectorStore(ThreadedVectorStore):
             StoreFileError: If there is none, or it cannot be read.
         """
         opened = cls.from_dict(read_description(persist_path, fs, cls.class_name()), **kwargs)
-        if opened.place == MEMORY or (
-            opened._connection.open_store is None and opened.place == GIVEN and holds_memory(persist_path, fs)
+        if opened.location == MEMORY or (
+            opened._connection.open_store is None and opened.location == GIVEN and holds_memory(persist_path, fs)
         ):
             opened._connection.take(read_memory(persist_path, fs))
         return opened
@@ -508,11 +517,11 @@ class JaColBERTVectorStore(ThreadedVectorStore):
         return self.model_copy()  # model and store are shared, not doubled
 
     def _opener(self) -> Callable[[], MultiVectorStore]:
-        if self.place == GIVEN:
+        if self.location == GIVEN:
             return _cannot_open
         return partial(
             open_store,
-            self.place,
+            self.location,
             self.collection,
             self.first_stage,
             grpc=self.grpc,
@@ -561,23 +570,30 @@ def _cannot_open() -> MultiVectorStore:
     )
 
 
-def _place(place: str | Path | None, store: MultiVectorStore | None, own_process: bool) -> str:
-    if store is not None or place == GIVEN:
-        if place not in (None, GIVEN):
-            raise InputError(f"place is {place!r}, but a store is given as well. Give one of the two.")
+def _location(location: str | Path | None, store: MultiVectorStore | None, own_process: bool) -> str:
+    if store is not None or location == GIVEN:
+        if location not in (None, GIVEN):
+            raise InputError(f"location is {location!r}, but a store is given as well. Give one of the two.")
         if own_process:
             raise InputError("own_process is for a folder, but a store is given. Give it EdgeStore(own_process=True).")
         return GIVEN
-    place = check_place(MEMORY if place is None else place)
-    check_own_process(place, own_process)
-    return _absolute(place)
+    location = check_location(MEMORY if location is None else location)
+    check_own_process(location, own_process)
+    return _absolute(location)
 
 
-def _absolute(place: str) -> str:
+def _renamed(place: str | Path | None, location: str | Path | None) -> str | Path | None:
+    if location is not None:
+        raise InputError("location and place are one argument, which is called location now. Leave place out.")
+    warnings.warn("place is called location now. The old name works for one release more.", FutureWarning, 4)
+    return place
+
+
+def _absolute(location: str) -> str:
     """Makes the location independent of the working directory: a folder becomes an absolute path."""
-    if place == MEMORY or is_address(place):
-        return place
-    return str(Path(os.path.expanduser(place)).absolute())  # noqa: PTH111 - Path's fails where there is no such user
+    if location == MEMORY or is_address(location):
+        return location
+    return str(Path(os.path.expanduser(location)).absolute())  # noqa: PTH111 - Path's fails where there is no such user
 
 
 def _chosen(node_ids: Sequence[str] | None, filters: MetadataFilters | None) -> object | None:

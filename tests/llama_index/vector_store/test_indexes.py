@@ -53,7 +53,7 @@ from jacolbert_integrations.errors import (
 )
 from jacolbert_integrations.llama_index import StoreSideEmbedding
 from jacolbert_integrations.llama_index.vector_store.undo import RecentlyDeleted
-from jacolbert_integrations.places import open_store
+from jacolbert_integrations.locations import open_store
 from jacolbert_integrations.qdrant import EdgeProcess, Lexical
 from jacolbert_integrations.types import TokenVectors
 
@@ -496,16 +496,16 @@ def test_a_folder_is_found_from_elsewhere(tmp_path: Path, mini: JaColBERT, monke
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
-    with JaColBERTVectorStore(mini, place="edge") as store:
+    with JaColBERTVectorStore(mini, location="edge") as store:
         store.add([TextNode(id_="a", text="猫")])
     monkeypatch.chdir(tmp_path / "elsewhere")
     for copy in COPIES:
         with copy(store) as again:
             assert texts_of(again) == {"猫"}
     assert list((tmp_path / "elsewhere").iterdir()) == []
-    assert JaColBERTVectorStore(place="~/edge").place == store.place == str(tmp_path / "edge")
+    assert JaColBERTVectorStore(location="~/edge").location == store.location == str(tmp_path / "edge")
     for place in (":memory:", "http://localhost:6333", "https://localhost:6333"):
-        assert JaColBERTVectorStore(place=place).place == place
+        assert JaColBERTVectorStore(location=place).location == place
 
 
 def asked(folder: Path) -> str | None:
@@ -518,7 +518,7 @@ def asked(folder: Path) -> str | None:
 
 def test_another_process(tmp_path: Path, mini: JaColBERT) -> None:
     """A collection in a folder, written here, is asked there, through what was persisted."""
-    store = JaColBERTVectorStore(mini, place=str(tmp_path / "edge"), collection="本")
+    store = JaColBERTVectorStore(mini, location=str(tmp_path / "edge"), collection="本")
     index_of(store).storage_context.persist(tmp_path / "storage")
     store.close()
     assert in_another_process(asked, tmp_path / "storage") == "tokyo"
@@ -539,7 +539,7 @@ COPIES: list[Callable[[JaColBERTVectorStore], JaColBERTVectorStore]] = [
 def test_descriptions(tmp_path: Path, copy: Callable[[JaColBERTVectorStore], JaColBERTVectorStore]) -> None:
     place = str(tmp_path / "edge")
     store = JaColBERTVectorStore(
-        place=place, collection="c", first_stage=["lexical", "muvera"], own_process=True, pooling="kmeans-2"
+        location=place, collection="c", first_stage=["lexical", "muvera"], own_process=True, pooling="kmeans-2"
     )
     assert not (tmp_path / "edge").exists()  # nothing is opened or loaded yet
     again = copy(store)
@@ -549,7 +549,7 @@ def test_descriptions(tmp_path: Path, copy: Callable[[JaColBERTVectorStore], JaC
         "stores_text": True,
         "is_embedding_query": False,
         "model": "jacolbert-mini",
-        "place": place,
+        "location": place,
         "collection": "c",
         "first_stage": ["lexical", "muvera"],
         "indexes": None,
@@ -591,7 +591,7 @@ def test_a_copy_of_what_is_in_memory(memory: JaColBERTVectorStore, mini: JaColBE
 
 def test_a_store_that_was_handed_in(store: JaColBERTVectorStore, inner: MultiVectorStore, tmp_path: Path) -> None:
     index_of(store).storage_context.persist(tmp_path)
-    assert store.place == ":given:"
+    assert store.location == ":given:"
     for copy in COPIES if isinstance(inner, QdrantStore) else COPIES[1:]:  # what is in memory travels with a pickle
         with pytest.raises(StoreError, match=r"over a store that was handed in.*from_dict\(description, store=...\)"):
             copy(store).get_nodes()
@@ -603,25 +603,25 @@ def test_a_store_that_was_handed_in(store: JaColBERTVectorStore, inner: MultiVec
 
 def test_no_secret_in_a_description(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("QDRANT_API_KEY", "geheim")
-    store = JaColBERTVectorStore(place="https://example.com:6333", collection="c")
+    store = JaColBERTVectorStore(location="https://example.com:6333", collection="c")
     for shown in (repr(store), str(store), store.to_json(), store.model_dump_json(), json.dumps(store.to_dict())):
         assert "geheim" not in shown
     assert b"geheim" not in pickle.dumps(store)
     for place in ("https://user:geheim@example.com", "https://example.com?api-key=geheim"):
         with pytest.raises(InputError, match="holds a user, a password, a query or parameters") as caught:
-            JaColBERTVectorStore(place=place)
+            JaColBERTVectorStore(location=place)
         assert "geheim" not in str(caught.value)
 
 
 def test_bad_arguments(mini: JaColBERT, model: JaColBERT, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="a store is given as well"):
-        JaColBERTVectorStore(mini, MemoryStore(), place=str(tmp_path))
+        JaColBERTVectorStore(mini, MemoryStore(), location=str(tmp_path))
     with pytest.raises(InputError, match="so pooling, device can no longer be chosen"):
         JaColBERTVectorStore(mini, pooling="kmeans-2", device="cpu")
     with pytest.raises(InputError, match="takes no colection"):
         JaColBERTVectorStore(colection="c")
-    with pytest.raises(InputError, match="place is ' '"):
-        JaColBERTVectorStore(place=" ")
+    with pytest.raises(InputError, match="location is ' '"):
+        JaColBERTVectorStore(location=" ")
     with pytest.raises(InputError, match="every search in memory is exact"):
         JaColBERTVectorStore(mini, first_stage=["lexical"]).get_nodes()
     for names in (["words"], "lexical"):
@@ -656,7 +656,7 @@ def test_a_folder_wants_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.delitem(sys.modules, "jacolbert_integrations.qdrant.edge.models", raising=False)
     monkeypatch.setitem(sys.modules, "qdrant_edge", None)
     with pytest.raises(MissingExtraError, match=r"jacolbert-integrations\[edge\]"):
-        JaColBERTVectorStore(mini, place=str(tmp_path)).get_nodes()
+        JaColBERTVectorStore(mini, location=str(tmp_path)).get_nodes()
 
 
 def test_the_embedding_that_is_none() -> None:

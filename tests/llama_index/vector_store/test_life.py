@@ -226,7 +226,7 @@ def test_two_vector_stores_over_one_collection(inner: MultiVectorStore, mini: Ja
 
 
 def test_a_folder_belongs_to_who_has_it_open(mini: JaColBERT, tmp_path: Path) -> None:
-    store = JaColBERTVectorStore(mini, place=str(tmp_path))
+    store = JaColBERTVectorStore(mini, location=str(tmp_path))
     store.add(nodes())
     copy = pickle.loads(pickle.dumps(store))
     with pytest.raises(EngineError, match="open"):
@@ -429,10 +429,10 @@ def test_a_filter_on_a_missing_key(store: JaColBERTVectorStore) -> None:
 
 
 def test_a_collection_of_another_model(mini: JaColBERT, model: JaColBERT, tmp_path: Path) -> None:
-    store = JaColBERTVectorStore(mini, place=str(tmp_path))
+    store = JaColBERTVectorStore(mini, location=str(tmp_path))
     store.add(nodes())
     store.close()
-    other = JaColBERTVectorStore(model, place=str(tmp_path))
+    other = JaColBERTVectorStore(model, location=str(tmp_path))
     for call in (other.get_nodes, other.clear, lambda: other.add([TextNode(text="犬")]), lambda: other.delete("cat")):
         with pytest.raises(ModelMismatchError, match="was made by the model 'jacolbert-mini'"):
             call()

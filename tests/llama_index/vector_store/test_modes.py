@@ -495,10 +495,10 @@ def test_a_question_that_shares_no_word_is_answered(
 
 def test_candidates_by_centroids(mini: JaColBERT, tmp_path: Path) -> None:
     """Neither the default mode nor MMR needs a word, also in a store that is opened by its name again."""
-    store = JaColBERTVectorStore(mini, place=tmp_path, collection="c", first_stage=["centroids"])
+    store = JaColBERTVectorStore(mini, location=tmp_path, collection="c", first_stage=["centroids"])
     store.add(nodes())
     store.close()
-    again = JaColBERTVectorStore(mini, place=tmp_path, collection="c")
+    again = JaColBERTVectorStore(mini, location=tmp_path, collection="c")
     for mode in (MODE.DEFAULT, MODE.MMR):
         found = again.query(VectorStoreQuery(query_str="とうきょう", similarity_top_k=1, mode=mode))
         assert found.ids == ["tokyo"] or found.ids == ["tokyo2"]

@@ -182,7 +182,7 @@ def test_other_things_that_are_closed_are_none_of_a_client() -> None:
 
 
 def test_closing_waits_for_who_uses_the_store(mini: JaColBERT, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    store = JaColBERTVectorStore(mini, place=str(tmp_path))
+    store = JaColBERTVectorStore(mini, location=str(tmp_path))
     store.add([TextNode(id_="cat", text="猫は魚を食べる。")])
     close_waits_or_is_done = watched_lock_of(store.store, monkeypatch).somebody_waits
     real, searching, go_on = QdrantStore.search, threading.Event(), threading.Event()
@@ -212,7 +212,7 @@ def test_what_is_closed_meanwhile_is_opened_again(
     mini: JaColBERT, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After a query or a node was encoded, before the store is used; nothing of an update is lost."""
-    store = JaColBERTVectorStore(mini, place=str(tmp_path))
+    store = JaColBERTVectorStore(mini, location=str(tmp_path))
     store.add([TextNode(id_="cat", text="猫は魚を食べる。")])
     for method in ("encode_query", "encode_document"):
         real = getattr(mini, method)
@@ -231,7 +231,7 @@ def test_what_is_closed_meanwhile_is_opened_again(
 
 
 def test_closing_between_many_queries(mini: JaColBERT, tmp_path: Path) -> None:
-    with JaColBERTVectorStore(mini, place=str(tmp_path)) as store, ThreadPoolExecutor(4) as threads:
+    with JaColBERTVectorStore(mini, location=str(tmp_path)) as store, ThreadPoolExecutor(4) as threads:
         store.add([TextNode(id_="cat", text="猫は魚を食べる。")])
         asked = []
         for number in range(40):
@@ -249,7 +249,7 @@ def test_who_asks_a_server_through_a_closed_client_is_told(mini: JaColBERT) -> N
 
 
 def test_copies_share_what_is_open(mini: JaColBERT, tmp_path: Path) -> None:
-    store = JaColBERTVectorStore(mini, place=str(tmp_path))
+    store = JaColBERTVectorStore(mini, location=str(tmp_path))
     copied = copy.deepcopy(store)  # before anything is open
     store.add([TextNode(id_="cat", text="猫は魚を食べる。")])
     assert ids_of(copied) == ["cat"]
@@ -261,7 +261,7 @@ def test_copies_share_what_is_open(mini: JaColBERT, tmp_path: Path) -> None:
 
 
 def test_it_is_closed_at_the_end(mini: JaColBERT, tmp_path: Path) -> None:
-    with JaColBERTVectorStore(mini, place=str(tmp_path)) as store:
+    with JaColBERTVectorStore(mini, location=str(tmp_path)) as store:
         store.add([TextNode(id_="cat", text="猫は魚を食べる。")])
     with pickle.loads(pickle.dumps(store)) as other:  # which could not open a folder that is open
         assert ids_of(other) == ["cat"]

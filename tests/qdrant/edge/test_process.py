@@ -27,7 +27,7 @@ from qdrant_client import models
 
 from jacolbert_integrations import Condition, Filter, JaColBERT, JaColBERTVectorStore, QdrantStore
 from jacolbert_integrations.errors import EngineError, InputError
-from jacolbert_integrations.places import open_store
+from jacolbert_integrations.locations import open_store
 from jacolbert_integrations.qdrant import EdgeClient, EdgeProcess, EdgeStore, Lexical, SearchOptions
 from jacolbert_integrations.qdrant.edge import process as edge_process
 
@@ -462,7 +462,7 @@ WAYS: dict[str, Callable[[JaColBERTVectorStore], Awaitable[Any]]] = {
 @pytest.fixture(scope="module")
 def folder(mini: JaColBERT, tmp_path_factory: pytest.TempPathFactory) -> Any:
     place = str(tmp_path_factory.mktemp("nodes"))
-    with JaColBERTVectorStore(mini, place=place, own_process=True) as store:
+    with JaColBERTVectorStore(mini, location=place, own_process=True) as store:
         yield store
 
 
@@ -486,7 +486,7 @@ def test_the_event_loop_is_free_while_the_engine_works(way: str, folder: JaColBE
 def test_only_a_folder_has_one(mini: JaColBERT, tmp_path: Path) -> None:
     for place in (":memory:", "http://localhost:6333"):
         with pytest.raises(InputError, match=r"own_process is for Qdrant Edge, .* leave own_process out"):
-            JaColBERTVectorStore(mini, place=place, own_process=True)
+            JaColBERTVectorStore(mini, location=place, own_process=True)
         with pytest.raises(InputError, match="own_process is for Qdrant Edge"):
             open_store(place, "documents", own_process=True)
     with EdgeStore(tmp_path) as store, pytest.raises(InputError, match=r"Give it EdgeStore\(own_process=True\)"):

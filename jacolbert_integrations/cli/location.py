@@ -9,28 +9,31 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .renamed import add_old_name, renamed_value
+
 if TYPE_CHECKING:
     from ..encoding.encoder import JaColBERT
     from ..qdrant import FirstStage, QdrantStore
     from ..qdrant.clients import Client
     from ..stores.server_options import ServerOptions
 
-DEFAULT_PLACE = "jacolbert-index"
+DEFAULT_LOCATION = "jacolbert-index"
 DEFAULT_COLLECTION = "documents"
-STAGES = ("centroids", "words", "bm25", "muvera", "mean")
+STAGES = ("centroids", "lexical", "bm25", "muvera", "mean")
+OLD_STAGES = {"words": "lexical"}
 DATATYPES = ("float32", "float16", "turbo16", "turbo8", "turbo4")
 
 
-def add_place(parser: argparse.ArgumentParser, *, flag: str = "--at") -> None:
+def add_location(parser: argparse.ArgumentParser) -> None:
     """Adds the options of where collections are, and of how to reach a server."""
     parser.add_argument(
-        flag,
-        default=os.environ.get("QDRANT_URL", DEFAULT_PLACE),
-        metavar="PLACE",
+        "--location",
+        default=os.environ.get("QDRANT_URL", DEFAULT_LOCATION),
         help="a Qdrant server's address, or a folder, where Qdrant Edge runs in this process (default: $QDRANT_URL, or "
-        f"the folder {DEFAULT_PLACE}). The key of a server is read from $QDRANT_API_KEY, or from the file that "
+        f"the folder {DEFAULT_LOCATION}). The key of a server is read from $QDRANT_API_KEY, or from the file that "
         "$QDRANT_API_KEY_FILE names",
     )
+    add_old_name(parser, "--at", "--location")
     server = parser.add_argument_group("a Qdrant server")
     server.add_argument("--grpc", action="store_true", help="talk gRPC with the server, which is faster")
     server.add_argument("--grpc-port", type=int, metavar="PORT", help="(default: 6334)")
@@ -87,10 +90,11 @@ def add_new_collection(parser: argparse.ArgumentParser) -> None:
         "--first-stage",
         nargs="+",
         choices=STAGES,
+        type=renamed_value(OLD_STAGES),
         default=[],
         help="how a new collection finds candidates for MaxSim: by centroids of token vectors, which need no shared "
-        "word, by words (BM25 over MeCab's), by Qdrant's own BM25, by MUVERA encodings, by mean vectors, or by several "
-        "of these (default: none; every search is exact)",
+        "word, by words (lexical: BM25 over MeCab's), by Qdrant's own BM25, by MUVERA encodings, by mean vectors, or "
+        "by several of these (default: none; every search is exact)",
     )
     parser.add_argument(
         "--datatype",
@@ -149,7 +153,7 @@ def opened(arguments: argparse.Namespace, *, must_exist: bool = False) -> Iterat
     """Yields a client for the location that the command line names, and closes it at the end.
 
     Args:
-        arguments: Of a command with :func:`add_place`.
+        arguments: Of a command with :func:`add_location`.
         must_exist: Whether a folder that is not there is an error, rather than made.
 
     Raises:
@@ -158,13 +162,13 @@ def opened(arguments: argparse.Namespace, *, must_exist: bool = False) -> Iterat
     """
     from ..errors import InputError
     from ..qdrant.clients import connect
-    from ..stores.addresses import check_place, is_address
+    from ..stores.addresses import check_location, is_address
 
-    place = check_place(arguments.at)
-    server = is_address(place)
-    if must_exist and not server and not Path(place).expanduser().is_dir():
-        raise InputError(f"there is no folder {place}. Index something first, or say where it is with --at.")
-    client = connect(place, grpc=arguments.grpc, server=server_options(arguments))
+    location = check_location(arguments.location)
+    server = is_address(location)
+    if must_exist and not server and not Path(location).expanduser().is_dir():
+        raise InputError(f"there is no folder {location}. Index something first, or say where it is with --location.")
+    client = connect(location, grpc=arguments.grpc, server=server_options(arguments))
     try:
         yield client
     finally:

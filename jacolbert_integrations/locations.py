@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from .errors import InputError
-from .stores.addresses import MEMORY, check_own_process, check_place
+from .stores.addresses import MEMORY, check_location, check_own_process
 from .stores.server_options import ServerOptions, check_server
 from .types import MultiVectorStore
 
 
 def open_store(
-    place: str | Path,
+    location: str | Path,
     collection: str,
     first_stage: Sequence[str] | None = None,
     *,
@@ -26,10 +26,10 @@ def open_store(
     server: ServerOptions | Mapping[str, Any] | None = None,
     own_process: bool = False,
 ) -> MultiVectorStore:
-    """Opens what is at a place. It has to be bound to its model before use.
+    """Opens what is at a location. It has to be bound to its model before use.
 
     Args:
-        place: The location: ``":memory:"``; a folder, in which Qdrant Edge runs in this process; or the
+        location: The location: ``":memory:"``; a folder, in which Qdrant Edge runs in this process; or the
             address of a Qdrant server, whose key is read from ``$QDRANT_API_KEY``.
         collection: The collection's name. Memory has only one.
         first_stage: How a new collection finds candidates for MaxSim, by name: ``"centroids"``, ``"lexical"``,
@@ -41,20 +41,20 @@ def open_store(
         own_process: Whether Qdrant Edge runs in a process of its own, for an event loop that must go on meanwhile.
 
     Raises:
-        InputError: If it is no place, there is no such first stage, or what is no folder is to have its own process,
+        InputError: If it is no location, there is no such first stage, or what is no folder is to have its own process,
             or what is no server has server options.
         ServerError: If the server is too old.
         MissingExtraError: If it is a folder, and Qdrant Edge is not installed.
         EngineError: If the folder cannot be used.
     """
-    place = check_place(place)
-    check_own_process(place, own_process)
-    check_server(place, server)
-    if place == MEMORY:
+    location = check_location(location)
+    check_own_process(location, own_process)
+    check_server(location, server)
+    if location == MEMORY:
         if first_stage:
             raise InputError(
                 f"first_stage is {list(first_stage)}, but every search in memory is exact. Give a folder or the "
-                "address of a Qdrant server as the place, or leave first_stage out."
+                "address of a Qdrant server as the location, or leave first_stage out."
             )
         from .stores.memory import MemoryStore  # here, because it brings torch
 
@@ -62,5 +62,5 @@ def open_store(
     from .qdrant.opening import open_collection
 
     return open_collection(
-        place, collection, first_stage, indexes=indexes, grpc=grpc, server=server, own_process=own_process
+        location, collection, first_stage, indexes=indexes, grpc=grpc, server=server, own_process=own_process
     )
