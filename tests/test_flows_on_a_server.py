@@ -54,6 +54,7 @@ def printed(run: Callable[[], object]) -> str:
     return out.getvalue()
 
 
+@pytest.mark.usefixtures("small_by_default")
 def test_the_readme(on_a_server: QdrantClient) -> None:
     names: dict[str, Any] = {}
     for (language, code), (following, expected) in zip(BLOCKS, [*BLOCKS[1:], ("", "")], strict=True):
@@ -70,7 +71,7 @@ def test_an_example(name: str) -> None:
     assert printed(lambda: runpy.run_path(str(EXAMPLES / f"{name}.py"), run_name="__main__"))
 
 
-@pytest.mark.usefixtures("on_a_server")
+@pytest.mark.usefixtures("on_a_server", "small_by_default")
 def test_the_notebook(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(EXAMPLES)
     notebook: Any = nbformat.read(EXAMPLES / "jacolbert_in_llama_index.ipynb", as_version=4)  # type: ignore[no-untyped-call]

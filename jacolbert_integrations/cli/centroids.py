@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from .model import add_model, load
 from .terminal import say
+from .usage import UsageError
 
 
 def add_command(commands: Any) -> None:
@@ -22,7 +24,7 @@ def add_command(commands: Any) -> None:
     parser.add_argument(
         "files", nargs="+", type=Path, help="files and folders, as of jacolbert index, and SQuAD-style .json"
     )
-    parser.add_argument("--model", help="a checkpoint's directory or hub id (default: the bundled jacolbert-small)")
+    add_model(parser)
     parser.add_argument(
         "--output",
         type=Path,
@@ -46,18 +48,17 @@ def run(arguments: argparse.Namespace) -> None:
 
     own = None if arguments.model is None else Path(arguments.model)
     if arguments.output is None and (own is None or not own.is_dir()):
-        raise InputError("say where to write the centroids with --output: the model is in no folder of yours.")
+        raise UsageError("say where to write the centroids with --output: the model is in no folder of yours.")
     output = arguments.output if own is None or arguments.output is not None else own / FILE
     if not output.parent.is_dir():
-        raise InputError(f"--output is {output}, but there is no folder {output.parent}.")
+        raise UsageError(f"--output is {output}, but there is no folder {output.parent}.")
     if output.exists() and not arguments.overwrite:  # collections that were made with them need them
         raise InputError(f"{output} is there already. Write --overwrite to replace it, or choose another --output.")
     texts = list(_texts(arguments.files, arguments.text_key))
 
-    from ..encoding.encoder import JaColBERT
     from ..training.centroids import COUNT, NPROBE, learn_centroids
 
-    model = JaColBERT.from_pretrained(arguments.model)
+    model = load(arguments)
     count = COUNT if arguments.count is None else arguments.count
     nprobe = NPROBE if arguments.nprobe is None else arguments.nprobe
     found = learn_centroids(model, texts, count=count, nprobe=nprobe, seed=arguments.seed)

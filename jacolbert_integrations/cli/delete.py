@@ -8,6 +8,7 @@ from typing import Any
 from .filters import add_filter, filter_of
 from .location import add_collection, add_location, opened
 from .terminal import say
+from .usage import UsageError
 
 
 def add_command(commands: Any) -> None:
@@ -33,7 +34,7 @@ def run(arguments: argparse.Namespace) -> None:
 
     condition = filter_of(arguments.filter)
     if bool(arguments.documents) == (condition is not None):
-        raise InputError("say which documents by their ids, or by --filter.")
+        raise UsageError("say which documents by their ids, or by --filter.")
     with opened(arguments, must_exist=True) as client:
         record = read_record(client, arguments.collection)
         if record is None:

@@ -12,6 +12,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from ..text.harmless import harmless
+from .model import add_model, load
 from .renamed import add_old_name
 from .terminal import say
 
@@ -40,7 +41,7 @@ def add_command(commands: Any) -> None:
         description="Indexes the passages of JSQuAD in a Qdrant collection on disk, asks questions through the "
         "LlamaIndex retriever, and measures it beside BM25.",
     )
-    parser.add_argument("--model", help="a checkpoint's directory or hub id (default: the bundled jacolbert-small)")
+    add_model(parser)
     parser.add_argument(
         "--location", type=Path, metavar="FOLDER", help="keep the collection in this folder (default: a temporary one)"
     )
@@ -53,10 +54,9 @@ def add_command(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Runs the command."""
-    from ..encoding.encoder import JaColBERT
     from ..evaluation.jsquad import JSQUAD_SOURCE, load_jsquad
 
-    model = JaColBERT.from_pretrained(arguments.model)
+    model = load(arguments)
     corpus = load_jsquad()
     say(f"Model:  {model.name} ({model.dimension} dimensions, query length rule {model.query_length!r})")
     say(f"Corpus: {JSQUAD_SOURCE}")

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 
 from ..query_length import QUERY_LENGTHS
 from .location import OLD_STAGES
+from .model import add_loading, load
 from .renamed import renamed_value
 from .terminal import say, say_json
+from .usage import UsageError
 
 if TYPE_CHECKING:
     from typing import Any
@@ -72,7 +74,7 @@ def add_command(commands: Any) -> None:
     varied.add_argument(
         "--candidates", nargs="+", type=int, default=[100], metavar="N", help="how many first stages find (100)"
     )
-    parser.add_argument("--query-length", choices=QUERY_LENGTHS, help="another rule than the models' own, on all lines")
+    add_loading(parser)
     others = parser.add_argument_group("other systems")
     others.add_argument("--dense", nargs="+", default=[], metavar="NAME", help="sentence-transformers models")
     others.add_argument(
@@ -107,12 +109,11 @@ def add_command(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Runs the command."""
-    from ..errors import InputError
     from ..evaluation.named import PAPER
 
     names = [name for given in arguments.benchmark for name in (PAPER if given == "paper" else [given])]
     if len(set(names)) < len(names):
-        raise InputError(f"a benchmark is named twice: {', '.join(names)}.")
+        raise UsageError(f"a benchmark is named twice: {', '.join(names)}.")
     if len(names) > 1:
         _run_suite(arguments, names)
     else:
@@ -156,14 +157,14 @@ def _run_one(arguments: argparse.Namespace, name: str | None) -> None:
 
 def _run_suite(arguments: argparse.Namespace, names: Sequence[str]) -> None:
     """Measures several benchmarks; one that cannot be had is missing in the table, and said below it."""
-    from ..errors import BenchmarkError, InputError
+    from ..errors import BenchmarkError
     from ..evaluation.named import BENCHMARKS
     from ..evaluation.suite import Suite
 
     single = {"--html": arguments.html, "--measures": arguments.measures, "--runs": arguments.runs}
     single["--threshold"] = arguments.threshold
     if given := [option for option, value in single.items() if value]:
-        raise InputError(f"{given[0]} goes with one benchmark, but {len(names)} are named. Name one.")
+        raise UsageError(f"{given[0]} goes with one benchmark, but {len(names)} are named. Name one.")
     models = _models(arguments)
     evaluations, missing = {}, {}
     for name in names:
@@ -188,17 +189,16 @@ def _run_suite(arguments: argparse.Namespace, names: Sequence[str]) -> None:
 
 
 def _benchmark(arguments: argparse.Namespace, name: str | None) -> tuple[str, Benchmark]:
-    from ..errors import InputError
     from ..evaluation.named import BENCHMARKS, load_named
     from ..evaluation.reading import read_benchmark, read_qa_dataset, read_squad_benchmark
 
     own = (arguments.passages, arguments.queries)
     if (own[0] is None) != (own[1] is None) or (arguments.qrels is not None and own[0] is None):
-        raise InputError("passages and questions belong together: give --passages and --queries, and --qrels if any.")
+        raise UsageError("passages and questions belong together: give --passages and --queries, and --qrels if any.")
     if bool(arguments.squad) + (own[0] is not None) + (arguments.qa_dataset is not None) > 1:
-        raise InputError("give either --squad, or --qa-dataset, or --passages and --queries.")
+        raise UsageError("give either --squad, or --qa-dataset, or --passages and --queries.")
     if name is not None and (arguments.squad or own[0] is not None or arguments.qa_dataset is not None):
-        raise InputError("give either --benchmark, or passages and questions of your own.")
+        raise UsageError("give either --benchmark, or passages and questions of your own.")
     if arguments.qa_dataset is not None:
         whole = read_qa_dataset(arguments.qa_dataset)
         source = whole.name
@@ -217,13 +217,10 @@ def _benchmark(arguments: argparse.Namespace, name: str | None) -> tuple[str, Be
 
 def _models(arguments: argparse.Namespace) -> dict[str, JaColBERT]:
     """Loads the models, by what tables call them."""
-    from ..encoding.encoder import JaColBERT
-    from ..errors import InputError
-
     called = arguments.models or [None]
     if len(set(called)) < len(called):
-        raise InputError(f"a model is named twice: {', '.join(called)}.")
-    models = [JaColBERT.from_pretrained(name, query_length=arguments.query_length) for name in called]
+        raise UsageError(f"a model is named twice: {', '.join(called)}.")
+    models = [load(arguments, name) for name in called]
     names = [model.name for model in models]
     if len(set(names)) < len(names):  # folders of one name
         names = [str(name) for name in called]

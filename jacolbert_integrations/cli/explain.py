@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ..query_length import QUERY_LENGTHS
 from ..text.harmless import harmless
+from .model import add_model, load
 from .terminal import say, say_json
 
 
@@ -22,8 +22,7 @@ def add_command(commands: Any) -> None:
     )
     parser.add_argument("query", help="the question")
     parser.add_argument("passage", help="the passage; - reads it from standard input")
-    parser.add_argument("--model", help="a directory or hub id (default: the bundled jacolbert-small)")
-    parser.add_argument("--query-length", choices=QUERY_LENGTHS, help="another rule than its own")
+    add_model(parser)
     parser.add_argument("--pooling", metavar="NAME", help="pool the passage's vectors, such as hierarchical-2")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--html", type=Path, metavar="FILE", help="write a page to open in a browser")
@@ -32,14 +31,13 @@ def add_command(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Runs the command."""
-    from ..encoding.encoder import JaColBERT
     from ..errors import InputError
     from ..explaining import as_table, explain, explanation_as_html, highlight
     from ..explaining.html import as_page
     from .report import markers
 
     passage = sys.stdin.read() if arguments.passage == "-" else arguments.passage
-    model = JaColBERT.from_pretrained(arguments.model, query_length=arguments.query_length, pooling=arguments.pooling)
+    model = load(arguments, pooling=arguments.pooling)
     explanation = explain(model, arguments.query, passage, too_long="split")
     if arguments.html is not None:
         page = as_page(explanation_as_html(explanation), title=f"{model.name}: {arguments.query}")

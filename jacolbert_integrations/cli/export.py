@@ -8,6 +8,7 @@ from typing import Any
 
 from .location import add_location, opened
 from .terminal import say
+from .usage import UsageError
 
 
 def add_command(commands: Any) -> None:
@@ -57,7 +58,7 @@ def _export_collection(arguments: argparse.Namespace) -> None:
     from ..stores.archive import export_points
 
     if arguments.model is not None or arguments.push_to is not None:
-        raise InputError("--collection exports the points of a collection: leave out the model and --push-to.")
+        raise UsageError("--collection exports the points of a collection: leave out the model and --push-to.")
     if arguments.output.exists() and not arguments.overwrite:
         raise InputError(f"{arguments.output} is there already. Write --overwrite to replace it.")
     with opened(arguments, must_exist=True) as client:

@@ -8,6 +8,8 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from .usage import UsageError
+
 if TYPE_CHECKING:
     from ..types import Filter
 
@@ -41,16 +43,15 @@ def filter_of(given: Sequence[str]) -> Filter | None:
     """Reads what was given; None if that is nothing.
 
     Raises:
-        InputError: If it is no condition.
+        UsageError: If it is no condition.
     """
-    from ..errors import InputError
     from ..types import Condition, Filter
 
     conditions = []
     for text in given:
         found = _CONDITION.fullmatch(text)
         if found is None:
-            raise InputError(
+            raise UsageError(
                 f"--filter takes KEY=VALUE, such as year=2020, year>=2020 or title~大阪, but got {text!r:.60}."
             )
         key, operator, value = found["key"].strip(), found["operator"], found["value"].strip()

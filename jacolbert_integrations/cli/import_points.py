@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .location import add_collection, add_location, add_new_collection, opened, store_in
+from .model import add_loading, load
 from .terminal import say
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ def add_command(commands: Any) -> None:
     add_location(parser)
     add_collection(parser)
     add_new_collection(parser)
+    add_loading(parser)
     parser.set_defaults(run=run)
 
 
@@ -39,7 +41,7 @@ def run(arguments: argparse.Namespace) -> None:
 
     with opened(arguments) as client:
         store = store_in(client, arguments.collection, arguments)
-        store.model = _WhenNeeded(read_manifest(arguments.file).model.name)
+        store.model = _WhenNeeded(read_manifest(arguments.file).model.name, arguments)
         result = import_points(arguments.file, store)
         say(f"{arguments.collection} in {arguments.location}: {result}, made by {result.manifest.model.name}")
 
@@ -47,8 +49,9 @@ def run(arguments: argparse.Namespace) -> None:
 class _WhenNeeded:
     """The model of a name, loaded once a first stage asks for something of it."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, arguments: argparse.Namespace) -> None:
         self._name = name
+        self._arguments = arguments
 
     @property
     def centroids(self) -> Centroids | None:
@@ -61,6 +64,4 @@ class _WhenNeeded:
 
     @cached_property
     def _model(self) -> JaColBERT:
-        from ..encoding.encoder import JaColBERT
-
-        return JaColBERT.from_pretrained(self._name)
+        return load(self._arguments, self._name)

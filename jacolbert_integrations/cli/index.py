@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from ..errors import StoreError, WriteError
 from .location import add_collection, add_location, add_new_collection, opened, store_in
+from .model import add_model, load
 from .terminal import say
+from .usage import positive
+from .watching import Seen, changes, seen
+
+if TYPE_CHECKING:
+    from ..encoding.encoder import JaColBERT
+    from ..encoding.parallel import EncoderPool
 
 
 def add_command(commands: Any) -> None:
@@ -24,7 +33,7 @@ def add_command(commands: Any) -> None:
     add_location(parser)
     add_collection(parser)
     add_new_collection(parser)
-    parser.add_argument("--model", help="a checkpoint's directory or hub id (default: the bundled jacolbert-small)")
+    add_model(parser)
     parser.add_argument("--pooling", help="fewer vectors a document, such as hierarchical-2 for half of them")
     parser.add_argument(
         "--too-long",
@@ -32,7 +41,15 @@ def add_command(commands: Any) -> None:
         default="split",
         help="what becomes of a document of more tokens than the model reads (default: %(default)s into windows)",
     )
-    parser.add_argument("--batch", type=int, default=256, help="documents that are encoded at a time (%(default)s)")
+    parser.add_argument(
+        "--batch", type=positive, default=256, help="documents that are written at a time (%(default)s)"
+    )
+    parser.add_argument(
+        "--batch-tokens",
+        type=positive,
+        metavar="N",
+        help="tokens that are encoded at once: fewer need less memory (default: 1,024, or 32,768 on a GPU)",
+    )
     parser.add_argument("--processes", type=int, default=0, metavar="N", help="encode in N processes")
     parser.add_argument(
         "--root",
@@ -49,6 +66,7 @@ def add_command(commands: Any) -> None:
         "--skip-bad-rows", action="store_true", help="rows and files that cannot be read are named, but no error"
     )
     parser.add_argument("--prune", action="store_true", help="remove documents whose file or row is gone")
+    parser.add_argument("--watch", action="store_true", help="stay, and index again whenever a file has changed")
     parser.set_defaults(run=run)
 
 
@@ -56,10 +74,9 @@ def run(arguments: argparse.Namespace) -> None:
     """Runs the command."""
     from contextlib import nullcontext
 
-    from ..qdrant import FailedDocument, QdrantWriter
+    from ..qdrant import FailedDocument
     from ..text.files import FileReader
     from .report import failures
-    from .sources import Sources
 
     problems: list[FailedDocument] = []
     reader = FileReader(
@@ -69,17 +86,47 @@ def run(arguments: argparse.Namespace) -> None:
         bad=lambda where, reason: problems.append(FailedDocument(where, reason)),
     )
     # A model takes seconds to load, for nothing; but what is gone from its file may be to be removed.
-    if not arguments.prune and next(reader.read(arguments.files), None) is None and problems:
+    if not arguments.prune and next(reader.read(arguments.files), None) is None and problems and not arguments.watch:
         failures((), problems, skip=arguments.skip_bad_rows)
         return
 
-    from ..encoding.encoder import JaColBERT
     from ..encoding.parallel import EncoderPool
 
-    model = JaColBERT.from_pretrained(arguments.model, pooling=arguments.pooling)
+    model = load(arguments, pooling=arguments.pooling)
+    if arguments.batch_tokens is not None:
+        model.batch_tokens = arguments.batch_tokens
     devices = ["cpu"] * arguments.processes if model.model.device.type == "cpu" else None
     pool = EncoderPool(model, devices) if arguments.processes else nullcontext()
-    with opened(arguments) as client, pool as encoders:
+    with pool as encoders:
+        before = seen(arguments.files)
+        try:
+            _index(arguments, model, encoders)
+        except WriteError as error:
+            if not arguments.watch:
+                raise
+            say(error, file=sys.stderr)
+        if arguments.watch:
+            _watch(arguments, model, encoders, before)
+
+
+def _watch(arguments: argparse.Namespace, model: JaColBERT, encoders: EncoderPool | None, before: Seen) -> None:
+    """Indexes again whenever something has changed, until it is interrupted."""
+    say("Watching for changes. Ctrl-C ends it.")
+    for _ in changes(arguments.files, before):
+        try:
+            _index(arguments, model, encoders)
+        except (WriteError, StoreError) as error:  # a file that is half-written, a server that is away for a moment
+            say(error, file=sys.stderr)
+
+
+def _index(arguments: argparse.Namespace, model: JaColBERT, encoders: EncoderPool | None) -> None:
+    """Reads the files once, and writes what is new or has changed."""
+    from ..qdrant import QdrantWriter
+    from ..text.files import FileReader
+    from .report import failures
+    from .sources import Sources
+
+    with opened(arguments) as client:
         store = store_in(client, arguments.collection, arguments)
         writer = QdrantWriter(store, model, batch=arguments.batch, too_long=arguments.too_long, pool=encoders)
         sources = Sources(store)

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .renamed import add_old_name, renamed_value
+from .usage import UsageError
 
 if TYPE_CHECKING:
-    from ..encoding.encoder import JaColBERT
     from ..qdrant import FirstStage, QdrantStore
     from ..qdrant.clients import Client
     from ..stores.server_options import ServerOptions
@@ -61,12 +61,11 @@ def server_options(arguments: argparse.Namespace) -> ServerOptions | None:
     Raises:
         InputError: If it cannot be used.
     """
-    from ..errors import InputError
     from ..stores.server_options import ServerOptions
 
     headers = dict(header.partition("=")[::2] for header in arguments.header)
     if len(headers) < len(arguments.header):
-        raise InputError("--header names the same header twice.")
+        raise UsageError("--header names the same header twice.")
     said = {
         "grpc_port": arguments.grpc_port,
         "timeout": arguments.timeout,
@@ -140,11 +139,9 @@ def store_in(client: Client, collection: str, arguments: argparse.Namespace) -> 
 
 
 def _indexes(given: list[str]) -> dict[str, str]:
-    from ..errors import InputError
-
     parted = [text.rpartition("=") for text in given]
     if bad := [text for text, (key, _, kind) in zip(given, parted, strict=True) if not key or not kind]:
-        raise InputError(f"--payload-index takes KEY=TYPE, such as year=integer, but got {bad[0]!r:.60}.")
+        raise UsageError(f"--payload-index takes KEY=TYPE, such as year=integer, but got {bad[0]!r:.60}.")
     return {key: kind for key, _, kind in parted}
 
 
@@ -173,29 +170,3 @@ def opened(arguments: argparse.Namespace, *, must_exist: bool = False) -> Iterat
         yield client
     finally:
         client.close()
-
-
-def model_of(client: Client, collection: str, name: str | None) -> JaColBERT:
-    """Loads the model to search a collection with: the one that is named, or the one that made the collection.
-
-    Raises:
-        InputError: If there is no such collection.
-        CheckpointError: If the model cannot be loaded.
-    """
-    from ..errors import CheckpointNotFoundError, InputError
-    from ..qdrant.schema import read_record
-
-    record = read_record(client, collection)
-    if record is None:
-        raise InputError(f"there is no collection {collection!r}. 'jacolbert stats' shows what there is.")
-
-    from ..encoding.encoder import JaColBERT  # which takes seconds, and what is asked may be wrong
-    from ..encoding.pooling import NO_POOLING
-
-    made = record.identity
-    options: Any = {"query_length": made.query_length, "pooling": None if made.pooling == NO_POOLING else made.pooling}
-    try:
-        wanted = made.name if name is None else name
-        return JaColBERT.from_pretrained(wanted, **options)
-    except CheckpointNotFoundError as error:
-        raise InputError(f"{error} The collection was made by {made.name!r}: say where it is with --model.") from None

@@ -29,6 +29,7 @@ from . import (
     train,
 )
 from .terminal import HarmlessFormatter, say
+from .usage import CommandParser, UsageError
 
 
 def parser() -> argparse.ArgumentParser:
@@ -37,7 +38,7 @@ def parser() -> argparse.ArgumentParser:
         prog="jacolbert", description="Japanese late-interaction retrieval with JaColBERT, LlamaIndex and Qdrant."
     )
     whole.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
-    commands = whole.add_subparsers(dest="command", metavar="command", required=True)
+    commands = whole.add_subparsers(dest="command", metavar="command", required=True, parser_class=CommandParser)
     for module in (
         demo,
         index,
@@ -60,6 +61,13 @@ def parser() -> argparse.ArgumentParser:
     return whole
 
 
+def command_parser(commands: argparse.ArgumentParser, name: str) -> argparse.ArgumentParser:
+    """Returns the parser of one command out of that of all."""
+    (found,) = (action for action in commands._actions if isinstance(action, argparse._SubParsersAction))
+    parsers: dict[str, argparse.ArgumentParser] = found.choices
+    return parsers[name]
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line.
 
@@ -67,9 +75,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: Arguments; None takes the process's own.
 
     Returns:
-        The exit status: 0, or 1 after an error that the user can mend.
+        The exit status: 0; 2 if options do not go together; 1 after another error that the user can mend; 130 after an
+        interrupt.
+
+    Raises:
+        SystemExit: With 0 after ``--help`` and ``--version``, and with 2 if the arguments cannot be read.
     """
-    arguments = parser().parse_args(argv)
+    commands = parser()
+    arguments = commands.parse_args(argv)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("always", TruncationWarning)
@@ -77,6 +90,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             if logging.lastResort is not None:  # what prints log messages where no handler is set up
                 logging.lastResort.setFormatter(HarmlessFormatter())
             arguments.run(arguments)
+    except UsageError as error:
+        command_parser(commands, arguments.command).print_usage(sys.stderr)
+        say(f"jacolbert {arguments.command}: {error}", file=sys.stderr)
+        return 2
     except JaColBERTError as error:
         say(f"jacolbert {arguments.command}: {error}", file=sys.stderr)
         return 1

@@ -6,7 +6,9 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .model import add_model, load
 from .terminal import say
+from .usage import UsageError
 
 if TYPE_CHECKING:
     from ..text.squad import Passage
@@ -33,7 +35,7 @@ def add_command(commands: Any) -> None:
         help="passages to mine from, beside --examples: SQuAD-style JSON (default: the passages of the examples)",
     )
     parser.add_argument("--output", required=True, type=Path, metavar="FILE", help="where to write the examples")
-    parser.add_argument("--model", metavar="MODEL", help="a late-interaction model (default: jacolbert-small)")
+    add_model(parser)
     parser.add_argument("--dense", metavar="MODEL", help="a single-vector model of sentence-transformers in its place")
     parser.add_argument(
         "--model-count", type=int, default=25, metavar="N", help="from the model (default: 25; 0: none)"
@@ -61,13 +63,12 @@ def add_command(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Runs the command."""
-    from ..errors import InputError
     from ..training.data.examples import write_examples
     from ..training.negatives import mine_negatives
 
     check_output(arguments.output)
     if arguments.model is not None and arguments.dense is not None:
-        raise InputError("give --model or --dense, not both.")
+        raise UsageError("give --model or --dense, not both.")
     examples, corpus = _data(arguments)
     mined = mine_negatives(
         examples,
@@ -88,10 +89,8 @@ def check_output(file: Path) -> None:
     Raises:
         InputError: If it does not end with ``.jsonl``, perhaps with ``.gz`` behind it.
     """
-    from ..errors import InputError
-
     if not file.name.removesuffix(".gz").endswith(".jsonl"):
-        raise InputError(f"--output is {file}, but it must end with .jsonl or .jsonl.gz.")
+        raise UsageError(f"--output is {file}, but it must end with .jsonl or .jsonl.gz.")
 
 
 def report(mined: MinedNegatives, passages: int) -> str:
@@ -105,14 +104,13 @@ def report(mined: MinedNegatives, passages: int) -> str:
 
 
 def _data(arguments: argparse.Namespace) -> tuple[list[Example], list[Passage]]:
-    from ..errors import InputError
     from ..text.squad import Passage, read_squad
     from ..training.data.examples import read_examples
     from ..training.pairs import question_pairs
 
     if arguments.squad:
         if arguments.corpus:
-            raise InputError("--corpus goes with --examples; with --squad the corpus is that of its files.")
+            raise UsageError("--corpus goes with --examples; with --squad the corpus is that of its files.")
         questions = read_squad(arguments.squad)
         return question_pairs(questions), questions.passages
     examples = list(read_examples(arguments.examples))
@@ -128,18 +126,17 @@ def _data(arguments: argparse.Namespace) -> tuple[list[Example], list[Passage]]:
 
 
 def _sources(arguments: argparse.Namespace, corpus: list[Passage]) -> list[Source]:
-    from ..encoding.encoder import JaColBERT
     from ..training.negatives import Source
     from ..training.rankers import BM25Ranker, DenseRanker, LateInteractionRanker, Ranker
 
     texts = [passage.text for passage in corpus]
     rankers: list[tuple[Ranker, int]] = []
     if arguments.model_count and arguments.dense is not None:
-        rankers.append((DenseRanker.from_pretrained(arguments.dense, texts), arguments.model_count))
-    elif arguments.model_count:
         rankers.append(
-            (LateInteractionRanker(JaColBERT.from_pretrained(arguments.model), texts), arguments.model_count)
+            (DenseRanker.from_pretrained(arguments.dense, texts, device=arguments.device), arguments.model_count)
         )
+    elif arguments.model_count:
+        rankers.append((LateInteractionRanker(load(arguments), texts), arguments.model_count))
     if arguments.bm25:
         rankers.append((BM25Ranker(texts), arguments.bm25))
     return [

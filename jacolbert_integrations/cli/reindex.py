@@ -6,7 +6,9 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from .location import add_location, add_new_collection, opened, store_in
+from .model import add_model, load
 from .terminal import say
+from .usage import UsageError
 
 if TYPE_CHECKING:
     from ..encoding.encoder import JaColBERT
@@ -27,7 +29,7 @@ def add_command(commands: Any) -> None:
     parser.add_argument("--alias", help="point this alias at the new collection when all is in it")
     add_location(parser)
     add_new_collection(parser)
-    parser.add_argument("--model", help="a checkpoint's directory or hub id (default: the bundled jacolbert-small)")
+    add_model(parser)
     parser.add_argument("--pooling", help="fewer vectors a document, such as hierarchical-2 for half of them")
     parser.add_argument("--text-key", help="the payload's key of the text (default: where it is usually kept)")
     parser.add_argument("--too-long", choices=("split", "refuse", "cut"), default="split")
@@ -36,15 +38,13 @@ def add_command(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Runs the command."""
-    from ..encoding.encoder import JaColBERT
-    from ..errors import InputError
     from .report import failures
 
     if (arguments.target is None) != arguments.beside:
-        raise InputError("name a new collection to write, or add to the old one with --beside, and not both.")
+        raise UsageError("name a new collection to write, or add to the old one with --beside, and not both.")
     if arguments.beside and arguments.alias is not None:
-        raise InputError("--alias is for a new collection; --beside makes none.")
-    model = JaColBERT.from_pretrained(arguments.model, pooling=arguments.pooling)
+        raise UsageError("--alias is for a new collection; --beside makes none.")
+    model = load(arguments, pooling=arguments.pooling)
     with opened(arguments, must_exist=True) as client:
         result = _add(client, model, arguments) if arguments.beside else _anew(client, model, arguments)
         say(result)

@@ -12,8 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from ..text.harmless import harmless
 from .filters import add_filter, filter_of
-from .location import add_collection, add_location, model_of, opened
+from .location import add_collection, add_location, opened
+from .model import add_model, model_of
+from .renamed import add_old_name
 from .terminal import say, say_json
+from .usage import UsageError, positive
 
 if TYPE_CHECKING:
     from ..encoding.encoder import JaColBERT
@@ -39,16 +42,19 @@ def add_command(commands: Any) -> None:
     add_filter(parser)
     add_location(parser)
     add_collection(parser)
-    parser.add_argument("--model", help="a checkpoint's directory or hub id (default: what made the collection)")
-    parser.add_argument("--top-k", type=int, default=5, metavar="K", help="passages to show (%(default)s)")
+    add_model(parser, default="what made the collection")
+    parser.add_argument(
+        "--top-k", "--limit", type=positive, default=5, metavar="K", help="passages to show (%(default)s)"
+    )
     parser.add_argument("--exact", action="store_true", help="score all passages, whatever first stages there are")
-    parser.add_argument("--candidates", type=int, metavar="N", help="how many candidates a first stage finds")
+    parser.add_argument("--candidates", type=positive, metavar="N", help="how many candidates a first stage finds")
     parser.add_argument(
         "--normalize-scores",
         action="store_true",
         help="show the mean similarity of the question's vectors, at most 1, instead of their sum, MaxSim",
     )
-    parser.add_argument("--threshold", type=float, metavar="T", help="the least score to show")
+    parser.add_argument("--score-threshold", "--min-score", type=float, metavar="T", help="the least score to show")
+    add_old_name(parser, "--threshold", "--score-threshold")
     parser.add_argument("--explain", action="store_true", help="show what each token of the question adds to a score")
     printed = parser.add_mutually_exclusive_group()
     printed.add_argument("--json", action="store_true", help="print a JSON object a question")
@@ -65,7 +71,7 @@ def run(arguments: argparse.Namespace) -> None:
     given = {} if arguments.candidates is None else {"candidates": arguments.candidates}
     options = SearchOptions(exact=arguments.exact, **given)
     with opened(arguments, must_exist=True) as client:
-        model = model_of(client, arguments.collection, arguments.model)
+        model = model_of(client, arguments.collection, arguments)
         store = QdrantStore(client, arguments.collection, search_options=options)
         store.model = model
         store.bind(model.identity)
@@ -77,7 +83,9 @@ def run(arguments: argparse.Namespace) -> None:
         queries = [model.query(question) for question in questions]
         answers = store.search_batch(queries, top_k=arguments.top_k, filter=condition)
         for query, found_hits in zip(queries, answers, strict=True):
-            hits = _cut(found_hits.normalized(query) if arguments.normalize_scores else found_hits, arguments.threshold)
+            hits = _cut(
+                found_hits.normalized(query) if arguments.normalize_scores else found_hits, arguments.score_threshold
+            )
             if arguments.json:
                 found = []
                 for hit in hits:
@@ -97,7 +105,8 @@ def _questions(arguments: argparse.Namespace) -> list[str]:
     """Returns the questions of the command line and of the file.
 
     Raises:
-        InputError: If there are none, one is empty, or the file cannot be read.
+        UsageError: If there are none, or one is empty.
+        InputError: If the file cannot be read.
     """
     from ..errors import InputError
 
@@ -110,9 +119,9 @@ def _questions(arguments: argparse.Namespace) -> list[str]:
             raise InputError(f"--questions-from {arguments.questions_from} cannot be read: {error}.") from error
         questions += [line.strip() for line in text.splitlines() if line.strip()]
     if not questions:
-        raise InputError("ask a question, or name a file of questions with --questions-from.")
+        raise UsageError("ask a question, or name a file of questions with --questions-from.")
     if not all(question.strip() for question in questions):
-        raise InputError("a question is empty, so there is nothing to look for.")
+        raise UsageError("a question is empty, so there is nothing to look for.")
     return questions
 
 

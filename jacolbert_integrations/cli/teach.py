@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import hashlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
+from .model import add_loading, load
 from .negatives import check_output
 from .terminal import say
+from .usage import UsageError
 
 if TYPE_CHECKING:
     from ..training.records import Example
@@ -40,6 +42,7 @@ def add_command(commands: Any) -> None:
     )
     parser.add_argument("--normalize", action="store_true", help="min-max normalise the scores of one teacher too")
     parser.add_argument("--sigmoid", action="store_true", help="apply a sigmoid to the logits of cross-encoders")
+    add_loading(parser)
     parser.add_argument("--batch-size", type=int, default=256, metavar="N", help="pairs between writes (default: 256)")
     parser.set_defaults(run=run)
 
@@ -57,7 +60,7 @@ def run(arguments: argparse.Namespace) -> None:
     examples = list(read_examples(arguments.examples))
     taught = []
     for specification in specifications:
-        teacher = make_teacher(specification, examples, sigmoid=arguments.sigmoid)
+        teacher = make_teacher(specification, examples, arguments)
         file = _journal(arguments.output, specification[0], teacher)
         taught.append(teach(examples, teacher, file=file, batch_size=arguments.batch_size))
         constant = sum(map(is_constant, taught[-1]))
@@ -66,13 +69,17 @@ def run(arguments: argparse.Namespace) -> None:
     say(f"written to {arguments.output}")
 
 
-def make_teacher(specification: list[str], examples: list[Example], *, sigmoid: bool = False) -> Teacher:
+def make_teacher(specification: list[str], examples: list[Example], arguments: argparse.Namespace) -> Teacher:
     """Builds the teacher that the words after ``--teacher`` describe.
+
+    Args:
+        specification: The words.
+        examples: What will be scored.
+        arguments: Of the command: where models compute, and how.
 
     Raises:
         InputError: If they describe none.
     """
-    from ..encoding.encoder import JaColBERT
     from ..training.teachers import (
         DEFAULT_CROSS_ENCODER,
         BM25Teacher,
@@ -87,21 +94,21 @@ def make_teacher(specification: list[str], examples: list[Example], *, sigmoid: 
     if kind == "bm25":
         return BM25Teacher(list(dict.fromkeys(passage for example in examples for passage in example.passages)))
     if kind == "late-interaction":
-        return LateInteractionTeacher(JaColBERT.from_pretrained(value))
+        return LateInteractionTeacher(load(arguments, value))
     if kind == "dense" and value is not None:
-        return DenseTeacher.from_pretrained(value)
+        return DenseTeacher.from_pretrained(value, device=arguments.device)
     if kind == "precomputed" and value is not None:
         return PrecomputedTeacher.from_file(value)
     name = DEFAULT_CROSS_ENCODER if value is None else value
-    return CrossEncoderTeacher(name, activation="sigmoid" if sigmoid else "identity")
+    activation: Literal["identity", "sigmoid"] = "sigmoid" if arguments.sigmoid else "identity"
+    return CrossEncoderTeacher(name, activation=activation, device=arguments.device)
 
 
 def _check(specification: list[str]) -> None:
-    from ..errors import InputError
 
     kind, values = specification[0], specification[1:]
     if kind not in _KINDS or len(values) > _KINDS[kind] or (kind in _NAMED and not values):
-        raise InputError(
+        raise UsageError(
             f"--teacher {' '.join(specification)} is no teacher. Give cross-encoder [MODEL], late-interaction [MODEL], "
             "dense MODEL, bm25 or precomputed FILE."
         )

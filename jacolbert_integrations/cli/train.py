@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .terminal import say
+from .usage import UsageError
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -78,7 +79,6 @@ def add_command(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Runs the command."""
-    from ..errors import InputError
     from ..training.recipes import parse, recipe
 
     chosen = recipe(arguments.recipe).change(**dict(parse(text) for text in arguments.set))
@@ -87,9 +87,9 @@ def run(arguments: argparse.Namespace) -> None:
         return
     given = [name for name in ("squad", "examples", "tuples", "passages") if getattr(arguments, name) is not None]
     if len(given) != 1:
-        raise InputError(f"give one of --squad, --examples, --tuples and --passages; got {given or 'none'}.")
+        raise UsageError(f"give one of --squad, --examples, --tuples and --passages; got {given or 'none'}.")
     if arguments.output is None:
-        raise InputError("give the run's folder: --output DIR.")
+        raise UsageError("give the run's folder: --output DIR.")
     from ..training.cards import ModelFacts
     from ..training.options import RunOptions
     from ..training.run import train
@@ -156,7 +156,6 @@ def _value(value: object) -> str:
 
 
 def _examples(arguments: argparse.Namespace, recipe: Recipe) -> Sequence[Example] | Dataset:
-    from ..errors import InputError
 
     if arguments.tuples is not None:
         return _tuples(arguments, recipe)
@@ -173,7 +172,7 @@ def _examples(arguments: argparse.Namespace, recipe: Recipe) -> Sequence[Example
         share = V25_SHARE if arguments.mix_share is None else arguments.mix_share
         found = mix(found, _read(arguments.mix, arguments.skip_bad_rows), share=share, seed=recipe.seed)
     elif arguments.mix_share is not None:
-        raise InputError("--mix-share needs --mix FILE.")
+        raise UsageError("--mix-share needs --mix FILE.")
     return found
 
 
@@ -201,14 +200,13 @@ def _cloze(file: Path, seed: int) -> list[Example]:
 
 
 def _tuples(arguments: argparse.Namespace, recipe: Recipe) -> Dataset:
-    from ..errors import InputError
     from ..training.data.nway import nway_dataset
     from ..training.data.rows import BadRows
 
     if arguments.queries is None or arguments.collection is None:
-        raise InputError("--tuples holds ids: give their texts with --queries FILE and --collection FILE.")
+        raise UsageError("--tuples holds ids: give their texts with --queries FILE and --collection FILE.")
     if arguments.mix is not None:
-        raise InputError("--mix goes with --squad, --examples or --passages; join files of tuples beforehand.")
+        raise UsageError("--mix goes with --squad, --examples or --passages; join files of tuples beforehand.")
     return nway_dataset(
         arguments.tuples,
         arguments.queries,
@@ -221,13 +219,12 @@ def _tuples(arguments: argparse.Namespace, recipe: Recipe) -> Dataset:
 
 def _model(arguments: argparse.Namespace, recipe: Recipe) -> JaColBERT:
     from ..encoding.encoder import JaColBERT
-    from ..errors import InputError
     from ..training.architecture import from_backbone
 
     start = recipe.base if arguments.model is None else arguments.model
     if arguments.new_projection:
         if start is None:
-            raise InputError("--new-projection needs a pretrained encoder: --model NAME.")
+            raise UsageError("--new-projection needs a pretrained encoder: --model NAME.")
         return from_backbone(start, document_maxlen=recipe.document_maxlen, seed=recipe.seed)
     return JaColBERT.from_pretrained(start)
 
