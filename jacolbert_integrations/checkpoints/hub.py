@@ -28,8 +28,11 @@ DEFAULT_NAME = "jacolbert-small"
 RUN_MODEL = "model"
 """The folder of a training run that its model is in."""
 
-_SMALL_FILES = ("*.json", "*.txt", "*.model", "*.py", "artifact.metadata")
-_OTHER_FORMATS = ("onnx/*", "openvino/*", "runs/*", "checkpoint-*/*")
+SMALL_FILES = ("*.json", "*.txt", "*.model", "*.py", "artifact.metadata")
+"""Patterns of what is read of a checkpoint beside its weights."""
+
+OTHER_FORMATS = ("onnx/*", "openvino/*", "runs/*", "checkpoint-*/*")
+"""Patterns of what is never read."""
 
 
 def default_name() -> str:
@@ -88,18 +91,18 @@ def resolve_checkpoint(
                 cache_dir=cache_dir,
                 local_files_only=local_files_only,
                 allow_patterns=list(patterns),
-                ignore_patterns=list(_OTHER_FORMATS),
+                ignore_patterns=list(OTHER_FORMATS),
             )
         )
 
     try:
-        folder = download(*_SMALL_FILES, "*.safetensors")
+        folder = download(*SMALL_FILES, "*.safetensors")
         folders = [folder, *folder.glob("*_Dense")]
         if not all(any(part.glob("*.safetensors")) for part in folders):
-            folder = download(*_SMALL_FILES, "*.safetensors", "*.bin")
+            folder = download(*SMALL_FILES, "*.safetensors", "*.bin")
     except (HfHubHTTPError, LocalEntryNotFoundError, HFValidationError, OSError) as error:
         where = f"{name!r}" + (f" at revision {revision!r}" if revision else "")
-        raise CheckpointNotFoundError(f"{where} cannot be had: {_reason(error)}") from error
+        raise CheckpointNotFoundError(f"{where} cannot be had: {reason(error)}") from error
     return folder, name
 
 
@@ -109,7 +112,8 @@ def local_name(path: Path) -> str:
     return whole.parent.name if whole.name == RUN_MODEL else whole.name
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
+    """Says why something cannot be had from the hub, and what to do."""
     if isinstance(error, HFValidationError):
         return "it is neither a directory nor a valid hub id."
     if isinstance(error, GatedRepoError):

@@ -9,12 +9,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .location import add_location, server_options
+from .location import add_location, answers, server_options
 from .terminal import say
 
 if TYPE_CHECKING:
     from ..qdrant.clients import Client
-    from ..stores.server_options import ServerOptions
 
 _PACKAGES = (
     "jacolbert-integrations",
@@ -29,6 +28,7 @@ _EXTRAS = {
     "training": ("accelerate", "datasets", "schedulefree", "tensorboard"),
     "evaluation": ("bm25s",),
     "ray": ("ray",),
+    "completion": ("shtab",),
 }
 
 
@@ -102,7 +102,8 @@ def _show_server(location: str, arguments: argparse.Namespace) -> list[str]:
     said = None
     for grpc in (False, True):
         way = "gRPC" if grpc else "REST"
-        problem = _answers(location, options, grpc=grpc)
+        found = answers(location, options, grpc=grpc)
+        problem = None if found is None else str(found)
         _line(f"over {way}", problem or "answers")
         if problem and grpc is bool(arguments.grpc):
             problems.append(problem)
@@ -125,25 +126,6 @@ def _show_server(location: str, arguments: argparse.Namespace) -> list[str]:
         if number < NEEDED.since:
             problems.append(f"the server is {said}, but {NEEDED.release} is the oldest that has what is needed")
     return problems
-
-
-def _answers(location: str, options: ServerOptions, *, grpc: bool) -> str | None:
-    """Returns what is wrong with a way of asking a server; None if it answers."""
-    from ..errors import JaColBERTError
-    from ..qdrant.answers import ask
-    from ..qdrant.clients import connect
-
-    try:
-        client = connect(location, grpc=grpc, server=replace(options, timeout=min(options.timeout, 5)))
-    except JaColBERTError as error:
-        return str(error)
-    try:
-        ask(client, client.get_collections)
-    except JaColBERTError as error:
-        return str(error)
-    finally:
-        client.close()
-    return None
 
 
 def _show_collection(client: Client, collection: str) -> list[str]:

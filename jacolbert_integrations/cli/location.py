@@ -6,19 +6,23 @@ import argparse
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from .renamed import add_old_name, renamed_value
 from .usage import UsageError
 
 if TYPE_CHECKING:
+    from ..errors import JaColBERTError
     from ..qdrant import FirstStage, QdrantStore
     from ..qdrant.clients import Client
     from ..stores.server_options import ServerOptions
 
 DEFAULT_LOCATION = "jacolbert-index"
 DEFAULT_COLLECTION = "documents"
+_PATIENCE = 5.0  # seconds to wait for the first answer of a server
 STAGES = ("centroids", "lexical", "bm25", "muvera", "mean")
 OLD_STAGES = {"words": "lexical"}
 DATATYPES = ("float32", "float16", "turbo16", "turbo8", "turbo4")
@@ -156,17 +160,63 @@ def opened(arguments: argparse.Namespace, *, must_exist: bool = False) -> Iterat
     Raises:
         InputError: If ``must_exist`` and there is no such folder, or the options of a server cannot be used.
         MissingExtraError: If it is a folder, and Qdrant Edge is not installed.
+        UnreachableError: If it is a server that does not answer within some seconds.
     """
-    from ..errors import InputError
+    from ..errors import InputError, UnreachableError
     from ..qdrant.clients import connect
     from ..stores.addresses import check_location, is_address
+    from ..stores.server_options import ServerOptions
 
     location = check_location(arguments.location)
     server = is_address(location)
     if must_exist and not server and not Path(location).expanduser().is_dir():
         raise InputError(f"there is no folder {location}. Index something first, or say where it is with --location.")
-    client = connect(location, grpc=arguments.grpc, server=server_options(arguments))
+    options = server_options(arguments)
+    if server:
+        problem = answers(location, ServerOptions.given(options), grpc=arguments.grpc)
+        if isinstance(problem, UnreachableError):
+            raise problem
+    client = connect(location, grpc=arguments.grpc, server=options)
     try:
         yield client
     finally:
         client.close()
+
+
+def answers(location: str, options: ServerOptions, *, grpc: bool) -> JaColBERTError | None:
+    """Asks a server for something small, and waits for a few seconds only, however long the rest may take.
+
+    Args:
+        location: The server's address.
+        options: How to reach it.
+        grpc: Whether over gRPC.
+
+    Returns:
+        What is wrong: :class:`UnreachableError` if nothing answers, another error if the answer is a refusal. None if
+        all is well.
+    """
+    from ..errors import JaColBERTError, UnreachableError
+    from ..qdrant.answers import ask
+    from ..qdrant.clients import connect
+
+    seconds = min(options.timeout, _PATIENCE)
+    try:
+        client = connect(location, grpc=grpc, server=replace(options, timeout=seconds, check_compatibility=False))
+    except JaColBERTError as error:
+        return error
+    begun = monotonic()
+    try:
+        ask(client, client.get_collections)
+    except UnreachableError as error:
+        if monotonic() - begun < seconds:
+            return error
+        way = f"gRPC, port {options.grpc_port}" if grpc else "REST"
+        return UnreachableError(
+            f"{location} has not answered for {seconds:.0f} s ({way}). Is a Qdrant server running there, and are the "
+            "address, the port and a firewall's rules right?"
+        )
+    except JaColBERTError as error:
+        return error
+    finally:
+        client.close()
+    return None

@@ -12,6 +12,7 @@ from .. import __version__
 from ..errors import JaColBERTError, TruncationWarning
 from . import (
     centroids,
+    completion,
     delete,
     demo,
     doctor,
@@ -21,6 +22,7 @@ from . import (
     import_points,
     index,
     merge,
+    models,
     negatives,
     reindex,
     search,
@@ -48,7 +50,9 @@ def parser() -> argparse.ArgumentParser:
         stats,
         export,
         import_points,
+        models,
         doctor,
+        completion,
         evaluate,
         explain,
         train,

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from time import monotonic
 
 import pytest
 
 from jacolbert_integrations import EdgeStore, Point, QdrantStore
+from jacolbert_integrations.cli import location
 from jacolbert_integrations.cli.main import main
 
 from ..qdrant import test_grpc
@@ -97,3 +100,18 @@ def test_no_model_is_loaded(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("way", [[], ["--grpc"]])
+def test_a_server_that_says_nothing(
+    way: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(location, "_PATIENCE", 1.0)
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections, and never answers
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        port = ["--grpc-port", str(silent.getsockname()[1])]
+        begun = monotonic()
+        status = main(["search", "猫", "--location", address, *way, *port])
+    assert status == 1
+    assert f"{address} has not answered for 1 s" in capsys.readouterr().err
+    assert monotonic() - begun < 30  # not for the 60 that a request may take
