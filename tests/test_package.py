@@ -17,7 +17,7 @@ from .structure import ROOT, Structure
 ORDER = [
     "errors", "query_length", "types",
     "text", "checkpoints", "scoring", "encoding", "stores", "explaining", "exporting", "evaluation", "training",
-    "qdrant", "places", "llama_index",
+    "qdrant", "locations", "llama_index",
     "cli", "__init__",
 ]  # fmt: skip
 """From the ground up: what stands earlier knows nothing of what stands later."""
@@ -26,7 +26,7 @@ PLAIN = {"errors", "query_length", "types"}
 VERB = re.compile(r"(?!This|Its|As|Texts|Tokens|Vectors|Words|Points|Nodes|Names)[A-Z][a-z-]+s\b")
 """How the docstring of a function or a method begins: with a verb in the third person."""
 
-WITHOUT_TORCH = PLAIN | {"text", "places", "cli", "__init__"}
+WITHOUT_TORCH = PLAIN | {"text", "locations", "cli", "__init__"}
 HOSTS = {"llama_index": {"llama_index"}, "qdrant": {"qdrant_client", "qdrant_edge"}}
 
 
@@ -162,8 +162,8 @@ def test_adapters_know_their_own_host_only(structure: Structure) -> None:
     rooms = structure.within()
     for adapter, other in (("llama_index", "qdrant"), ("qdrant", "llama_index")):
         assert not rooms[adapter] & {other, "training", "evaluation"}
-    # places opens a store of any kind by its name, so that an adapter need not know another.
-    assert {name for name, imports in rooms.items() if "qdrant" in imports} == {"places", "cli", "__init__"}
+    # locations opens a store of any kind by its name, so that an adapter need not know another.
+    assert {name for name, imports in rooms.items() if "qdrant" in imports} == {"locations", "cli", "__init__"}
 
 
 def test_nothing_imports_the_package_root(structure: Structure) -> None:

@@ -24,7 +24,7 @@ BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", (ROOT / "README.md").read_text(enco
 FAST = {"jacolbert demo": ["--sample", "5", "--show", "1"], "jacolbert evaluate": ["--sample", "20"]}
 PARSED = ("train", "negatives", "teach", "merge",  # run by examples/post_training.sh, on small data
           "index", "search", "delete", "reindex", "stats", "export", "import",  # and these by the tests of cli
-          "centroids")  # fmt: skip
+          "centroids", "download")  # fmt: skip
 
 FILES = {  # that commands of the README name
     "規程.csv": "番号,本文\n1,東京は首都である。\n2,富士山は高い。\n",

@@ -73,7 +73,7 @@ def cached_models() -> dict[str, int]:
 
 
 def download_of(name: str, revision: str | None = None) -> Download:
-    """Asks the hub which files of a model are read, how large they are, and looks which of them are here.
+    """Finds which files of a model are read, how large they are as the hub says, and which of them are here.
 
     Args:
         name: Its hub id.

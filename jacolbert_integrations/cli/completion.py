@@ -33,6 +33,5 @@ def run(arguments: argparse.Namespace) -> None:
         import shtab
     except ImportError as error:
         raise MissingExtraError("shtab", "completion") from error
-    from .main import parser
 
-    print(shtab.complete(parser(), shell=arguments.shell))
+    print(shtab.complete(arguments.whole, shell=arguments.shell))

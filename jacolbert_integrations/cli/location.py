@@ -184,7 +184,7 @@ def opened(arguments: argparse.Namespace, *, must_exist: bool = False) -> Iterat
 
 
 def answers(location: str, options: ServerOptions, *, grpc: bool) -> JaColBERTError | None:
-    """Asks a server for something small, and waits for a few seconds only, however long the rest may take.
+    """Checks whether a server answers, for which it waits some seconds only, however long the rest may take.
 
     Args:
         location: The server's address.

@@ -62,6 +62,7 @@ def parser() -> argparse.ArgumentParser:
         merge,
     ):
         module.add_command(commands)
+    whole.set_defaults(whole=whole)  # what completes all commands needs them
     return whole
 
 
