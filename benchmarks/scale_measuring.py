@@ -65,12 +65,12 @@ def measure() -> Measured:
     """All that the plans need, in well under a minute."""
     torch.set_num_threads(1)
     warnings.simplefilter("ignore", TruncationWarning)
-    model, passages = JaColBERT.from_pretrained("jacolbert-mini"), load_jsquad().passages
+    model, passages = JaColBERT.from_pretrained("jacolbert-small"), load_jsquad().passages
     texts = [passage.text for passage in passages]
     model.encode_document(texts[:64], show_progress_bar=False)
     rates: dict[str, float] = {}
     encode = partial(model.encode_document, show_progress_bar=False)
-    matrices = timed(rates, "encoding, the bundled mini model", encode, texts)
+    matrices = timed(rates, "encoding, the bundled jacolbert-small", encode, texts)
     with tempfile.TemporaryDirectory() as folder:
         base = JaColBERT.from_pretrained(checkpoint_of_base_shape(Path(folder) / "base"), device="cpu")
     sample = texts[:: len(texts) // BASE_SAMPLE][:BASE_SAMPLE]
@@ -91,7 +91,7 @@ def measure() -> Measured:
         f"one core of {os.cpu_count()}, {platform.machine()}, torch {version('torch')}",
         passages=count,
         tokens={
-            "the mini model's": sum(model.document_lengths(texts)) / count,
+            "jacolbert-small's": sum(model.document_lengths(texts)) / count,
             "JaColBERT's": sum(base.document_lengths(texts)) / count,  # of BERT-base's shape, with its vocabulary
         },
         dimension=model.dimension,

@@ -189,13 +189,13 @@ def assumptions(assumed: Assumptions) -> Iterator[str]:
 def limits(measured: Measured) -> Iterator[str]:
     """What these numbers do not say."""
     most = (MAX_FLOATS - 1) // measured.dimension
-    mini, jacolbert = measured.tokens.values()
-    ratio = jacolbert / mini
+    small, jacolbert = measured.tokens.values()
+    ratio = jacolbert / small
     yield f"""\
 - Qdrant takes strictly fewer than {MAX_FLOATS:,} floats in one point's multivector: {most:,} vectors of
   {measured.dimension} dimensions. The longest passage here has {measured.longest}.
 - Passages are paragraphs of Wikipedia. Yours may be longer: bytes and hours grow with their tokens. Vectors are counted
-  with the mini model; JaColBERT's own vocabulary cuts these passages into {ratio:.2f} times as many tokens.
+  with jacolbert-small; JaColBERT's own vocabulary cuts these passages into {ratio:.2f} times as many tokens.
 - Qdrant Edge was measured, the server's engine in one process. A server adds its write-ahead log, and while it
   optimizes, room for the segments that it writes anew, for which `--disk-fill` leaves a share.
 - Bytes are no latency. How many queries a second the disks can serve follows from the reads of a query; how good a

@@ -52,11 +52,12 @@ class WriteResult:
     """What a writer did.
 
     Attributes:
-        written: Documents that were sent and acknowledged.
+        written: Documents that were sent and acknowledged, or some windows of which were.
         replaced: Those of them that were there before, under their id, of another text or payload.
         unchanged: Documents that were there already, of the same text and payload.
-        failed: Documents that were not written, each with the reason.
+        failed: Documents, or windows of them, that were not written, each with the reason.
         seconds: How long it took.
+        windows: Points that were written: one for each document, but of one that was split, one for each window.
     """
 
     written: int
@@ -64,12 +65,14 @@ class WriteResult:
     failed: tuple[FailedDocument, ...]
     seconds: float
     replaced: int = 0
+    windows: int = 0
 
     def __str__(self) -> str:
         rate = self.written / self.seconds if self.seconds else 0.0
+        split = f" in {self.windows:,} windows" if self.windows > self.written else ""
         first = f" (the first, {self.failed[0].id!r}: {self.failed[0].reason})" if self.failed else ""
         return (
-            f"{self.written:,} documents written in {self.seconds:.1f} s ({rate:.0f} a second)"
+            f"{self.written:,} documents written{split} in {self.seconds:.1f} s ({rate:.0f} a second)"
             f"{f', of which {self.replaced:,} replaced what was there under their id' if self.replaced else ''}, "
             f"{self.unchanged:,} unchanged, {len(self.failed):,} failed{first}"
         )
@@ -114,6 +117,9 @@ class _Batch:
         windows: The ids of all windows that some documents have now, by document.
         replacing: The ids under which something else is stored.
         version: Of its documents; None where only one at a time can write.
+        documents: The document of each of the points, by their ids.
+        written: Those documents of which something has been written.
+        replaced: Those of them of which something was there before.
     """
 
     points: list[Point] = field(default_factory=list)
@@ -121,6 +127,15 @@ class _Batch:
     windows: dict[str, list[str]] = field(default_factory=dict)
     replacing: frozenset[str] = frozenset()
     version: int | None = None
+    documents: dict[str, str] = field(default_factory=dict)
+    written: set[str] = field(default_factory=set)
+    replaced: set[str] = field(default_factory=set)
+
+    def new(self, points: Iterable[str], known: set[str]) -> int:
+        """Adds the documents of points, by their ids, to those that are known, and returns how many were not."""
+        before = len(known)
+        known.update(self.documents[point] for point in points)
+        return len(known) - before
 
 
 class WriteRun:
@@ -135,6 +150,7 @@ class WriteRun:
         self.store = settings.store
         self.begun = perf_counter()
         self.written = 0
+        self.windows = 0
         self.replaced = 0
         self.unchanged = 0
         self.failed: list[FailedDocument] = []
@@ -186,7 +202,9 @@ class WriteRun:
 
     def result(self) -> WriteResult:
         """Returns what has been done until now."""
-        return WriteResult(self.written, self.unchanged, tuple(self.failed), perf_counter() - self.begun, self.replaced)
+        seconds = perf_counter() - self.begun
+        failed = tuple(self.failed)
+        return WriteResult(self.written, self.unchanged, failed, seconds, self.replaced, self.windows)
 
     def _encode(self, group: Sequence[Document]) -> _Batch:
         """Encodes those documents that are valid and not stored yet, and returns their points."""
@@ -217,7 +235,8 @@ class WriteRun:
         if several:  # others may write the same documents: a version of one is all of its windows
             changed = {passage.document for passage in fresh.values() if passage.document is not None}
             fresh = {i: passage for i, passage in latest.items() if i in fresh or passage.document in changed}
-        self.unchanged += len(latest) - len(fresh)
+        documents = {i: i if passage.document is None else passage.document for i, passage in latest.items()}
+        self.unchanged += len(set(documents.values()) - {documents[i] for i in fresh})
         for passage_id, tokens in self._too_long(list(fresh.values())).items():
             del fresh[passage_id]
             self.failed.append(
@@ -240,7 +259,7 @@ class WriteRun:
                 windows.setdefault(passage.document, []).append(passage.id)
         hashes = {point.id: latest[point.id].digest for point in points}
         version = next_version(version for _, _, version in there.values()) if several else None
-        return _Batch(points, hashes, windows, frozenset(hashes).intersection(there), version)
+        return _Batch(points, hashes, windows, frozenset(hashes).intersection(there), version, documents)
 
     def _passages(self, group: Sequence[Document]) -> dict[str, Passage]:
         """Splits documents into passages, by id; of documents with one id, only the last counts."""
@@ -374,8 +393,9 @@ class WriteRun:
             else:
                 self.failed.append(FailedDocument(points[0].id, describe(error)))
         else:
-            self.written += len(points)
-            self.replaced += sum(point.id in batch.replacing for point in points)
+            self.windows += len(points)
+            self.written += batch.new([point.id for point in points], batch.written)
+            self.replaced += batch.new([point.id for point in points if point.id in batch.replacing], batch.replaced)
             self.lost_in_a_row = 0
 
     def lost(self, points: Sequence[Point | Passage], reason: str) -> None:

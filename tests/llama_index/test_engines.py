@@ -373,7 +373,7 @@ def test_nodes_for_a_writer(mini: JaColBERT) -> None:
             np.testing.assert_allclose(one.vectors, other.vectors, atol=1e-5)
     long = TextNode(id_="long", text="猫は魚を食べる。" * 100, metadata={"word": "魚"})
     split = QdrantStore(client, "split")
-    assert QdrantWriter(split, mini, too_long="split").write(to_documents([long])).written == 2
+    assert QdrantWriter(split, mini, too_long="split").write(to_documents([long])).windows == 2
     windows = sorted(split.points(), key=lambda point: point.payload["_jacolbert_span"])
     assert "".join(payload_text(p.payload) for p in windows) == long.get_content(metadata_mode=MetadataMode.EMBED)
     found = JaColBERTRetriever(anew, mini, similarity_top_k=1).retrieve("犬")[0].node

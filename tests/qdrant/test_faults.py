@@ -116,12 +116,12 @@ def test_a_long_document_whose_new_windows_fail_keeps_its_old_ones(
     server: QdrantClient, backend: Backend, mini: JaColBERT
 ) -> None:
     held = QdrantWriter(QdrantStore(server, "documents"), mini, too_long="split", retries=QUICK)
-    assert held.write([Document("長", "富士山は日本で一番高い山である。" * 200)]).written == 5
+    assert held.write([Document("長", "富士山は日本で一番高い山である。" * 200)]).windows == 5
     backend.faults = ["500"] * 5
     changed = Document("長", "琵琶湖は日本最大の湖である。" * 60)
     assert len(held.write([changed]).failed) == 2
     assert held.store.count() == 5
-    assert held.write([changed]).written == 2
+    assert held.write([changed]).windows == 2
     assert held.store.count() == 2
 
 

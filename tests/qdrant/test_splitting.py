@@ -29,7 +29,8 @@ def test_a_long_document_becomes_windows(client: Client) -> None:
     encoder = Encoder()
     split = writer(client, encoder, too_long="split")
     result = split.write([Document("長", LONG, {"n": 1}), Document("短", "短い文。")])
-    assert (result.written, result.failed) == (4, ())
+    assert (result.written, result.windows, result.failed) == (2, 4, ())
+    assert str(result).startswith("2 documents written in 4 windows in ")
     found = stored(split.store)
     assert sorted(found) == ["短", "長", "長#window-48", "長#window-96"]
     windows = sorted((p for p in found.values() if DOCUMENT_KEY in p), key=lambda p: p[SPAN_KEY])
@@ -44,17 +45,18 @@ def test_only_changed_windows_are_encoded_and_old_ones_go(client: Client) -> Non
     encoder = Encoder()
     split = writer(client, encoder, too_long="split")
     split.write([Document("長", LONG), Document("短", "短い文。")])
-    assert split.write([Document("長", LONG), Document("短", "短い文。")]).unchanged == 4
+    assert split.write([Document("長", LONG), Document("短", "短い文。")]).unchanged == 2
     encoder.encoded.clear()
     shorter = LONG[: LONG.index("これは5番目")]
     result = split.write([Document("長", shorter)])
     changed = shorter[shorter.index("これは4番目") :]
     if is_in_process(client):
         assert encoder.encoded == [changed]
-        assert (result.written, result.unchanged) == (1, 1)
+        assert (result.written, result.windows, result.unchanged) == (1, 1, 0)
     else:  # others may write it as well: a version is all of a document's windows
         assert encoder.encoded == [shorter[: -len(changed)], changed]
-        assert (result.written, result.unchanged) == (2, 0)
+        assert (result.written, result.windows, result.unchanged) == (1, 2, 0)
+    assert result.replaced == 1
     assert sorted(stored(split.store)) == ["短", "長", "長#window-48"]
     split.write([Document("長", "もう長くない。"), Document("短", LONG)])
     assert sorted(found := stored(split.store)) == ["短", "短#window-48", "短#window-96", "長"]
@@ -109,7 +111,8 @@ def test_windows_with_the_model_itself(client: Client, mini: JaColBERT) -> None:
     text = "".join(passage.text for passage in passages)
     store = QdrantStore(client, "c")
     result = QdrantWriter(store, mini, too_long="split").write([Document("all", text)])
-    assert result.written > 3
+    assert (result.written, result.windows) == (1, store.count())
+    assert result.windows > 3
     assert "".join(p["text"] for p in sorted(stored(store).values(), key=lambda p: p[SPAN_KEY])) == text
     best = store.search(mini.query(passages[7].text[:30]), top_k=1)[0]
     assert passages[7].text[:30] in best.payload["text"]
