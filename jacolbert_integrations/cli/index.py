@@ -137,7 +137,8 @@ def _index(arguments: argparse.Namespace, model: JaColBERT, encoders: EncoderPoo
             id_key=arguments.id_key,
             bad=sources.bad,
         )
-        result = writer.write(sources.checked(reader.read(arguments.files)))
+        documents = sources.checked(reader.read(arguments.files))
+        result = writer.write(documents, characters=_characters(arguments) if sys.stderr.isatty() else None)
         say(f"{arguments.collection} in {arguments.location}: {result}")
         if sources.repeated:
             say(f"{sources.repeated:,} rows were the same as one before them, and are one document with it.")
@@ -149,3 +150,16 @@ def _index(arguments: argparse.Namespace, model: JaColBERT, encoders: EncoderPoo
             say(f"{len(gone):,} documents are still there whose files or rows are gone. --prune removes them.")
         say(f"It holds {store.count():,} points now.")
     failures(result.failed, sources.problems, skip=arguments.skip_bad_rows)
+
+
+def _characters(arguments: argparse.Namespace) -> int:
+    """Counts the characters of all texts: files are read twice, which takes little beside encoding them once."""
+    from ..text.files import FileReader
+
+    reader = FileReader(
+        encoding=arguments.encoding,
+        text_key=arguments.text_key,
+        id_key=arguments.id_key,
+        bad=lambda *_: None,  # is told of where they are written
+    )
+    return sum(len(document.text) for document in reader.read(arguments.files))

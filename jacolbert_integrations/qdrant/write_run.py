@@ -13,7 +13,6 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from qdrant_client import models
-from tqdm import tqdm
 
 from ..errors import AccessError, EngineError, GaveUpError, InputError, JaColBERTError, ServerError, WriteError
 from ..text.windows import TooLong
@@ -26,10 +25,12 @@ from .points import HASH_KEY, ID_KEY, VERSION_KEY, windows_of
 from .retrying import REJECTED, Retries
 from .store import QdrantStore
 from .versions_of_documents import next_version, version_of
+from .write_progress import WriteProgress
 
 if TYPE_CHECKING:
     from ..encoding.encoder import JaColBERT
     from ..encoding.parallel import EncoderPool
+    from ..types import TokenVectors
 
 _LOST_IN_A_ROW = 3
 
@@ -159,36 +160,27 @@ class WriteRun:
         self.on_the_way: set[str] = set()
         self.created = False
 
-    def write(self, documents: Iterable[Document]) -> WriteResult:
-        """Writes documents, and returns what was written and what was not.
+    def write(self, documents: Iterable[Document], characters: int | None = None) -> WriteResult:
+        """Writes documents, and returns what was written and what was not; ``characters`` is for the progress bar.
 
         Raises:
             WriteError: As :meth:`.QdrantWriter.write`.
         """
-        show = self.settings.show_progress_bar
-        bar = tqdm(
-            desc="Writing to Qdrant",
-            unit=" documents",
-            disable=None if show is None else not show,
-            delay=1.0 if show is None else 0.0,
-            total=len(documents) if isinstance(documents, Sequence) else None,
-        )
         # An engine in this process runs on the processor that encodes, so there is nothing to wait for.
         uploader = None if is_in_process(self.store.client) else _Uploader(self)
         try:
             source = iter(documents)
-            while self.fatal is None and (group := list(islice(source, self.settings.batch))):
-                batch = self._encode(group)
-                if uploader is None:
-                    self.send(batch)
-                else:
-                    self.on_the_way.update(batch.hashes)
-                    uploader.put(batch)
-                bar.update(len(group))
+            with WriteProgress(documents, characters, self.settings.show_progress_bar) as progress:
+                while self.fatal is None and (group := list(islice(source, self.settings.batch))):
+                    batch = self._encode(group, progress)
+                    if uploader is None:
+                        self.send(batch)
+                    else:
+                        self.on_the_way.update(batch.hashes)
+                        uploader.put(batch)
         finally:
             if uploader is not None:
                 uploader.finish()
-            bar.close()
         if self.written and self.fatal is None:
             try:
                 self.store.optimize()
@@ -206,7 +198,7 @@ class WriteRun:
         failed = tuple(self.failed)
         return WriteResult(self.written, self.unchanged, failed, seconds, self.replaced, self.windows)
 
-    def _encode(self, group: Sequence[Document]) -> _Batch:
+    def _encode(self, group: Sequence[Document], progress: WriteProgress) -> _Batch:
         """Encodes those documents that are valid and not stored yet, and returns their points."""
         latest = self._passages(group)
         try:
@@ -246,7 +238,14 @@ class WriteRun:
                     "or write with too_long='split' or 'cut'.",
                 )
             )
-        matrices = self.settings.encoder.encode_document([p.text for p in fresh.values()], show_progress_bar=False)
+        texts = [passage.text for passage in fresh.values()]
+        given = sum(len(document.text) for document in group if isinstance(document.text, str))
+        progress.passed(max(0, given - sum(map(len, texts))))
+        matrices: list[TokenVectors] = []
+        for start in range(0, len(texts), self.settings.batch):  # a document may have many windows
+            part = texts[start : start + self.settings.batch]
+            matrices += self.settings.encoder.encode_document(part, show_progress_bar=False)
+            progress.encoded(part, matrices[start:])
         points = []
         for passage, vectors in zip(fresh.values(), matrices, strict=True):
             try:

@@ -87,11 +87,13 @@ class QdrantWriter:
         store.model = model
         self.retries.call(lambda: store.bind(model.identity))
 
-    def write(self, documents: Iterable[Document]) -> WriteResult:
+    def write(self, documents: Iterable[Document], *, characters: int | None = None) -> WriteResult:
         """Writes documents.
 
         Args:
             documents: Any number; they are read as they are needed. Of several with one id the last stays.
+            characters: How many their texts have in all, where that is known and they are no sequence: the progress bar
+                then says how much time is left.
 
         Returns:
             How many were written, and which were not.
@@ -112,4 +114,4 @@ class QdrantWriter:
             ordering=self.ordering,
             show_progress_bar=self.show_progress_bar,
         )
-        return WriteRun(settings).write(documents)
+        return WriteRun(settings).write(documents, characters)

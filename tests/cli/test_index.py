@@ -183,3 +183,19 @@ def test_pruning_keeps_a_file_of_a_decomposed_name(
     name.write_bytes(b"\xff\xff\xff")
     index(capsys, "docs", "--prune", "--skip-bad-rows")
     assert "案内である。" in texts(mini)
+
+
+def test_on_a_terminal_the_time_that_is_left_is_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "長.txt").write_text("富士山は日本で一番高い山である。" * 600, encoding="utf-8")
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    monkeypatch.setattr("jacolbert_integrations.qdrant.write_progress._DELAY", 0.0)
+    assert main(["index", "長.txt", "--batch", "4", "--model", "jacolbert-mini"]) == 0
+    captured = capsys.readouterr()
+    assert "1 documents written in" in captured.out
+    assert "windows" in captured.out
+    assert "Writing to Qdrant: 14 passages, " in captured.err
+    assert "100 %" in captured.err
+    assert "left" in captured.err
