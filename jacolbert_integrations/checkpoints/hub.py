@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import Any
 
-from huggingface_hub import snapshot_download
+from huggingface_hub import DryRunFileInfo, snapshot_download
 from huggingface_hub.errors import (
+    DryRunError,
     GatedRepoError,
     HfHubHTTPError,
     HFValidationError,
     LocalEntryNotFoundError,
+    OfflineModeIsEnabled,
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
@@ -28,11 +32,9 @@ DEFAULT_NAME = "jacolbert-small"
 RUN_MODEL = "model"
 """The folder of a training run that its model is in."""
 
-SMALL_FILES = ("*.json", "*.txt", "*.model", "*.py", "artifact.metadata")
-"""Patterns of what is read of a checkpoint beside its weights."""
-
-OTHER_FORMATS = ("onnx/*", "openvino/*", "runs/*", "checkpoint-*/*")
-"""Patterns of what is never read."""
+_SMALL_FILES = ("*.json", "*.txt", "*.model", "*.py", "artifact.metadata")
+_SAFETENSORS, _BIN = ("*.safetensors",), ("*.bin",)
+_OTHER_FORMATS = ("onnx/*", "openvino/*", "runs/*", "checkpoint-*/*")
 
 
 def default_name() -> str:
@@ -82,28 +84,48 @@ def resolve_checkpoint(
             "hub id such as 'answerdotai/JaColBERTv2.5'."
         )
 
-    def download(*patterns: str) -> Path:
-        return Path(
-            snapshot_download(
-                name,
-                revision=revision,
-                token=token,
-                cache_dir=cache_dir,
-                local_files_only=local_files_only,
-                allow_patterns=list(patterns),
-                ignore_patterns=list(OTHER_FORMATS),
-            )
-        )
+    options: dict[str, Any] = {
+        "revision": revision,
+        "token": token,
+        "cache_dir": cache_dir,
+        "local_files_only": local_files_only,
+        "ignore_patterns": list(_OTHER_FORMATS),
+    }
+    with _asking(name, revision):
+        folder = Path(snapshot_download(name, allow_patterns=[*_SMALL_FILES, *_SAFETENSORS], **options))
+        if not all(any(part.glob("*.safetensors")) for part in (folder, *folder.glob("*_Dense"))):
+            folder = Path(snapshot_download(name, allow_patterns=[*_SMALL_FILES, *_SAFETENSORS, *_BIN], **options))
+    return folder, name
 
+
+def files_of(name: str, *, revision: str | None = None) -> list[DryRunFileInfo]:
+    """Finds which files of a hub repository loading would fetch: how large each is, and whether it is here already.
+
+    Raises:
+        CheckpointNotFoundError: If it is not to be had from the hub, or the hub cannot be asked.
+    """
+    with _asking(name, revision):
+        found: list[DryRunFileInfo] = snapshot_download(
+            name,
+            revision=revision,
+            allow_patterns=[*_SMALL_FILES, *_SAFETENSORS, *_BIN],
+            ignore_patterns=list(_OTHER_FORMATS),
+            dry_run=True,
+        )
+    parts = {PurePosixPath(file.filename).parent for file in found}
+    parts = {part for part in parts if part == PurePosixPath() or part.match("*_Dense")}
+    safe = {PurePosixPath(file.filename).parent for file in found if file.filename.endswith(".safetensors")}
+    return [file for file in found if not (parts <= safe and file.filename.endswith(".bin"))]
+
+
+@contextmanager
+def _asking(name: str, revision: str | None) -> Iterator[None]:
+    """Turns what the hub, or the lack of one, raises into an error that says what to do."""
     try:
-        folder = download(*SMALL_FILES, "*.safetensors")
-        folders = [folder, *folder.glob("*_Dense")]
-        if not all(any(part.glob("*.safetensors")) for part in folders):
-            folder = download(*SMALL_FILES, "*.safetensors", "*.bin")
+        yield
     except (HfHubHTTPError, LocalEntryNotFoundError, HFValidationError, OSError) as error:
         where = f"{name!r}" + (f" at revision {revision!r}" if revision else "")
-        raise CheckpointNotFoundError(f"{where} cannot be had: {reason(error)}") from error
-    return folder, name
+        raise CheckpointNotFoundError(f"{where} cannot be had: {_reason(error)}") from error
 
 
 def local_name(path: Path) -> str:
@@ -112,8 +134,9 @@ def local_name(path: Path) -> str:
     return whole.parent.name if whole.name == RUN_MODEL else whole.name
 
 
-def reason(error: Exception) -> str:
-    """Says why something cannot be had from the hub, and what to do."""
+def _reason(error: BaseException) -> str:
+    if isinstance(error, DryRunError) and error.__cause__ is not None:
+        return _reason(error.__cause__)
     if isinstance(error, HFValidationError):
         return "it is neither a directory nor a valid hub id."
     if isinstance(error, GatedRepoError):
@@ -122,7 +145,7 @@ def reason(error: Exception) -> str:
         return "there is no such directory and no such public repository on the hub. If it is private, pass token=."
     if isinstance(error, RevisionNotFoundError):
         return "the repository has no such revision."
-    if isinstance(error, LocalEntryNotFoundError):
+    if isinstance(error, LocalEntryNotFoundError | OfflineModeIsEnabled):
         return (
             "it is not in the local cache, and the hub was not or could not be asked (local_files_only, "
             "HF_HUB_OFFLINE, or no network). Load it once while online, or give a directory."

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from fnmatch import fnmatch
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-from huggingface_hub import HfApi, scan_cache_dir, try_to_load_from_cache
-from huggingface_hub.errors import CacheNotFound, HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
+from huggingface_hub import scan_cache_dir
+from huggingface_hub.errors import CacheNotFound
 
-from ..errors import CheckpointError, CheckpointNotFoundError
-from .hub import OTHER_FORMATS, SMALL_FILES, reason
+from ..errors import CheckpointError
+from .hub import files_of
 from .layouts import inspect_checkpoint
 
 PUBLISHED = (
@@ -82,25 +80,8 @@ def download_of(name: str, revision: str | None = None) -> Download:
     Raises:
         CheckpointNotFoundError: If the hub has no such model, or cannot be asked.
     """
-    try:
-        siblings = HfApi().model_info(name, revision=revision, files_metadata=True).siblings or []
-    except (HfHubHTTPError, HFValidationError, OfflineModeIsEnabled, OSError) as error:
-        raise CheckpointNotFoundError(f"{name!r} cannot be looked up: {reason(error)}") from error
-    sizes = {file.rfilename: file.size or 0 for file in siblings}
-    files = {file: sizes[file] for file in _read(sizes)}
-    here = {file for file in files if isinstance(try_to_load_from_cache(name, file, revision=revision), str)}
-    return Download(files, tuple(file for file in files if file not in here))
-
-
-def _read(names: Iterable[str]) -> list[str]:
-    """Returns the files that loading fetches: ``.bin`` weights only where a part has no others."""
-    names = list(names)
-    safe = {str(PurePosixPath(name).parent) for name in names if name.endswith(".safetensors")}
-    parts = {".", *(str(PurePosixPath(name).parent) for name in names if "_Dense/" in name)}
-    weights = ["*.safetensors"] if parts <= safe else ["*.safetensors", "*.bin"]
-    wanted = (*SMALL_FILES, *weights)
-    return [
-        name
-        for name in names
-        if any(fnmatch(name, each) for each in wanted) and not any(fnmatch(name, each) for each in OTHER_FORMATS)
-    ]
+    found = files_of(name, revision=revision)
+    return Download(
+        {file.filename: file.file_size or 0 for file in found},
+        tuple(file.filename for file in found if file.will_download),
+    )

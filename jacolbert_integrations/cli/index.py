@@ -115,7 +115,7 @@ def _watch(arguments: argparse.Namespace, model: JaColBERT, encoders: EncoderPoo
     for _ in changes(arguments.files, before):
         try:
             _index(arguments, model, encoders)
-        except (WriteError, StoreError) as error:  # a file that is half-written, a server that is away for a moment
+        except StoreError as error:  # a file that is half-written, a server that is away for a moment
             say(error, file=sys.stderr)
 
 

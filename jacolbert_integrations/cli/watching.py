@@ -29,7 +29,8 @@ def seen(paths: Iterable[Path]) -> Seen:
 def changes(paths: Iterable[Path], before: Seen, *, seconds: float = _SECONDS) -> Iterator[Seen]:
     """Waits for changes, and yields what is there then, each time that it differs and has stayed so for a while.
 
-    Files are looked at again and again, which works on every file system, also across a network.
+    Files are looked at again and again, which works on every file system, also across a network, and where an editor
+    puts a new file in the place of one that is named: a watcher of the system's own loses track of that.
 
     Args:
         paths: Files and folders.

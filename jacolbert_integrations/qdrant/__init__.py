@@ -14,7 +14,7 @@ from .search import SearchOptions
 from .serving import AliasSearch
 from .stages import FirstStage, FixedDimensional, Lexical, MeanPooled, NearestCentroids, QdrantBM25
 from .store import QdrantStore
-from .write_run import FailedDocument, WriteResult
+from .write_result import FailedDocument, WriteResult
 from .writer import QdrantWriter
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ from .retrying import REJECTED, Retries
 from .schema import METADATA_KEY, multivector_params, read_record, record_metadata
 from .stages import FirstStage, Sparse, check_recorded, check_stages, check_text, with_centroids
 from .versions import ADDED_VECTORS, check_features, server_version
-from .write_run import FailedDocument
+from .write_result import FailedDocument
 
 if TYPE_CHECKING:
     from ..encoding.encoder import JaColBERT

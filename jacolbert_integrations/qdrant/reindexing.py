@@ -21,7 +21,7 @@ from .filters import to_qdrant
 from .points import ID_KEY, from_payload, native_id, qdrant_id, windows_of
 from .retrying import Retries
 from .store import QdrantStore
-from .write_run import FailedDocument
+from .write_result import FailedDocument
 from .writer import QdrantWriter
 
 if TYPE_CHECKING:

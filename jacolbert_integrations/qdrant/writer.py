@@ -13,7 +13,8 @@ from ..text.windows import DOCUMENT_KEY, TooLong, check_too_long
 from ..types import Document
 from .retrying import Retries
 from .store import QdrantStore
-from .write_run import WriteResult, WriteRun, WriteSettings
+from .write_result import WriteResult
+from .write_run import WriteRun, WriteSettings
 
 if TYPE_CHECKING:
     from ..encoding.encoder import JaColBERT

@@ -83,7 +83,7 @@ def test_what_cannot_be_had(tmp_path: Path) -> None:
             assert "no such public repository" in err
     status, _, err = jacolbert(tmp_path, address, "models", "org/colbert", offline=True)
     assert status == 1
-    assert "'org/colbert' cannot be looked up" in err
+    assert "'org/colbert' cannot be had: it is not in the local cache" in err
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "tcsh"])

@@ -585,7 +585,7 @@ def _location(location: str | Path | None, store: MultiVectorStore | None, own_p
 def _renamed(place: str | Path | None, location: str | Path | None) -> str | Path | None:
     if location is not None:
         raise InputError("location and place are one argument, which is called location now. Leave place out.")
-    warnings.warn("place is called location now. The old name works for one release more.", FutureWarning, 4)
+    warnings.warn("place is called location now. The old name works for one release more.", FutureWarning, 3)
     return place
 
 
