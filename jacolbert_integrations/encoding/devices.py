@@ -1,8 +1,9 @@
-"""The one check of a device's name, before anything is loaded onto it."""
+"""Devices: the one check of a name, before anything is loaded onto it, and what a device computes with by default."""
 
 from __future__ import annotations
 
 import torch
+from sentence_transformers.util import get_device_name
 
 from ..errors import InputError
 
@@ -25,3 +26,18 @@ def check_device(name: object) -> str:
     if device.type == "mps" and not torch.backends.mps.is_available():
         raise InputError(f"there is no device {name!r} here. Use 'cpu', or None to choose.")
     return str(name)
+
+
+def default_dtype(name: str | None) -> torch.dtype:
+    """Returns what a model computes with on a device if nobody says: bfloat16 on a GPU made for it, else float32.
+
+    A GPU that would only imitate bfloat16 is faster without.
+
+    Args:
+        name: The device; None is the one that sentence-transformers chooses.
+    """
+    device = torch.device(get_device_name() if name is None else name)
+    if device.type != "cuda":
+        return torch.float32
+    with torch.cuda.device(device):
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32

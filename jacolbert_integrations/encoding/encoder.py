@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -38,6 +39,7 @@ from .loading import LoadOptions, load_model
 from .pooling import NO_POOLING, Pooling, as_pooling, is_pooling, pipeline_pooling
 from .saving import save_stanford
 from .transformer import ColBERTTransformer, Encoded, Task
+from .whole_weights import is_whole, make_whole
 
 _CPU_BATCH_TOKENS = 1024
 _GPU_BATCH_TOKENS = 32768
@@ -117,7 +119,8 @@ class JaColBERT:
                 name, such as ``"hierarchical-2"``, which leaves half of the vectors. None pools no further than
                 the checkpoint itself does.
             device: As in sentence-transformers; None takes a GPU if there is one.
-            dtype: Of weights and computation; None is float32. Vectors always come out as float32.
+            dtype: Of weights and computation; None is bfloat16 on a GPU made for it, and else float32. Vectors always
+                come out as float32.
             revision: Branch, tag or commit of the hub repository.
             token: As in huggingface_hub.
             cache_dir: As in huggingface_hub.
@@ -177,6 +180,18 @@ class JaColBERT:
         plain = JaColBERT(pipeline, name=self.name, checkpoint=self._checkpoint)
         plain.batch_tokens = self.batch_tokens
         return plain
+
+    @property
+    def in_float32(self) -> JaColBERT:
+        """The same model with the weights that are stored, on the CPU; itself if it computes with float32.
+
+        :meth:`save_pretrained` writes these, and training begins with them.
+        """
+        if is_whole(self.model):
+            return self
+        pipeline = copy.deepcopy(self.model).to("cpu")
+        make_whole(pipeline, self._checkpoint)
+        return JaColBERT(pipeline, name=self.name, checkpoint=self._checkpoint, pooling=self._pooling)
 
     @property
     def dimension(self) -> int:
@@ -423,8 +438,9 @@ class JaColBERT:
         Raises:
             InputError: If the model is one that this layout cannot hold.
         """
-        save_stanford(self.model, Path(path))
-        self.save_centroids(Path(path))
+        whole = self.in_float32
+        save_stanford(whole.model, Path(path))
+        whole.save_centroids(Path(path))
 
     def save_centroids(self, folder: Path) -> None:
         """Writes the model's centroids into a checkpoint of its weights as float32, if it has any of its own.
@@ -432,7 +448,7 @@ class JaColBERT:
         Args:
             folder: The checkpoint's directory.
         """
-        if next(self.model.parameters()).dtype is not torch.float32:  # what is saved has another fingerprint
+        if not is_whole(self.model):  # what is saved of it has another fingerprint
             return
         try:
             own = self.centroids

@@ -27,6 +27,7 @@ from ..checkpoints.layouts import Checkpoint, ColBERTSettings, Layout
 from ..checkpoints.weights import stored_weights, unsafe_weights
 from ..errors import CorruptCheckpointError, IncompleteCheckpointError, InputError, RemoteCodeError
 from ..query_length import QueryLength
+from .devices import default_dtype
 from .hf_tokenizer import HuggingFaceTokenizer
 from .transformer import ColBERTTransformer, load_strictly
 
@@ -50,7 +51,7 @@ def load_model(checkpoint: Checkpoint, options: LoadOptions) -> MultiVectorEncod
         CheckpointError: If weights are missing, unreadable or of a wrong shape, or if the
             checkpoint needs code of its own that was not asked for.
     """
-    dtype = torch.float32 if options.dtype is None else options.dtype
+    dtype = default_dtype(options.device) if options.dtype is None else options.dtype
     # The files are here; the code of a checkpoint may lie in another repository.
     shared = {
         "trust_remote_code": options.trust_remote_code,

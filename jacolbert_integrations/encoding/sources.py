@@ -12,6 +12,7 @@ from ..checkpoints.hub import BUNDLED, default_name
 from ..errors import CheckpointNotFoundError, InputError, ModelMismatchError
 from ..query_length import QueryLength
 from .configuration import configuration_hash
+from .devices import default_dtype
 from .encoder import JaColBERT
 
 _UNSAVED = "unsaved:"
@@ -27,7 +28,8 @@ class ModelSource:
         revision: The commit, of a hub id.
         query_length: The query-length rule; None takes what the checkpoint records.
         pooling: How documents are pooled, by its name; None for no further than the checkpoint does.
-        dtype: Of weights and computation, as torch calls it, such as ``"float16"``; None is float32.
+        dtype: Of weights and computation, as torch calls it, such as ``"float16"``; None takes the device's own,
+            bfloat16 on a GPU made for it and else float32.
         device: Where to; None takes a GPU if there is one.
         fingerprint: Of the weights that have to be found there; None takes any.
         configuration: Of the tokenizer and the settings that have to be found there
@@ -47,13 +49,13 @@ class ModelSource:
     def of(cls, encoder: JaColBERT) -> ModelSource:
         """Describes where a loaded model comes from. The process that loads it again chooses the device."""
         name, revision = _place(encoder)
-        dtype = str(next(encoder.model.parameters()).dtype).removeprefix("torch.")
+        dtype = next(encoder.model.parameters()).dtype
         return cls(
             model=name,
             revision=revision,
             query_length=encoder.query_length,
             pooling=None if encoder.pooling is None else str(encoder.pooling),
-            dtype=None if dtype == "float32" else dtype,
+            dtype=None if dtype is default_dtype(str(encoder.model.device)) else str(dtype).removeprefix("torch."),
             fingerprint=encoder.fingerprint,
             configuration=configuration_hash(encoder.model),
         )

@@ -84,9 +84,10 @@ def export(
         raise InputError(f"dtype is {dtype!r}, but weights are stored as {' or '.join(map(repr, _DTYPES))}.")
     _check_free(path, overwrite)
     with whole_directory(path) as folder:
-        save(model.model, folder, dtype=_DTYPES[dtype])
+        whole = model.in_float32
+        save(whole.model, folder, dtype=_DTYPES[dtype])
         if dtype == "float32":
-            model.save_centroids(folder)
+            whole.save_centroids(folder)
         if card is not None:
             (folder / "README.md").write_text(card, encoding="utf-8")
     return path

@@ -101,7 +101,7 @@ def build_untrained(texts: Iterable[str], architecture: Architecture) -> JaColBE
     settings = _settings(architecture.document_maxlen, architecture.query_length)
     with tempfile.TemporaryDirectory() as folder:
         save_scratch(Path(folder) / "untrained", backbone, projection, tokenizer, settings)
-        return JaColBERT.from_pretrained(Path(folder) / "untrained")
+        return JaColBERT.from_pretrained(Path(folder) / "untrained", dtype=torch.float32)
 
 
 def from_backbone(
@@ -137,7 +137,7 @@ def from_backbone(
         save_scratch(
             Path(folder) / "untrained", backbone, projection, tokenizer, _settings(document_maxlen, "released")
         )
-        return JaColBERT.from_pretrained(Path(folder) / "untrained", device=device)
+        return JaColBERT.from_pretrained(Path(folder) / "untrained", device=device, dtype=torch.float32)
 
 
 def _projection(hidden: int, dimension: int) -> nn.Linear:

@@ -35,7 +35,7 @@ def average_checkpoints(run: Path) -> JaColBERT:
     """Writes the mean of a run's checkpoints to ``<run>/merged``, and loads it."""
     checkpoints = sorted(run.glob("checkpoint-*"), key=lambda folder: int(folder.name.partition("-")[2]))
     average(checkpoints, run / MERGED)
-    return JaColBERT.from_pretrained(run / MERGED)
+    return JaColBERT.from_pretrained(run / MERGED, dtype=torch.float32)
 
 
 def finish(
@@ -71,7 +71,7 @@ def finish(
     ]
     folder = runs[-1].parent / "saved"
     save_stanford(trained.model, folder, dtype=dtype)
-    saved = JaColBERT.from_pretrained(folder)
+    saved = JaColBERT.from_pretrained(folder, dtype=torch.float32)
     measured = measure_whole("JSQuAD valid", saved, load_jsquad())
     measured |= measure_whole("JSQuAD valid, passages with their titles", saved, load_jsquad(titles=True))
     if development is not None:

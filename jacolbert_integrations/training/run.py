@@ -17,6 +17,7 @@ from transformers.trainer_callback import PrinterCallback
 
 from ..encoding.encoder import JaColBERT
 from ..encoding.transformer import ColBERTTransformer
+from ..encoding.whole_weights import make_whole
 from ..errors import DivergedError, MissingExtraError, RecipeError, SaveError, TrainingDataError, TrainingError
 from .arguments import trainer_arguments
 from .attention import attention
@@ -55,7 +56,7 @@ def train(
     with smaller dimensions, ``model-<dimension>`` for each.
 
     Args:
-        model: The model to start from.
+        model: The model to start from. Its weights are made float32, as they are stored, if they are not.
         examples: What to learn from. Examples of more passages than the recipe's ways become several
             tuples. Or a dataset of columns ``query``, ``document_1``, ... and, with a teacher, ``scores``.
         output: The run's folder.
@@ -85,6 +86,7 @@ def train(
     dataset, tuples = _dataset(examples, recipe)
     start = model.name
     recipe, notes = recipe.scaled(tuples)
+    make_whole(model.model, model.checkpoint)  # small steps vanish in half precision
     _prepare(model, recipe)
     arguments, accumulated = trainer_arguments(output, recipe, options, measure is not None, model.model.device)
     if accumulated > 1 and "in_batch" in recipe.losses and not options.cached:

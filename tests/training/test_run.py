@@ -398,6 +398,18 @@ def test_bfloat16_is_near_float32(questions: QuestionSet, tuples: list[Example],
     assert torch.allclose(stored(exact.path), stored(rough.path), atol=0.05)
 
 
+def test_a_model_that_a_gpu_has_rounded_is_trained_as_it_is_stored(
+    questions: QuestionSet, pairs: list[Example], tmp_path: Path
+) -> None:
+    fresh(questions).save_pretrained(tmp_path / "start")
+    results = [
+        train(JaColBERT.from_pretrained(tmp_path / "start", dtype=dtype), pairs, tmp_path / str(dtype), PAIRS)
+        for dtype in (torch.float32, torch.bfloat16)
+    ]
+    assert {weight.dtype for weight in results[1].model.model.parameters()} == {torch.float32}
+    assert results[0].model.fingerprint == results[1].model.fingerprint
+
+
 def poisoned(at: int, monkeypatch: pytest.MonkeyPatch) -> None:
     forward, calls = LateInteractionLoss.forward, [0]
 

@@ -52,7 +52,7 @@ class Member:
 
     def load(self, device: str | None = "cpu") -> JaColBERT:
         """Loads the model, in float32."""
-        return JaColBERT.from_pretrained(self.path, device=device)
+        return JaColBERT.from_pretrained(self.path, device=device, dtype=torch.float32)
 
 
 def find_members(checkpoints: Sequence[str | Path], output: str | Path) -> list[Source]:

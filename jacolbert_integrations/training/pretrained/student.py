@@ -85,7 +85,7 @@ def build_student(
     projection.weight.data = main_directions(*moments, student.dimension)
     with tempfile.TemporaryDirectory() as folder:
         save_scratch(Path(folder) / "untrained", backbone, projection, tokenizer, settings)
-        return JaColBERT.from_pretrained(Path(folder) / "untrained")
+        return JaColBERT.from_pretrained(Path(folder) / "untrained", dtype=torch.float32)
 
 
 def build_backbone(
