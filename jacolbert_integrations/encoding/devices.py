@@ -31,7 +31,7 @@ def check_device(name: object) -> str:
 def default_dtype(name: str | None) -> torch.dtype:
     """Returns what a model computes with on a device if nobody says: bfloat16 on a GPU made for it, else float32.
 
-    A GPU that would only imitate bfloat16 is faster without.
+    torch can imitate bfloat16 on a GPU that lacks it, and calls that supported; here it counts as lacking.
 
     Args:
         name: The device; None is the one that sentence-transformers chooses.

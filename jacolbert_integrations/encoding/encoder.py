@@ -186,6 +186,9 @@ class JaColBERT:
         """The same model with the weights that are stored, on the CPU; itself if it computes with float32.
 
         :meth:`save_pretrained` writes these, and training begins with them.
+
+        Raises:
+            CheckpointError: If the checkpoint that stores them can no longer be read.
         """
         if is_whole(self.model):
             return self
@@ -437,6 +440,7 @@ class JaColBERT:
 
         Raises:
             InputError: If the model is one that this layout cannot hold.
+            CheckpointError: If it computes with half precision, and what it was loaded from can no longer be read.
         """
         whole = self.in_float32
         save_stanford(whole.model, Path(path))

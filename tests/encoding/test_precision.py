@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from jacolbert_integrations import JaColBERT
-from jacolbert_integrations.encoding import devices, loading
+from jacolbert_integrations.encoding import devices, loading, sources
 from jacolbert_integrations.encoding.devices import default_dtype
 from jacolbert_integrations.encoding.sources import ModelSource
 from jacolbert_integrations.exporting.layouts import export
@@ -89,6 +89,9 @@ def test_without_a_checkpoint_nothing_is_made_up(half: JaColBERT) -> None:
         assert torch.equal(own, expected.float())
 
 
-def test_a_source_names_no_default(half: JaColBERT, mini: JaColBERT) -> None:
-    assert ModelSource.of(half).dtype == "bfloat16"  # on a processor it is none
+def test_a_source_names_no_default(half: JaColBERT, mini: JaColBERT, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert ModelSource.of(half).dtype == "bfloat16"
     assert ModelSource.of(mini).dtype is None
+    monkeypatch.setattr(sources, "default_dtype", lambda _: torch.bfloat16)  # as on a GPU made for it
+    assert ModelSource.of(half).dtype is None
+    assert ModelSource.of(mini).dtype == "float32"
