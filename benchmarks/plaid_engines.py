@@ -143,7 +143,7 @@ def last_error(said: str) -> str:
 
 def header(sets: Sequence[str]) -> str:
     """The table's first two lines."""
-    columns = [*sets, "p50, ms", "p95, ms", "bytes a passage", "build, s", "add, s", "delete, s"]
+    columns = [*sets, "p50, ms", "p95, ms", "bytes a passage", "of the log", "build, s", "add, s", "delete, s"]
     return f"| index | search | {' | '.join(columns)} |\n|---|---|{'--:|' * len(columns)}"
 
 
@@ -155,11 +155,12 @@ def rows(row: Measured | Failed, about: About) -> Iterator[str]:
         about: The vectors.
     """
     if isinstance(row, Failed):
-        yield f"| {row.index} | {row.error} |{' |' * (len(about.sets) + 6)}"
+        yield f"| {row.index} | {row.error} |{' |' * (len(about.sets) + 7)}"
         return
     lost, left = (f" ({count} {what})" if count else "" for count, what in ((row.lost, "lost"), (row.left, "left")))
     own = [
-        f"{row.size / about.passages:,.0f}",
+        f"{(row.size - row.log) / about.passages:,.0f}",
+        f"{row.log / about.passages:,.0f}" if row.log else "",
         f"{row.built:,.1f}",
         f"{row.added:.1f}{lost}",
         f"{row.deleted:.1f}{left}",

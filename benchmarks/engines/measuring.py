@@ -63,6 +63,7 @@ class Measured:
         index: Its name, with the engine's version.
         built: Seconds from vectors in memory until it could be asked.
         size: Bytes on the disk.
+        log: Of these, bytes of a write-ahead log, which is emptied now and then.
         added: Seconds until the first of the added passages could be asked for.
         deleted: Seconds until it could be asked again.
         lost: Of :data:`PROBES` added passages, those that are not found by their own vectors.
@@ -78,6 +79,7 @@ class Measured:
     lost: int
     left: int
     asked: list[Asked]
+    log: int = 0
 
     @classmethod
     def parse(cls, line: str) -> Measured:
@@ -89,6 +91,11 @@ class Measured:
 def size_of(folder: Path) -> int:
     """Bytes that the files of a folder take of the disk."""
     return sum(file.stat().st_blocks * 512 for file in folder.rglob("*") if file.is_file())
+
+
+def log_of(folder: Path) -> int:
+    """Bytes of a write-ahead log: Qdrant has one, the other engines none."""
+    return sum(map(size_of, folder.rglob("wal")))
 
 
 def measure(name: str, make: Callable[[Path], Index], source: Path, folder: Path) -> Measured:
@@ -107,7 +114,7 @@ def measure(name: str, make: Callable[[Path], Index], source: Path, folder: Path
     first = questions_name(0)
     questions = read_encoded(source, first)
     index.search(index.searches[0], questions.vectors[0], questions.texts[0])
-    built, size = perf_counter() - begun, size_of(folder)
+    built, size, log = perf_counter() - begun, size_of(folder), log_of(folder)
     sets = [read_encoded(source, questions_name(place)) for place in range(len(about.sets))]
     asked = [ask(index, search, sets) for search in index.searches]
 
@@ -125,7 +132,7 @@ def measure(name: str, make: Callable[[Path], Index], source: Path, folder: Path
     finds(count)
     deleted = perf_counter() - begun
     left = sum(map(finds, about.deleted[:PROBES]))
-    return Measured(name, built, size, added, deleted, lost, left, asked)
+    return Measured(name, built, size, added, deleted, lost, left, asked, log)
 
 
 def ask(index: Index, search: str, sets: Sequence[Encoded]) -> Asked:
