@@ -44,8 +44,12 @@ def write_int8(file: Path, tensors: Mapping[str, Tensor]) -> None:
     file.chmod(0o644)  # safetensors makes files that nobody else can read
 
 
-def read_int8(file: Path) -> dict[str, Tensor]:
+def read_int8(file: Path, only: str | None = None) -> dict[str, Tensor]:
     """Reads what :func:`write_int8` wrote, back in float32.
+
+    Args:
+        file: The file.
+        only: The name of the one tensor to return; None returns all.
 
     Raises:
         CorruptCheckpointError: If a matrix has no scale, or one that does not fit it.
@@ -55,6 +59,8 @@ def read_int8(file: Path) -> dict[str, Tensor]:
     tensors: dict[str, Tensor] = {}
     for name, tensor in stored.items():
         if name.endswith(INT8_SCALE) and name.removesuffix(INT8_SCALE) in stored:
+            continue
+        if only is not None and name != only:
             continue
         if tensor.dtype != torch.int8:
             tensors[name] = tensor

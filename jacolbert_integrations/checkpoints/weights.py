@@ -19,14 +19,18 @@ from .int8 import read_int8
 from .layouts import Checkpoint
 
 
-def stored_weights(path: Path) -> Iterator[tuple[str, Tensor]]:
+def stored_weights(path: Path, only: str | None = None) -> Iterator[tuple[str, Tensor]]:
     """Reads the tensors of a directory's weight files, by name.
+
+    Args:
+        path: The directory.
+        only: The name of a tensor that is enough: 8-bit weights of other names are not computed. None reads all.
 
     Raises:
         CorruptCheckpointError: If a file cannot be read, or would run code when unpickled.
     """
     if (int8 := int8_weights(path)) is not None:
-        yield from read_int8(int8).items()
+        yield from read_int8(int8, only).items()
         return
     shards = [path / "model.safetensors"]
     index = path / "model.safetensors.index.json"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import logging
 import sys
 import warnings
@@ -30,8 +31,12 @@ from . import (
     teach,
     train,
 )
+from .late_imports import import_late
 from .terminal import HarmlessFormatter, say
 from .usage import CommandParser, UsageError
+
+_WITH_LATE_IMPORTS = {"delete", "explain", "index", "search", "stats"}
+"""Commands that train and measure nothing."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -92,6 +97,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         with warnings.catch_warnings():
             warnings.simplefilter("always", TruncationWarning)
             warnings.showwarning = _note
+            if argv is None and arguments.command in _WITH_LATE_IMPORTS:
+                import_late()
+                gc.set_threshold(100_000)  # what is imported stays: looking through it for garbage finds none
             if logging.lastResort is not None:  # what prints log messages where no handler is set up
                 logging.lastResort.setFormatter(HarmlessFormatter())
             arguments.run(arguments)

@@ -114,7 +114,7 @@ def _rule(asked: QueryLength | None, settings: ColBERTSettings, japanese: bool) 
 
 
 def _stanford_projection(path: Path, hidden: int) -> Dense:
-    weights = {name: tensor for name, tensor in stored_weights(path) if name == "linear.weight"}
+    weights = {name: tensor for name, tensor in stored_weights(path, "linear.weight") if name == "linear.weight"}
     if not weights:
         raise IncompleteCheckpointError(
             f"{path} has an artifact.metadata but no 'linear.weight' among its weights. Without the trained "
