@@ -8,7 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import StoreError, WriteError
-from .location import add_collection, add_location, add_new_collection, opened, store_in
+from .location import (
+    add_collection,
+    add_location,
+    add_new_collection,
+    check_reachable,
+    nothing_left_after_failure,
+    opened,
+    store_in,
+)
 from .model import add_model, load
 from .terminal import say
 from .usage import positive
@@ -89,6 +97,7 @@ def run(arguments: argparse.Namespace) -> None:
     if not arguments.prune and next(reader.read(arguments.files), None) is None and problems and not arguments.watch:
         failures((), problems, skip=arguments.skip_bad_rows)
         return
+    check_reachable(arguments)
 
     from ..encoding.parallel import EncoderPool
 
@@ -100,7 +109,8 @@ def run(arguments: argparse.Namespace) -> None:
     with pool as encoders:
         before = seen(arguments.files)
         try:
-            _index(arguments, model, encoders)
+            with nothing_left_after_failure(arguments):
+                _index(arguments, model, encoders)
         except WriteError as error:
             if not arguments.watch:
                 raise

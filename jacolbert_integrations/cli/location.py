@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from shutil import rmtree
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -162,23 +163,76 @@ def opened(arguments: argparse.Namespace, *, must_exist: bool = False) -> Iterat
         MissingExtraError: If it is a folder, and Qdrant Edge is not installed.
         UnreachableError: If it is a server that does not answer within some seconds.
     """
-    from ..errors import InputError, UnreachableError
+    from ..errors import InputError
     from ..qdrant.clients import connect
     from ..stores.addresses import check_location, is_address
-    from ..stores.server_options import ServerOptions
 
     location = check_location(arguments.location)
     server = is_address(location)
     if must_exist and not server and not Path(location).expanduser().is_dir():
         raise InputError(f"there is no folder {location}. Index something first, or say where it is with --location.")
     options = server_options(arguments)
-    if server:
-        problem = answers(location, ServerOptions.given(options), grpc=arguments.grpc)
-        if isinstance(problem, UnreachableError):
-            raise problem
+    check_reachable(arguments)
     client = connect(location, grpc=arguments.grpc, server=options)
     try:
         yield client
+    finally:
+        client.close()
+
+
+def check_reachable(arguments: argparse.Namespace) -> None:
+    """Checks that a server answers, if the location that the command line names is one.
+
+    Raises:
+        InputError: If the options of a server cannot be used.
+        UnreachableError: If it does not answer within some seconds.
+    """
+    from ..errors import UnreachableError
+    from ..stores.addresses import check_location, is_address
+    from ..stores.server_options import ServerOptions
+
+    location = check_location(arguments.location)
+    if not is_address(location):
+        return
+    problem = answers(location, ServerOptions.given(server_options(arguments)), grpc=arguments.grpc)
+    if isinstance(problem, UnreachableError):
+        raise problem
+
+
+@contextmanager
+def nothing_left_after_failure(arguments: argparse.Namespace) -> Iterator[None]:
+    """Removes the folder that a block has made for collections, if the block fails before a point is written.
+
+    A folder that was there before stays as it is, and so does one with points: whoever goes on needs them.
+    """
+    from ..stores.addresses import check_location, is_address
+
+    location = check_location(arguments.location)
+    folder = Path(location).expanduser()
+    made_here = not is_address(location) and not folder.exists()
+    try:
+        yield
+    except BaseException:  # an interrupt, too
+        if made_here and folder.is_dir() and _is_empty(location):
+            rmtree(folder)
+        raise
+
+
+def _is_empty(location: str) -> bool:
+    """Says whether the collections of a folder hold no points; False if they cannot be read."""
+    from ..errors import JaColBERTError
+    from ..qdrant.answers import ask
+    from ..qdrant.clients import connect
+
+    try:
+        client = connect(location)
+    except JaColBERTError:
+        return False
+    try:
+        names = [found.name for found in ask(client, client.get_collections).collections]
+        return not any(ask(client, client.count, name).count for name in names)
+    except JaColBERTError:
+        return False
     finally:
         client.close()
 

@@ -91,9 +91,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     Raises:
         SystemExit: With 0 after ``--help`` and ``--version``, and with 2 if the arguments cannot be read.
     """
-    commands = parser()
-    arguments = commands.parse_args(argv)
     try:
+        commands = parser()
+        arguments = commands.parse_args(argv)
         with warnings.catch_warnings():
             warnings.simplefilter("always", TruncationWarning)
             warnings.showwarning = _note
