@@ -10,7 +10,7 @@ OLD_CLIENT := .old-client
 CORE_TESTS := tests/test_extras.py tests/test_query_length.py tests/text tests/checkpoints tests/encoding tests/scoring \
 	tests/explaining tests/stores/test_addresses.py tests/stores/test_memory.py tests/stores/test_stored_nodes.py
 
-.PHONY: demo test test-server test-lowest test-old-client lint format notebook benchmarks interop wheel clean
+.PHONY: demo test test-server test-newcomer test-lowest test-old-client lint format notebook benchmarks interop wheel clean
 
 demo: $(READY)
 	$(BIN)/jacolbert demo
@@ -25,6 +25,10 @@ test-lowest: $(LOWEST)/ready
 	$(LOWEST)/bin/python -m pytest -o filterwarnings=default --disable-warnings $(CORE_TESTS) \
 		--deselect tests/checkpoints/test_other_models.py::test_jina_survives_a_save_in_both_layouts \
 		--deselect tests/stores/test_stored_nodes.py::test_the_other_spelling_of_the_separator
+
+# The wheel in an empty environment, the demonstration, and files of one's own.
+test-newcomer: $(READY)
+	$(BIN)/python -m tests.newcomer
 
 # The oldest client, for the oldest servers. Its local mode, behind the imitated server, finds nothing by an empty list.
 test-old-client: $(READY)
