@@ -76,20 +76,23 @@ def _set_up(environment: Path, wheel: Path) -> None:
 
 
 def _required(package: str) -> set[str]:
-    """A package and all that it requires here."""
+    """A package and all that it requires here, with the extras that are asked for, and no others."""
     found: set[str] = set()
-    waiting = [package]
+    waiting, seen = [Requirement(package)], set()
     while waiting:
-        name = waiting.pop()
+        wanted = waiting.pop()
         try:
-            requirements = distribution(name).requires or []
+            requirements = distribution(wanted.name).requires or []
         except PackageNotFoundError:  # of another platform
             continue
-        if name not in found:
-            found.add(name)
-            parsed = map(Requirement, requirements)
-            waiting += [r.name for r in parsed if r.marker is None or r.marker.evaluate({"extra": ""})]
-            waiting += [r.name for r in map(Requirement, requirements) if r.extras]
+        found.add(wanted.name)
+        for requirement in map(Requirement, requirements):
+            marker, extras = requirement.marker, ("", *wanted.extras)
+            if str(requirement) not in seen and (
+                marker is None or any(marker.evaluate({"extra": extra}) for extra in extras)
+            ):
+                seen.add(str(requirement))
+                waiting.append(requirement)
     return found
 
 
