@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -18,7 +19,6 @@ from ..checkpoints.hub import resolve_checkpoint
 from ..checkpoints.layouts import Checkpoint, inspect_checkpoint
 from ..checkpoints.weights import checkpoint_fingerprint, model_fingerprint
 from ..errors import (
-    DeviceMemoryError,
     DeviceMemoryWarning,
     InputError,
     ModelMismatchError,
@@ -31,23 +31,20 @@ from ..scoring.maxsim import maxsim
 from ..scoring.vectors import check_top_k
 from ..text.cleaning import clean
 from ..types import Hit, Hits, ModelIdentity, Query, Scores, TokenVectors
-from .batching import token_batches
-from .computing import compute
+from .batching import packed_batches, padded_batches
+from .computing import start
 from .configuration import configuration_hash
 from .devices import check_device
 from .loading import LoadOptions, load_model
+from .packing import should_be_packed
 from .pooling import NO_POOLING, Pooling, as_pooling, is_pooling, pipeline_pooling
 from .saving import save_stanford
-from .transformer import ColBERTTransformer, Encoded, Task
+from .scheduling import Schedule
+from .transformer import ColBERTTransformer, Task, check_texts
 from .whole_weights import is_whole, make_whole
 
 _CPU_BATCH_TOKENS = 1024
 _GPU_BATCH_TOKENS = 32768
-
-
-def _halves(rows: list[int]) -> list[list[int]]:
-    middle = (len(rows) + 1) // 2
-    return [part for part in (rows[:middle], rows[middle:]) if part]
 
 
 class JaColBERT:
@@ -61,8 +58,8 @@ class JaColBERT:
 
     Attributes:
         model: The pipeline, a :class:`~sentence_transformers.MultiVectorEncoder`.
-        batch_tokens: Tokens of a batch, padding included. Batches are cut by tokens rather than
-            by texts: small, even batches suit a processor's caches, large ones a GPU.
+        batch_tokens: Tokens of a batch, padding included where there is any. Batches are cut by tokens rather than by
+            texts: small, even batches suit a processor's caches, large ones a GPU.
 
     Raises:
         InputError: If ``pooling`` names none, or the pipeline pools documents already.
@@ -501,12 +498,14 @@ class JaColBERT:
         if self._transformer is None:
             arrays = self._encode_their_way(texts, task, batch_size, show_progress_bar)
             return arrays if pooling is None else pooling.pool(arrays)
-        prompt = self.model.prompts.get(task)
-        encoded = self._transformer.tokenize_texts(
-            [prompt + t if isinstance(t, str) else t for t in texts] if prompt else texts, task
-        )
-        self._warn_of_cuts(sum(text.cut for text in encoded), len(texts), task)
+        if prompt := self.model.prompts.get(task):
+            texts = [prompt + text if isinstance(text, str) else text for text in texts]
+        check_texts(texts)
+        cut_into_batches = packed_batches if should_be_packed(self.model, task) else padded_batches
+        batches = cut_into_batches(self._transformer, texts, task, self.batch_tokens, batch_size)
+        schedule = Schedule(partial(start, self.model, task=task), str(self.model.device))
         vectors: list[TokenVectors] = [np.empty((0, 0), np.float32)] * len(texts)
+        cut = 0
         bar = tqdm(
             total=len(texts),
             desc=f"Encoding {'queries' if task == 'query' else 'documents'}",
@@ -515,46 +514,25 @@ class JaColBERT:
         )
         with bar, torch.inference_mode():
             self.model.eval()
-            for rows, matrices in self._computed(encoded, task, batch_size):
-                for row, matrix in zip(rows, matrices if pooling is None else pooling.pool(matrices), strict=True):
+            for batch, matrices in schedule.computed(batches):
+                pooled = matrices if pooling is None else pooling.pool(matrices)
+                for row, matrix in zip(batch.rows, pooled, strict=True):
                     vectors[row] = matrix
-                bar.update(len(rows))
+                cut += batch.cut
+                bar.update(len(batch.rows))
+        self._warn_of_cuts(cut, len(texts), task)
+        if schedule.too_large is not None:
+            self._make_batches_smaller(schedule.too_large)
         return vectors
 
-    def _computed(
-        self, encoded: Sequence[Encoded], task: Task, batch_size: int | None
-    ) -> Iterator[tuple[list[int], list[TokenVectors]]]:
-        """Yields the rows of a batch, and their vectors; where memory is short, once, halves of batches from then on.
-
-        Raises:
-            DeviceMemoryError: If it is short for these, too.
-        """
-        halved = False
-        for batch in token_batches(encoded, self.batch_tokens, batch_size):
-            parts = _halves(batch) if halved else [batch]
-            while parts:
-                rows = parts.pop(0)
-                features = cast("ColBERTTransformer", self._transformer).collate([encoded[row] for row in rows], task)
-                try:
-                    matrices = compute(self.model, features, task)
-                except torch.OutOfMemoryError as error:
-                    tokens = len(rows) * len(encoded[rows[0]].ids)
-                    if halved or len(rows) == 1:
-                        raise DeviceMemoryError(
-                            f"{self.model.device} has too little memory to encode {len(rows):,} texts of {tokens:,} "
-                            f"tokens. Set batch_tokens of the model, which is {self.batch_tokens:,}, to less, load it "
-                            "with dtype=torch.bfloat16, or free memory of the device."
-                        ) from error
-                    halved, parts = True, [*_halves(rows), *parts]
-                    self.batch_tokens = max(1, self.batch_tokens // 2)
-                    warnings.warn(
-                        f"{self.model.device} has too little memory for batches of {tokens:,} tokens: batch_tokens of "
-                        f"{self.name} is {self.batch_tokens:,} from now on.",
-                        DeviceMemoryWarning,
-                        stacklevel=5,
-                    )
-                    continue
-                yield rows, matrices
+    def _make_batches_smaller(self, too_large: int) -> None:
+        self.batch_tokens = max(1, self.batch_tokens // 2)
+        warnings.warn(
+            f"{self.model.device} has too little memory for batches of {too_large:,} tokens: batch_tokens of "
+            f"{self.name} is {self.batch_tokens:,} from now on.",
+            DeviceMemoryWarning,
+            stacklevel=4,
+        )
 
     def _encode_their_way(
         self, texts: list[str], task: Task, batch_size: int | None, show_progress_bar: bool | None

@@ -24,7 +24,7 @@ from ..errors import InputError, WorkerError
 from ..types import TokenVectors
 from .devices import check_device
 from .encoder import JaColBERT
-from .transformer import Task
+from .transformer import Task, check_texts
 
 _MOST_TEXTS_OF_A_CHUNK = 256
 _MOST_CPU_PROCESSES = 4
@@ -124,9 +124,7 @@ class EncoderPool:
         if isinstance(texts, str):
             raise InputError(f"expected a list of texts, but got one string; write [{texts!r:.40}].")
         texts = list(texts)
-        for place, text in enumerate(texts):
-            if not isinstance(text, str):
-                raise InputError(f"text {place} is a {type(text).__name__} ({text!r:.60}), but a string is expected.")
+        check_texts(texts)
         if self._pool is None or self._pipeline is None:
             raise InputError("this pool is not running. Encode inside of `with EncoderPool(model) as pool:`.")
         return self._encode(texts, self._pipeline, self._pool, show_progress_bar)

@@ -27,6 +27,7 @@ from ..query_length import QueryLength, padded_query_length
 from ..text.cleaning import clean
 from ..text.tokenization import JapaneseTokenizer
 from .hf_tokenizer import text_tokenizer
+from .packed_attention import Row
 
 Task = Literal["query", "document"]
 
@@ -143,7 +144,8 @@ class ColBERTTransformer(Transformer):
         limit = self.limit(task) if max_length is None else min(self.limit(task), max_length)
         room = max(limit - 2 - len(markers), 0)
         encoded = []
-        readable = [_readable(text, i) for i, text in enumerate(texts)]
+        check_texts(texts)
+        readable = [clean(text) for text in texts]
         for tokens in self.text_tokenizer.encode_batch(readable, room + 1):  # one more says that the text is cut
             ids = [self._cls, *markers, *tokens[:room], self._sep]
             length = len(ids)
@@ -160,7 +162,8 @@ class ColBERTTransformer(Transformer):
             InputError: If something is no string.
         """
         markers = self.query_marker_ids if task == "query" else self.document_marker_ids
-        readable = [_readable(text, i) for i, text in enumerate(texts)]
+        check_texts(texts)
+        readable = [clean(text) for text in texts]
         lengths: list[int] = []
         for start in range(0, len(readable), _COUNTED_TOGETHER):  # so that not all ids are in memory at once
             ids = self.text_tokenizer.encode_batch(readable[start : start + _COUNTED_TOGETHER])
@@ -213,7 +216,12 @@ class ColBERTTransformer(Transformer):
         return self.collate(self.tokenize_texts(texts, task, max_length=kwargs.get("max_length")), task)
 
     def forward(self, features: dict[str, Tensor], **kwargs: Any) -> dict[str, Tensor]:
-        """Runs the forward pass as sentence-transformers does."""
+        """Runs the forward pass as sentence-transformers does, or for one row of texts (:class:`~.Row`)."""
+        row: Any = features.get("row")
+        if isinstance(row, Row):
+            every = row.ids.new_ones(1, 1, 1, 1)  # what has four dimensions is taken for a mask that is made already
+            passed = self.auto_model(input_ids=row.ids, position_ids=row.positions, attention_mask=every, row=row)
+            return {"token_embeddings": passed.last_hidden_state}
         outputs: dict[str, Tensor] = super().forward(features, **kwargs)
         return outputs
 
@@ -309,10 +317,15 @@ def _special_id(tokenizer: PreTrainedTokenizerBase, *names: str) -> int:
     raise IncompleteCheckpointError(f"the tokenizer has no {names[0]}, which ColBERT inputs need.")
 
 
-def _readable(text: object, index: int) -> str:
-    if not isinstance(text, str):
-        raise InputError(f"text {index} is a {type(text).__name__} ({text!r:.60}), but a string is expected.")
-    return clean(text)
+def check_texts(texts: Sequence[object]) -> None:
+    """Refuses what holds something other than strings.
+
+    Raises:
+        InputError: If it does.
+    """
+    for place, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise InputError(f"text {place} is a {type(text).__name__} ({text!r:.60}), but a string is expected.")
 
 
 def _first_line(error: BaseException) -> str:
