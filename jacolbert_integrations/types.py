@@ -118,6 +118,8 @@ class ModelIdentity:
         configuration: SHA-256 over what else decides vectors: tokenizer, markers, skipped tokens, activations
             (:func:`~jacolbert_integrations.encoding.configuration.configuration_hash`). None where it was not
             recorded, as in collections of earlier versions.
+        precision: ``"int8"`` if vectors were computed with 8-bit integers, else None. It is informative: such vectors
+            can be compared with others of the model.
     """
 
     name: str
@@ -127,6 +129,7 @@ class ModelIdentity:
     pooling: str = "none"
     query_length: QueryLength | None = None
     configuration: str | None = None
+    precision: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the values as JSON-serialisable ones."""

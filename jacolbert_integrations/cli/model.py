@@ -28,6 +28,7 @@ def add_model(parser: argparse._ActionsContainer, *, default: str = BUNDLED_DEFA
 def add_loading(parser: argparse._ActionsContainer) -> None:
     """Adds the options of how a model is loaded that is named elsewhere."""
     parser.add_argument("--device", help="where it computes, such as cpu, cuda:1 or mps (default: a GPU, if there is)")
+    parser.add_argument("--precision", choices=["int8"], help="8-bit integers, which a processor multiplies faster")
     parser.add_argument(
         "--query-length", choices=QUERY_LENGTHS, help="how queries are padded, if not by the model's own rule"
     )
@@ -47,7 +48,7 @@ def load(arguments: argparse.Namespace, name: str | None = None, **options: Any)
     """
     from ..encoding.encoder import JaColBERT  # which takes seconds
 
-    given = {"device": arguments.device, "query_length": arguments.query_length}
+    given = {"device": arguments.device, "precision": arguments.precision, "query_length": arguments.query_length}
     said = {key: value for key, value in given.items() if value is not None}
     return JaColBERT.from_pretrained(name if name is not None else getattr(arguments, "model", None), **options | said)
 

@@ -35,6 +35,7 @@ from .batching import packed_batches, padded_batches
 from .computing import start
 from .configuration import configuration_hash
 from .devices import check_device
+from .int8 import Precision, check_int8, uses_int8
 from .loading import LoadOptions, load_model
 from .packing import should_be_packed
 from .pooling import NO_POOLING, Pooling, as_pooling, is_pooling, pipeline_pooling
@@ -96,6 +97,7 @@ class JaColBERT:
         pooling: Pooling | str | None = None,
         device: str | None = None,
         dtype: torch.dtype | None = None,
+        precision: Precision | None = None,
         revision: str | None = None,
         token: str | bool | None = None,
         cache_dir: str | Path | None = None,
@@ -118,6 +120,8 @@ class JaColBERT:
             device: As in sentence-transformers; None takes a GPU if there is one.
             dtype: Of weights and computation; None is bfloat16 on a GPU made for it, and else float32. Vectors always
                 come out as float32.
+            precision: ``"int8"`` multiplies 8-bit integers, which a processor does faster, and rounds for that; None
+                computes as ``dtype`` says. Without a ``device`` it takes the processor.
             revision: Branch, tag or commit of the hub repository.
             token: As in huggingface_hub.
             cache_dir: As in huggingface_hub.
@@ -127,12 +131,16 @@ class JaColBERT:
         Raises:
             CheckpointError: If there is no such checkpoint, or not one of a ColBERT, incomplete,
                 damaged, or in need of its own code.
-            InputError: If ``query_length`` is no rule, if ``pooling`` names none, or if the checkpoint pools already.
+            InputError: If ``query_length`` is no rule, if ``pooling`` names none, if the checkpoint pools already, or
+                if 8-bit integers are asked for where there are none.
         """
         rule = None if query_length is None else check_query_length(query_length)
         pooling = as_pooling(pooling)
         if device is not None:
             check_device(device)
+        check_int8(precision, device, dtype)
+        if precision is not None and device is None:
+            device = "cpu"
         path, name = resolve_checkpoint(
             name_or_path, revision=revision, token=token, cache_dir=cache_dir, local_files_only=local_files_only
         )
@@ -141,6 +149,7 @@ class JaColBERT:
             query_length=rule,
             device=device,
             dtype=dtype,
+            precision=precision,
             trust_remote_code=trust_remote_code,
             local_files_only=local_files_only,
             token=token,
@@ -149,15 +158,21 @@ class JaColBERT:
 
     def __repr__(self) -> str:
         pooling = "" if self._pooling_name == NO_POOLING else f"pooling={self._pooling_name!r}, "
+        precision = "" if self.precision is None else f"precision={self.precision!r}, "
         return (
             f"{type(self).__name__}({self.name!r}, dimension={self.dimension}, document_maxlen={self.document_maxlen}, "
-            f"query_length={self.query_length!r}, {pooling}device={str(self.model.device)!r})"
+            f"query_length={self.query_length!r}, {pooling}{precision}device={str(self.model.device)!r})"
         )
 
     @property
     def pooling(self) -> Pooling | None:
         """How :meth:`encode_document` pools what the pipeline gives; None if it does not."""
         return self._pooling
+
+    @property
+    def precision(self) -> Precision | None:
+        """``"int8"`` if the model multiplies 8-bit integers, else None."""
+        return "int8" if uses_int8(self.model) else None
 
     @property
     def checkpoint(self) -> Checkpoint | None:
@@ -219,10 +234,9 @@ class JaColBERT:
         # torch counts the changes of a tensor, so that further training gives a new fingerprint
         versions = tuple((weights.data_ptr(), weights._version) for weights in self.model.parameters())
         if self._fingerprint is None or self._fingerprint[0] != versions:
-            whole = next(self.model.parameters()).dtype is torch.float32
-            if whole or self._checkpoint is None:
+            if is_whole(self.model) or self._checkpoint is None:
                 value = model_fingerprint(self.model)
-            else:  # half precision has lost what the stored weights still have
+            else:  # rounding has lost what the stored weights still have
                 value = checkpoint_fingerprint(self._checkpoint)
             self._fingerprint = (versions, value)
         return self._fingerprint[1]
@@ -238,6 +252,7 @@ class JaColBERT:
             pooling=self._pooling_name,
             query_length=self.query_length,
             configuration=configuration_hash(self.model),
+            precision=self.precision,
         )
 
     @property
@@ -437,7 +452,7 @@ class JaColBERT:
 
         Raises:
             InputError: If the model is one that this layout cannot hold.
-            CheckpointError: If it computes with half precision, and what it was loaded from can no longer be read.
+            CheckpointError: If it computes with rounded weights, and what it was loaded from can no longer be read.
         """
         whole = self.in_float32
         save_stanford(whole.model, Path(path))

@@ -29,6 +29,7 @@ from ..errors import CorruptCheckpointError, IncompleteCheckpointError, InputErr
 from ..query_length import QueryLength
 from .devices import default_dtype
 from .hf_tokenizer import HuggingFaceTokenizer
+from .int8 import Precision, use_int8
 from .transformer import ColBERTTransformer, load_strictly
 
 
@@ -39,6 +40,7 @@ class LoadOptions:
     query_length: QueryLength | None = None
     device: str | None = None
     dtype: torch.dtype | None = None
+    precision: Precision | None = None
     trust_remote_code: bool = False
     local_files_only: bool = False
     token: str | bool | None = field(default=None, repr=False)
@@ -51,6 +53,13 @@ def load_model(checkpoint: Checkpoint, options: LoadOptions) -> MultiVectorEncod
         CheckpointError: If weights are missing, unreadable or of a wrong shape, or if the
             checkpoint needs code of its own that was not asked for.
     """
+    model = _load_whole(checkpoint, options)
+    if options.precision is not None:
+        use_int8(model[0])
+    return model
+
+
+def _load_whole(checkpoint: Checkpoint, options: LoadOptions) -> MultiVectorEncoder:
     dtype = default_dtype(options.device) if options.dtype is None else options.dtype
     # The files are here; the code of a checkpoint may lie in another repository.
     shared = {

@@ -14,6 +14,7 @@ from ..query_length import QueryLength
 from .configuration import configuration_hash
 from .devices import default_dtype
 from .encoder import JaColBERT
+from .int8 import Precision
 
 _UNSAVED = "unsaved:"
 _SNAPSHOTS = "snapshots"  # in the hub's cache: models--owner--name/snapshots/commit
@@ -30,6 +31,7 @@ class ModelSource:
         pooling: How documents are pooled, by its name; None for no further than the checkpoint does.
         dtype: Of weights and computation, as torch calls it, such as ``"float16"``; None takes the device's own,
             bfloat16 on a GPU made for it and else float32.
+        precision: ``"int8"`` if it multiplies 8-bit integers.
         device: Where to; None takes a GPU if there is one.
         fingerprint: Of the weights that have to be found there; None takes any.
         configuration: Of the tokenizer and the settings that have to be found there
@@ -41,6 +43,7 @@ class ModelSource:
     query_length: QueryLength | None = None
     pooling: str | None = None
     dtype: str | None = None
+    precision: Precision | None = None
     device: str | None = None
     fingerprint: str | None = None
     configuration: str | None = None
@@ -56,6 +59,7 @@ class ModelSource:
             query_length=encoder.query_length,
             pooling=None if encoder.pooling is None else str(encoder.pooling),
             dtype=None if dtype is default_dtype(str(encoder.model.device)) else str(dtype).removeprefix("torch."),
+            precision=encoder.precision,
             fingerprint=encoder.fingerprint,
             configuration=configuration_hash(encoder.model),
         )
@@ -99,6 +103,7 @@ class ModelSource:
             query_length=self.query_length,
             pooling=self.pooling,
             dtype=_dtype(self.dtype),
+            precision=self.precision,
             device=self.device,
         )
         if self.fingerprint not in (None, encoder.fingerprint):

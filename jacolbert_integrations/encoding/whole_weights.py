@@ -1,4 +1,4 @@
-"""From weights of half precision back to those that are stored: for training and saving, which rounding would harm."""
+"""From weights of fewer bits back to those that are stored: for training and saving, which rounding would harm."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import torch
 from sentence_transformers import MultiVectorEncoder
 
 from ..checkpoints.layouts import Checkpoint
+from .int8 import use_float32, uses_int8
 from .loading import LoadOptions, load_model
 
 
 def is_whole(model: MultiVectorEncoder) -> bool:
     """Returns whether the weights are float32."""
-    return all(weight.dtype is torch.float32 for weight in model.parameters() if weight.is_floating_point())
+    whole = all(weight.dtype is torch.float32 for weight in model.parameters() if weight.is_floating_point())
+    return whole and not uses_int8(model)
 
 
 def make_whole(model: MultiVectorEncoder, checkpoint: Checkpoint | None) -> None:
@@ -35,6 +37,7 @@ def make_whole(model: MultiVectorEncoder, checkpoint: Checkpoint | None) -> None
             device="cpu", dtype=torch.float32, trust_remote_code=trusted, local_files_only=True, query_length=None
         )
         stored = load_model(checkpoint, options).state_dict()
+    use_float32(model, stored)
     rounded = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     model.float()
     with torch.no_grad():

@@ -16,6 +16,7 @@ from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import BaseNode, NodeWithScore, QueryBundle, QueryType
 
 from ...encoding.encoder import JaColBERT
+from ...encoding.int8 import Precision
 from ...encoding.sources import ModelSource
 from ...errors import InputError
 from ...explaining import Explanation, explain
@@ -74,6 +75,7 @@ class JaColBERTRerank(BaseNodePostprocessor):
         query_length: The query-length rule, where ``model`` is no loaded model.
         pooling: How to pool documents, where ``model`` is no loaded model.
         dtype: Of weights and computation, such as ``"float16"``, where ``model`` is no loaded model.
+        precision: ``"int8"`` for 8-bit integers on a processor, where ``model`` is no loaded model.
         device: Where to compute, where ``model`` is no loaded model.
         fingerprint: Of the weights that have to be found, where ``model`` is no loaded model.
         configuration: Of the tokenizer and settings that have to be found, where ``model`` is no loaded model.
@@ -113,6 +115,7 @@ class JaColBERTRerank(BaseNodePostprocessor):
     query_length: QueryLength | None = Field(default=None, frozen=True, description="The query-length rule.")
     pooling: str | None = Field(default=None, frozen=True, description="How documents are pooled.")
     dtype: str | None = Field(default=None, frozen=True, description="Of weights and computation.")
+    precision: Precision | None = Field(default=None, frozen=True, description="int8 for 8-bit integers.")
     device: str | None = Field(default=None, frozen=True, description="Where to compute.")
     fingerprint: str | None = Field(default=None, frozen=True, description="SHA-256 over the weights.")
     configuration: str | None = Field(default=None, frozen=True, description="SHA-256 over tokenizer and settings.")
@@ -137,6 +140,7 @@ class JaColBERTRerank(BaseNodePostprocessor):
         query_length: QueryLength | None = None,
         pooling: str | None = None,
         dtype: str | None = None,
+        precision: Precision | None = None,
         device: str | None = None,
         fingerprint: str | None = None,
         configuration: str | None = None,
@@ -147,6 +151,7 @@ class JaColBERTRerank(BaseNodePostprocessor):
             "query_length": query_length,
             "pooling": pooling,
             "dtype": dtype,
+            "precision": precision,
             "device": device,
             "fingerprint": fingerprint,
             "configuration": configuration,

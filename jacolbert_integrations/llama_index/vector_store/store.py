@@ -22,6 +22,7 @@ from llama_index.core.vector_stores.types import (
 )
 
 from ...encoding.encoder import JaColBERT
+from ...encoding.int8 import Precision
 from ...encoding.sources import ModelSource
 from ...errors import InputError, StoreError
 from ...locations import open_store
@@ -122,6 +123,7 @@ class JaColBERTVectorStore(ThreadedVectorStore):
         query_length: The query-length rule, where ``model`` is no loaded model.
         pooling: How to pool nodes, where ``model`` is no loaded model.
         dtype: Of weights and computation, such as ``"float16"``, where ``model`` is no loaded model.
+        precision: ``"int8"`` for 8-bit integers on a processor, where ``model`` is no loaded model.
         device: Where to compute, where ``model`` is no loaded model.
         fingerprint: Of the weights that have to be found, where ``model`` is no loaded model.
         configuration: Of the tokenizer and settings that have to be found, where ``model`` is no loaded model.
@@ -153,6 +155,7 @@ class JaColBERTVectorStore(ThreadedVectorStore):
     query_length: QueryLength | None = Field(default=None, frozen=True, description="The query-length rule.")
     pooling: str | None = Field(default=None, frozen=True, description="How nodes are pooled.")
     dtype: str | None = Field(default=None, frozen=True, description="Of weights and computation.")
+    precision: Precision | None = Field(default=None, frozen=True, description="int8 for 8-bit integers.")
     device: str | None = Field(default=None, frozen=True, description="Where to compute.")
     fingerprint: str | None = Field(default=None, frozen=True, description="SHA-256 over the weights.")
     configuration: str | None = Field(default=None, frozen=True, description="SHA-256 over tokenizer and settings.")
@@ -178,6 +181,7 @@ class JaColBERTVectorStore(ThreadedVectorStore):
         query_length: QueryLength | None = None,
         pooling: str | None = None,
         dtype: str | None = None,
+        precision: Precision | None = None,
         device: str | None = None,
         fingerprint: str | None = None,
         configuration: str | None = None,
@@ -190,6 +194,7 @@ class JaColBERTVectorStore(ThreadedVectorStore):
             "query_length": query_length,
             "pooling": pooling,
             "dtype": dtype,
+            "precision": precision,
             "device": device,
             "fingerprint": fingerprint,
             "configuration": configuration,

@@ -563,6 +563,7 @@ def test_descriptions(tmp_path: Path, copy: Callable[[JaColBERTVectorStore], JaC
         "query_length": None,
         "pooling": "kmeans-2",
         "dtype": None,
+        "precision": None,
         "device": None,
         "fingerprint": None,
         "configuration": None,
