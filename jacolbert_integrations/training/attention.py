@@ -9,8 +9,10 @@ from typing import Literal
 from transformers import PreTrainedModel
 
 from ..encoding.encoder import JaColBERT
+from ..encoding.packed_attention import ATTENTION
 
-_CHOICES = {"sdpa", "eager"}
+_FUSED = ("sdpa", ATTENTION)
+"""ATTENTION computes what is padded by sdpa; a model has it that has encoded on a GPU."""
 
 
 @contextmanager
@@ -31,7 +33,7 @@ def attention(model: JaColBERT, way: Literal["sdpa", "eager"]) -> Iterator[None]
         yield
         return
     before = backbone.config._attn_implementation
-    if {before, way} != _CHOICES:
+    if before not in (*_FUSED, "eager") or (before in _FUSED) == (way == "sdpa"):
         yield
         return
     backbone.set_attn_implementation(way)
