@@ -7,6 +7,18 @@ from statistics import median
 from time import perf_counter
 
 
+def timed(functions: Mapping[str, Callable[[], object]], *, rounds: int) -> dict[str, list[float]]:
+    """Returns the seconds of each round of each function, after one round that does not count."""
+    seconds: dict[str, list[float]] = {name: [] for name in functions}
+    for round_ in range(rounds + 1):
+        for name, function in functions.items():
+            start = perf_counter()
+            function()
+            if round_:
+                seconds[name].append(perf_counter() - start)
+    return seconds
+
+
 def compare(functions: Mapping[str, Callable[[], object]], *, rounds: int, unit: str = "") -> dict[str, float]:
     """Prints each function's median time, and how it relates to the first one's.
 
@@ -18,13 +30,7 @@ def compare(functions: Mapping[str, Callable[[], object]], *, rounds: int, unit:
     Returns:
         Median seconds of each.
     """
-    seconds: dict[str, list[float]] = {name: [] for name in functions}
-    for round_ in range(rounds + 1):
-        for name, function in functions.items():
-            start = perf_counter()
-            function()
-            if round_:
-                seconds[name].append(perf_counter() - start)
+    seconds = timed(functions, rounds=rounds)
     medians = {name: median(values) for name, values in seconds.items()}
     first = next(iter(medians.values()))
     width = max(map(len, medians))
