@@ -12,7 +12,7 @@ import os
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -31,7 +31,7 @@ LIMITS = {
     "AVX2": {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"},
     "AVX512": {"ONEDNN_MAX_CPU_ISA": "AVX512_CORE", "ATEN_CPU_CAPABILITY": "avx512"},
 }
-PASSAGES = 64
+PASSAGES = 32
 TOP_K = 10
 
 
@@ -58,16 +58,16 @@ OTHERS: dict[str, Callable[[MultiVectorEncoder], None]] = {
 }
 
 
-def loaded(checkpoint: str | Path) -> dict[str, JaColBERT]:
-    """The model in each of the ways that are there."""
+def loaded(checkpoint: str | Path, others: Sequence[str]) -> dict[str, JaColBERT]:
+    """The model as float32 and as int8, and in each other way that is there."""
     models = {
         "float32": JaColBERT.from_pretrained(checkpoint, device="cpu"),
         "int8": JaColBERT.from_pretrained(checkpoint, device="cpu", precision="int8"),
     }
-    for name, quantize in OTHERS.items():
+    for name in others:
         other = JaColBERT.from_pretrained(checkpoint, device="cpu")
         try:
-            quantize(other.model)
+            OTHERS[name](other.model)
         except ImportError as error:
             print(f"{name}: {error}")
         else:
@@ -83,10 +83,10 @@ def instructions() -> str:
     return ", ".join(found) or "unknown"
 
 
-def speed(name: str, checkpoint: str | Path, rounds: int) -> None:
+def speed(name: str, checkpoint: str | Path, rounds: int, others: Sequence[str]) -> None:
     """Prints the times of encoding, and how near the vectors are to those of float32."""
     passages = [passage.text for passage in load_jsquad().passages[:: 1145 // PASSAGES]][:PASSAGES]
-    models = loaded(checkpoint)
+    models = loaded(checkpoint, others)
     print(f"\n{name}, {len(passages)} passages")
     functions = {
         each: partial(model.encode_document, passages, show_progress_bar=False) for each, model in models.items()
@@ -99,7 +99,7 @@ def speed(name: str, checkpoint: str | Path, rounds: int) -> None:
         print(f"{each}: {medians['float32'] / medians[each]:.2f} times the speed, mean cosine {near:.4f}")
 
 
-def quality(checkpoint: str, questions: int) -> None:
+def quality(checkpoint: str, questions: int, others: Sequence[str]) -> None:
     """Prints nDCG@10 of exact MaxSim over all passages of JSQuAD valid."""
     jsquad = load_jsquad()
     asked = jsquad.questions[:: max(1, len(jsquad.questions) // questions)][:questions]
@@ -108,7 +108,7 @@ def quality(checkpoint: str, questions: int) -> None:
     best: dict[str, np.ndarray] = {}
     figures: dict[str, float] = {}
     print(f"\n{checkpoint}, JSQuAD valid, {len(jsquad.passages):,} passages, {len(asked):,} questions")
-    for each, model in loaded(checkpoint).items():
+    for each, model in loaded(checkpoint, others).items():
         documents = PackedDocuments(model.encode_document([p.text for p in jsquad.passages], show_progress_bar=False))
         queries = model.encode_query([question.text for question in asked], show_progress_bar=False)
         scores = documents.score(queries)
@@ -129,6 +129,7 @@ def main() -> None:
     parser.add_argument("--processor", choices=list(LIMITS), help="use no newer instructions than these")
     parser.add_argument("--questions", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--others", nargs="*", choices=list(OTHERS), default=list(OTHERS), help="beside which ways")
     parser.add_argument("--parts", nargs="+", choices=["speed", "quality"], default=["speed", "quality"])
     arguments = parser.parse_args()
     limits = LIMITS.get(arguments.processor or "", {})
@@ -139,11 +140,11 @@ def main() -> None:
     if "speed" in arguments.parts:
         with tempfile.TemporaryDirectory() as folder:
             base = checkpoint_of_base_shape(Path(folder) / "base")
-            speed("BERT-base shape", base, arguments.rounds)
-        speed("jacolbert-small", "jacolbert-small", arguments.rounds)
+            speed("BERT-base shape", base, arguments.rounds, arguments.others)
+        speed("jacolbert-small", "jacolbert-small", arguments.rounds, arguments.others)
     if "quality" in arguments.parts:
         for name in ("jacolbert-small", "jacolbert-mini"):
-            quality(name, arguments.questions)
+            quality(name, arguments.questions, arguments.others)
 
 
 if __name__ == "__main__":

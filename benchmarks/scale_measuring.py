@@ -24,7 +24,14 @@ from jacolbert_integrations import JaColBERT, Point
 from jacolbert_integrations.encoding.pooling import Pooling
 from jacolbert_integrations.errors import TruncationWarning
 from jacolbert_integrations.evaluation.jsquad import load_jsquad
-from jacolbert_integrations.qdrant import EdgeStore, FirstStage, FixedDimensional, Lexical, QdrantWriter
+from jacolbert_integrations.qdrant import (
+    EdgeStore,
+    FirstStage,
+    FixedDimensional,
+    Lexical,
+    NearestCentroids,
+    QdrantWriter,
+)
 from jacolbert_integrations.qdrant.points import to_structs
 from jacolbert_integrations.text.lexical import LexicalEncoder
 from jacolbert_integrations.text.squad import Passage
@@ -54,6 +61,8 @@ PIECES = {
     "offsets": "vector_storage-colbert/offsets/*.mmap",
     "sparse vectors": "vector_storage-lexical/store/*.dat",
     "inverted index": "vector_index-lexical/*",
+    "sparse vectors of centroids": "vector_storage-centroids/store/*.dat",
+    "inverted index of centroids": "vector_index-centroids/*",
     "encodings": "vector_storage-muvera/matrix.dat",
     "copies": "vector_storage-muvera/quantized.data",
     "links": "vector_index-muvera/links*",
@@ -82,6 +91,8 @@ def measure() -> Measured:
     points = [Point(p.id, m, {}, p.text) for p, m in zip(passages, matrices, strict=True)]
     timed(rates, "MUVERA encodings", FixedDimensional().encode_points, points)
     words = timed(rates, "words, by MeCab", lexical_vectors, texts)
+    stage = NearestCentroids(model.centroids)
+    nearest = timed(rates, "centroids", stage.encode_points, points)
     postings, terms = sum(map(len, words)), len({word for found in words for word in found})
     whole, sizes, links = whole_collection(model, passages)
     count = len(passages)
@@ -105,6 +116,8 @@ def measure() -> Measured:
         postings=postings / count,
         terms=terms,
         term_bytes=(sizes["inverted index"] - POSTING_BYTES * postings) / terms,
+        centroids=sum(len(value.indices) for value in nearest) / count,
+        centroid_bytes=sizes["sparse vectors of centroids"] / count,
         encoding_floats=FixedDimensional().vector_params(model.dimension).size,
         encoding_bytes=sizes["encodings"] / count,
         copy_bytes={"int8": sizes["copies"] / count, "binary": copy_bytes(model, points, "binary")},
@@ -154,13 +167,13 @@ def edge(folder: Path | str, datatype: models.Datatype, stages: Sequence[FirstSt
 
 
 def whole_collection(model: JaColBERT, passages: Sequence[Passage]) -> tuple[int, dict[str, int], int]:
-    """All passages with both first stages, as the writer leaves them.
+    """All passages with all three first stages, as the writer leaves them.
 
     Returns:
         Bytes that the segments take on the disk; bytes of each piece; and of the links of the HNSW graph.
     """
     with tempfile.TemporaryDirectory() as folder:
-        with edge(folder, models.Datatype.FLOAT16, [Lexical(), muvera("int8")]) as store:
+        with edge(folder, models.Datatype.FLOAT16, [Lexical(), NearestCentroids(), muvera("int8")]) as store:
             writer = QdrantWriter(store, model, too_long="cut", show_progress_bar=False)
             result = writer.write(Document(p.id, p.text, {"title": p.article}) for p in passages)
             assert result.written == len(passages), result

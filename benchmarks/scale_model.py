@@ -31,6 +31,8 @@ class Measured:
         postings: Words, each counted once.
         terms: Different words of all passages.
         term_bytes: Of a term in the inverted index, beside its postings.
+        centroids: Centroids that its token vectors are nearest to, each counted once.
+        centroid_bytes: Its sparse vector of centroids, beside the inverted index.
         encoding_floats: Of a MUVERA encoding.
         encoding_bytes: Of a MUVERA encoding as float16.
         copy_bytes: Of its quantized copy, by kind.
@@ -54,6 +56,8 @@ class Measured:
     postings: float
     terms: int
     term_bytes: float
+    centroids: float
+    centroid_bytes: float
     encoding_floats: int
     encoding_bytes: float
     copy_bytes: Mapping[str, float]
@@ -81,7 +85,9 @@ class Assumptions:
         0.75, "of the memory; the rest is for the system, its page cache and segments in work"
     )
     disk_fill: float = _assumed(0.7, "of the disk; optimizing writes a segment anew before the old one goes")
-    candidates: int = _assumed(500, "that each shard ranks by MaxSim: the default of `SearchOptions`")
+    candidates: int = _assumed(
+        500, "that each shard ranks by MaxSim: half of the default of `SearchOptions`, since shards are many"
+    )
     top_k: int = _assumed(10, "hits whose payload each shard reads")
     page_bytes: int = _assumed(4096, "which a disk reads at once: a run of bytes touches one page more than it fills")
     posting_bytes: float = _assumed(8.0, "a number and a weight of 4 bytes each; Qdrant packs the numbers tighter")
@@ -101,12 +107,14 @@ class Plan:
         name: What it is called.
         pooling: Of the token vectors, as :class:`Measured` names it.
         datatype: Of the token vectors.
+        centroids: Whether centroids find candidates, too.
         copy: With MUVERA encodings, the kind of their quantized copy; None is without MUVERA.
     """
 
     name: str
     pooling: str
     datatype: str
+    centroids: bool = False
     copy: str | None = None
 
 
@@ -114,9 +122,10 @@ PLANS = (
     Plan("float16, words first", "none", "float16"),
     Plan("pooled by 2, float16, words first", "hierarchical-2", "float16"),
     Plan("pooled by 2, turbo8, words first", "hierarchical-2", "turbo8"),
-    Plan("pooled by 2, turbo8, words and MUVERA first", "hierarchical-2", "turbo8", "int8"),
+    Plan("pooled by 2, turbo8, words and centroids first", "hierarchical-2", "turbo8", centroids=True),
+    Plan("pooled by 2, turbo8, words and MUVERA first", "hierarchical-2", "turbo8", copy="int8"),
 )
-"""All find candidates by their words (BM25); the last also by MUVERA encodings."""
+"""All find candidates by their words (BM25); the last two also by centroids, or by MUVERA encodings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +181,10 @@ def pieces(plan: Plan, measured: Measured, assumed: Assumptions) -> dict[str, Pi
         "words, sparse vectors": Piece(measured.sparse_bytes),
         "words, inverted index": Piece(postings, postings),
     }
+    if plan.centroids:
+        postings = measured.centroids * assumed.posting_bytes
+        found["centroids, sparse vectors"] = Piece(measured.centroid_bytes)
+        found["centroids, inverted index"] = Piece(postings, postings)
     if plan.copy is not None:
         copy, links = measured.copy_bytes[plan.copy], graph_links(assumed.hnsw_m) * assumed.link_bytes
         found["MUVERA, float16"] = Piece(measured.encoding_bytes)
@@ -242,6 +255,8 @@ def cost(plan: Plan, measured: Measured, assumed: Assumptions) -> Cost:
 def sent_bytes(plan: Plan, measured: Measured, protocol: str) -> float:
     """Bytes of a passage in a request: vectors travel as float32, whatever they are kept as."""
     numbers = measured.vectors[plan.pooling] * measured.dimension + 2 * measured.postings
+    if plan.centroids:
+        numbers += 2 * measured.centroids
     if plan.copy is not None:
         numbers += measured.encoding_floats
     return numbers * measured.sent_bytes[protocol] + measured.payload_bytes

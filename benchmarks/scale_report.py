@@ -80,7 +80,7 @@ def reading(measured: Measured, assumed: Assumptions) -> str:
 Disk and memory are of one copy of the collection, without replicas; nodes are for {assumed.replicas} copies. A node
 has {assumed.node_memory_gib:g} GiB of memory and {assumed.node_disk_tb:g} TB of disk; there are at least
 {assumed.fewest_nodes}. Exact MaxSim of everything would read all token vectors for each query, so every plan has a
-first stage: the words of a passage (BM25), and in the last plan also MUVERA encodings.
+first stage: the words of a passage (BM25), and in the last two plans also centroids or MUVERA encodings.
 
 - In memory are the first stage, where each passage's vectors are, and the ids. Token vectors (`memory=COLD`), payload
   and MUVERA's float16 encodings stay on the disk. Bytes of a passage include {100 * (measured.overhead - 1):.1f} %
@@ -123,9 +123,10 @@ row. Rates are of one run on a machine that had other work to do: take them as l
 def passage(measured: Measured, assumed: Assumptions) -> Iterator[str]:
     """A row a piece, a column a plan."""
     found = [pieces(plan, measured, assumed) for plan in PLANS]
+    every = {name: piece for each in found for name, piece in each.items()}
     yield "| | " + " | ".join(plan.name for plan in PLANS) + " | in memory |"
     yield "|---" + "|--:" * (len(PLANS) + 1) + "|"
-    for name, piece in found[-1].items():
+    for name, piece in every.items():
         columns = [f"{each[name].disk:,.0f}" if name in each else "" for each in found]
         yield f"| {name} | {' | '.join(columns)} | {piece.memory:,.0f} |"
     sums = [f"{sum(piece.disk for piece in each.values()):,.0f}" for each in found]
@@ -170,6 +171,7 @@ def figures(measured: Measured) -> Iterator[str]:
     yield f"| different words a passage | {measured.postings:.1f} |"
     yield f"| different words in all | {measured.terms:,} |"
     yield f"| bytes a word in the inverted index, beside its postings | {measured.term_bytes:.1f} |"
+    yield f"| centroids a passage | {measured.centroids:.1f} |"
     yield f"| bytes a MUVERA encoding, {measured.encoding_floats:,} x float16 | {measured.encoding_bytes:,.0f} |"
     for name, size in measured.copy_bytes.items():
         yield f"| bytes of its {name} copy | {size:,.0f} |"

@@ -16,6 +16,7 @@ import os
 import random
 import tempfile
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 
@@ -47,8 +48,8 @@ STAGES: dict[str, tuple[FirstStage, ...]] = {
 }
 
 
-def passages(sets: QuestionSet, count: int) -> Iterator[Document]:
-    """Texts of two to four sentences of the sets' passages, of one article each, so that they are about something."""
+def passage_sentences(sets: QuestionSet, count: int) -> Iterator[list[str]]:
+    """Two to four sentences of the sets' passages, of one article each, so that they are about something."""
     rng = random.Random(0)
     articles: dict[str, list[str]] = {}
     for passage in sets.passages:
@@ -56,9 +57,15 @@ def passages(sets: QuestionSet, count: int) -> Iterator[Document]:
         articles.setdefault(passage.article, []).extend(found)
     usable = [sentences for sentences in articles.values() if len(sentences) >= 4]
     weights = [len(sentences) for sentences in usable]
-    for number in range(count):
+    for _ in range(count):
         sentences = rng.choices(usable, weights)[0]
-        yield Document(str(number), "".join(rng.sample(sentences, rng.randint(2, 4))))
+        yield rng.sample(sentences, rng.randint(2, 4))
+
+
+def passages(sets: QuestionSet, count: int) -> Iterator[Document]:
+    """Texts of such sentences."""
+    for number, sentences in enumerate(passage_sentences(sets, count)):
+        yield Document(str(number), "".join(sentences))
 
 
 def question_sets(sets: QuestionSet, count: int) -> dict[str, list[str]]:
@@ -97,7 +104,9 @@ def recall(found: Sequence[Hits], exact: Sequence[Hits]) -> float:
     return sum(shares) / len(shares)
 
 
-def measure(store: EdgeStore, asked: dict[str, list[Query]], only: Sequence[str]) -> dict[tuple[str, int], float]:
+def measure(
+    store: EdgeStore, asked: dict[str, list[Query]], only: Sequence[str], searches: Sequence[SearchOptions]
+) -> dict[tuple[str, int], float]:
     """Prints a row for each first stage and number of candidates; the median milliseconds of a query by both."""
     found = {name: timed(store, queries, SearchOptions(exact=True)) for name, queries in asked.items()}
     exact_time = found["as they are"][0][0]
@@ -108,8 +117,8 @@ def measure(store: EdgeStore, asked: dict[str, list[Query]], only: Sequence[str]
     )
     times = {}
     for name in only:
-        for candidates in CANDIDATES:
-            options = SearchOptions(candidates=candidates, stages=tuple(s.name for s in STAGES[name]), exact_limit=0)
+        for each in searches:
+            options, candidates = replace(each, stages=tuple(s.name for s in STAGES[name])), each.candidates
             recalls = []
             for kind, queries in asked.items():
                 own, hits = timed(store, queries, options)
@@ -132,6 +141,14 @@ def main() -> None:
     parser.add_argument("--questions", type=int, default=100)
     parser.add_argument("--stages", nargs="+", choices=list(STAGES), default=list(STAGES))
     parser.add_argument("--nprobe", type=int, help="centroids that a query's token vector looks at")
+    parser.add_argument(
+        "--rescored",
+        type=int,
+        nargs="+",
+        default=[SearchOptions().rescored],
+        help="candidates that are scored by all vectors of the query; 0 for all, and all there are in turn",
+    )
+    parser.add_argument("--candidates", type=int, nargs="+", default=list(CANDIDATES))
     parser.add_argument("--model", help="a checkpoint's directory or hub id (default: jacolbert-small)")
     arguments = parser.parse_args()
     sets, model = read_squad(arguments.files), JaColBERT.from_pretrained(arguments.model)
@@ -152,7 +169,16 @@ def main() -> None:
                 f"\n{count:,} passages, {model.name}: {written}; {size / 2**20:,.0f} MiB, {os.cpu_count()} processors\n"
             )
             timed(store, asked["as they are"][:5], SearchOptions())  # what is read first is not in memory yet
-            per_size[count] = measure(store, asked, arguments.stages)
+            for rescored in arguments.rescored:
+                print(
+                    f"scored by all vectors of a query: {f'{rescored} candidates' if rescored else 'all candidates'}\n"
+                )
+                options = [
+                    SearchOptions(candidates=count, rescored=rescored or None, exact_limit=0)
+                    for count in arguments.candidates
+                ]
+                per_size[count] = measure(store, asked, arguments.stages, options)
+                print()
     small, large = per_size.values()
     print("\nA query over ten times as many passages takes so many times as long:")
     for (name, candidates), milliseconds in large.items():

@@ -315,8 +315,9 @@ class SearchableCollection(BoundCollection):
             limit = self._strict.most(2 * limit)
 
     def _best_of_groups(self, search: Search, group_by: str) -> Hits:
+        arguments = search.rescoring_all.arguments(search.wanted)  # the best few may all be of one group
         found = self.client.query_points_groups(
-            self.collection, group_by=group_by, group_size=1, **search.arguments(search.wanted), **self.read_options
+            self.collection, group_by=group_by, group_size=1, **arguments, **self.read_options
         )
         return Hits(_hits([group.hits[0] for group in found.groups]), approximate=bool(search.stages))
 

@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "scale.py"
-WORDS, HALVES, TURBO, MUVERA = (
+WORDS, HALVES, TURBO, CENTROIDS, MUVERA = (
     "float16, words first",
     "pooled by 2, float16, words first",
     "pooled by 2, turbo8, words first",
+    "pooled by 2, turbo8, words and centroids first",
     "pooled by 2, turbo8, words and MUVERA first",
 )
 MEASURED = {
@@ -32,6 +33,8 @@ MEASURED = {
     "postings": 60.0,
     "terms": 100,
     "term_bytes": 40.0,
+    "centroids": 90.0,
+    "centroid_bytes": 700.0,
     "encoding_floats": 2048,
     "encoding_bytes": 4096.0,
     "copy_bytes": {"int8": 2052.0, "binary": 256.0},
@@ -69,6 +72,9 @@ def test_bytes_of_a_passage(measured: Path) -> None:
     assert plans[TURBO]["disk"] == 1000 * 1.5 * (6_600 + 1_420)
     # places, ids twice, postings: the same however the token vectors are kept
     assert {plans[name]["memory"] for name in (WORDS, HALVES, TURBO)} == {1000 * (12 + 56 + 480)}
+    # a sparse vector of centroids, and 90 postings of 8 bytes, which are in memory
+    assert plans[CENTROIDS]["disk"] == 1000 * 1.5 * (6_600 + 1_420 + 700 + 720)
+    assert plans[CENTROIDS]["memory"] == 1000 * (548 + 720)
     # 2 x 16 + 16 / 15 links of 4 bytes
     links = plans[MUVERA]["pieces"]["MUVERA, HNSW graph"]["memory"]
     assert links == pytest.approx(4 * (32 + 16 / 15))
@@ -116,6 +122,7 @@ def test_what_is_sent(measured: Path) -> None:
         "gRPC": 1000 * (4 * (50 * 128 + 120) + 400),
         "REST": 1000 * (20 * (50 * 128 + 120) + 400),
     }
+    assert plans[CENTROIDS]["sent_bytes"]["gRPC"] == 1000 * (4 * (50 * 128 + 120 + 180) + 400)
     assert plans[MUVERA]["sent_bytes"]["gRPC"] == 1000 * (4 * (50 * 128 + 120 + 2_048) + 400)
     assert plans[TURBO]["requests"] == {"gRPC": 27, "REST": 131}  # 26.48 and 130.8
 

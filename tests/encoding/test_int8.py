@@ -17,7 +17,14 @@ from torch import Tensor, nn
 from jacolbert_integrations import JaColBERT, MemoryStore, Point, Query
 from jacolbert_integrations.checkpoints.layouts import Checkpoint
 from jacolbert_integrations.encoding import encoder
-from jacolbert_integrations.encoding.int8 import Int8Linear, largest_weight, use_float32, use_int8, uses_int8
+from jacolbert_integrations.encoding.int8 import (
+    Int8Linear,
+    largest_weight,
+    rounded_rows,
+    use_float32,
+    use_int8,
+    uses_int8,
+)
 from jacolbert_integrations.encoding.loading import LoadOptions, load_model
 from jacolbert_integrations.encoding.sources import ModelSource
 from jacolbert_integrations.encoding.whole_weights import is_whole, make_whole
@@ -169,6 +176,21 @@ def test_a_processor_without_such_products_is_refused(wrong: object, products: p
         products.setattr(torch, "_int_mm", wrong)
     with pytest.raises(InputError, match="wrongly on this processor"):
         JaColBERT.from_pretrained("jacolbert-mini", precision="int8")
+
+
+@given(rows=st.integers(1, 20), width=st.integers(1, 40), seed=st.integers(0, 2**16))
+def test_rows_are_rounded_to_the_nearest_step(rows: int, width: int, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    tokens = torch.randn(rows, width, generator=generator) * 10 ** torch.randn(rows, 1, generator=generator)
+    integers, step, middle = rounded_rows(tokens)
+    assert integers.dtype is torch.int8
+    torch.testing.assert_close(step[:, 0], (tokens.amax(1) - tokens.amin(1)) / 255)
+    assert bool(((integers * step + middle - tokens).abs() <= 0.501 * step + 1e-6 * tokens.abs()).all())
+
+
+def test_a_row_of_equal_numbers() -> None:
+    integers, step, middle = rounded_rows(torch.tensor([[3.0, 3.0], [0.0, 0.0]]))
+    torch.testing.assert_close(integers * step + middle, torch.tensor([[3.0, 3.0], [0.0, 0.0]]))
 
 
 @pytest.mark.parametrize(
