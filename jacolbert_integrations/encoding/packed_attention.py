@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from functools import cache
 from typing import Any
 
 import torch
@@ -108,7 +109,9 @@ def take_rows(backbone: PreTrainedModel) -> None:
         backbone.set_attn_implementation(ATTENTION)
 
 
+@cache
 def _varlen_attn() -> Callable[..., Any] | None:
+    """Imports torch's attention only for a GPU: it brings torch's compiler along."""
     try:
         from torch.nn.attention.varlen import varlen_attn
     except ImportError:  # torch before 2.10
@@ -117,12 +120,10 @@ def _varlen_attn() -> Callable[..., Any] | None:
     return varlen_attn if known else None
 
 
-_VARLEN_ATTN = _varlen_attn()
-
-
 def _on_a_gpu(queries: Tensor, keys: Tensor, values: Tensor, row: Row, scale: float | None, reach: int) -> Tensor:
-    assert _VARLEN_ATTN is not None  # can_compute has said so
-    output: Tensor = _VARLEN_ATTN(
+    varlen_attn = _varlen_attn()
+    assert varlen_attn is not None  # can_compute has said so
+    output: Tensor = varlen_attn(
         queries,
         keys,
         values,
@@ -154,7 +155,7 @@ def _text_by_text(queries: Tensor, keys: Tensor, values: Tensor, row: Row, scale
 
 def can_compute(device: torch.device, dtype: torch.dtype, width: int) -> bool:
     """Returns whether the device has variable-length attention for numbers of this kind, in heads of this width."""
-    if _VARLEN_ATTN is None or device.type != "cuda" or torch.version.cuda is None:
+    if device.type != "cuda" or torch.version.cuda is None or _varlen_attn() is None:
         return False
     made_for_it = (
         torch.cuda.get_device_capability(device) >= (8, 0) and torch.backends.cuda.is_flash_attention_available()

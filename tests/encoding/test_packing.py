@@ -228,10 +228,10 @@ def test_which_gpus_can(
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
     monkeypatch.setattr(torch.version, "cuda", "12.8")
     monkeypatch.setattr(torch.backends.cuda, "is_flash_attention_available", lambda: True)
-    monkeypatch.setattr(packed_attention, "_VARLEN_ATTN", lambda *_, **__: None)
+    monkeypatch.setattr(packed_attention, "_varlen_attn", lambda: lambda *_, **__: None)
     assert can_compute(torch.device("cuda:0"), dtype, width) is expected
     assert not can_compute(torch.device("cpu"), dtype, width)
-    monkeypatch.setattr(packed_attention, "_VARLEN_ATTN", None)
+    monkeypatch.setattr(packed_attention, "_varlen_attn", lambda: None)
     assert not can_compute(torch.device("cuda:0"), dtype, width)
 
 
@@ -243,7 +243,7 @@ def gpu_calls(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     would come out.
     """
     calls: list[dict[str, Any]] = []
-    real, text_by_text = packed_attention._VARLEN_ATTN, packed_attention._text_by_text
+    real, text_by_text = packed_attention._varlen_attn(), packed_attention._text_by_text
 
     def varlen_attn(
         query: torch.Tensor,
@@ -267,7 +267,7 @@ def gpu_calls(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
             assert (output.shape, output.dtype) == (promised.shape, promised.dtype)
         return output
 
-    monkeypatch.setattr(packed_attention, "_VARLEN_ATTN", varlen_attn)
+    monkeypatch.setattr(packed_attention, "_varlen_attn", lambda: varlen_attn)
     monkeypatch.setattr(packed_attention, "_text_by_text", packed_attention._on_a_gpu)
     return calls
 
@@ -346,7 +346,7 @@ def test_progress_is_shown(mini: JaColBERT, capsys: pytest.CaptureFixture[str]) 
 
 def test_older_torch_has_no_variable_length_attention(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torch.nn.attention.varlen", None)
-    assert packed_attention._varlen_attn() is None
+    assert packed_attention._varlen_attn.__wrapped__() is None
     old = SimpleNamespace(varlen_attn=lambda query, key, value, cu_seq_q, cu_seq_k, max_q, max_k: None)
     monkeypatch.setitem(sys.modules, "torch.nn.attention.varlen", old)
-    assert packed_attention._varlen_attn() is None
+    assert packed_attention._varlen_attn.__wrapped__() is None
